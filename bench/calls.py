@@ -1,9 +1,9 @@
-"""What one request touches: `python -m bench.calls`.
+"""What one request touches: `python -m bench.calls`, or `python -m bench.calls bare`.
 
-Counts the calls of the gateway's own functions, and the files that they are in, from the first byte of a request to the
-end of all that it caused: an API key, a rate limit and an access log stand before the backend, on connections that are
-open already. A coroutine that goes on after a wait counts again. The gateway runs interpreted, in this process; the
-backend is nginx.
+Counts the calls of the gateway's own functions, the files that they are in, and what these call of functions in C, from
+the first byte of a request to the end of all that it caused, on connections that are open already: with an API key, a
+rate limit and an access log before the backend, or with nothing but a rewrite (`bare`). A coroutine that goes on after
+a wait counts again. The gateway runs interpreted, in this process; the backend is nginx.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from operator import attrgetter
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -38,29 +40,44 @@ _ROOT = f"{Path(gateway.__file__).parent}/"
 Calls = Counter[CodeType]
 
 
+@dataclass(slots=True)
+class Recorded:
+    """What one request called: functions of the gateway, and what these called of Python and of libraries in C."""
+
+    calls: Calls = field(default_factory=Counter)
+    built_in: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.calls.total() + self.built_in
+
+
 class Recorder:
     """Counts calls on the thread that it is installed on, while it is asked to."""
 
     def __init__(self) -> None:
-        self._calls: Calls | None = None
+        self._recorded: Recorded | None = None
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         """What `sys.setprofile` calls."""
-        if self._calls is not None and event == "call" and frame.f_code.co_filename.startswith(_ROOT):
-            self._calls[frame.f_code] += 1
+        if self._recorded is not None and frame.f_code.co_filename.startswith(_ROOT):
+            if event == "call":
+                self._recorded.calls[frame.f_code] += 1
+            elif event == "c_call":
+                self._recorded.built_in += 1
 
     @contextmanager
-    def recording(self) -> Iterator[Calls]:
+    def recording(self) -> Iterator[Recorded]:
         """Count what is called in this block."""
-        calls: Calls = Counter()
-        self._calls = calls
+        self._recorded = recorded = Recorded()
         try:
-            yield calls
+            yield recorded
         finally:
-            self._calls = None
+            self._recorded = None
 
 
-def record(port: int, recorder: Recorder) -> Calls:
+def record(port: int, recorder: Recorder) -> Recorded:
     """What the request with the fewest calls called."""
     connection = HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
 
@@ -72,25 +89,25 @@ def record(port: int, recorder: Recorder) -> Calls:
 
     for _ in range(WARMING):
         ask()
-    seen: list[Calls] = []
+    seen: list[Recorded] = []
     for _ in range(COUNTED):
-        with recorder.recording() as calls:
+        with recorder.recording() as recorded:
             ask()
             time.sleep(SETTLING)
-        seen.append(calls)
+        seen.append(recorded)
     connection.close()
-    return min(seen, key=Counter.total)
+    return min(seen, key=attrgetter("total"))
 
 
-def trace() -> Calls:
-    """What one request calls."""
-    found: list[Calls] = []
+def trace(*, bare: bool) -> Recorded:
+    """What one request calls. `bare`: on a route with nothing but a rewrite, without an access log."""
+    found: list[Recorded] = []
     recorder = Recorder()
     with tempfile.TemporaryDirectory(prefix="gateway-calls-") as name:
         directory = Path(name)
         directory.chmod(0o755)  # nginx reads it as another user
         workshop = Workshop(directory, free_port())
-        program = Chains(workshop).gateway(trace=False)
+        program = workshop.gateway() if bare else Chains(workshop).gateway(trace=False)
         arguments = program.command[program.command.index("serve") :]
 
         def ask() -> None:
@@ -116,14 +133,15 @@ def trace() -> Calls:
 
 def main() -> None:
     """Print what was called, file by file."""
-    calls = trace()
+    recorded = trace(bare=sys.argv[1:] == ["bare"])
+    calls = recorded.calls
     files: dict[str, Calls] = {}
     for code, count in calls.items():
         files.setdefault(code.co_filename.removeprefix(_ROOT), Counter())[code] = count
     for file, called in sorted(files.items()):
         names = (f"{code.co_name} {count}" if count > 1 else code.co_name for code, count in called.items())
         print(f"{called.total():4}  {file}: {', '.join(names)}")
-    print(f"{calls.total()} calls in {len(files)} files")
+    print(f"{calls.total()} calls in {len(files)} files, {recorded.built_in} of built-in functions")
 
 
 if __name__ == "__main__":

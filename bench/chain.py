@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from bench import envoy
-from bench.load import Request
+from bench import caddy, envoy, haproxy, traefik
+from bench.load import Headers, Request
 from bench.logs import records
 from bench.machine import free_port
 from bench.programs import BenchError, Program, get
@@ -73,6 +73,10 @@ _ENVOY_FIELDS = {
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "error": "%RESPONSE_CODE_DETAILS%",
 }
+_LOGGED: dict[str, dict[str, str | None]] = {
+    "Traefik": {"status": "DownstreamStatus", "consumer": "ClientUsername", "trace_id": "TraceId"}
+}
+"""What of the log is compared with what the backend saw, and what the log calls it, where that is not the same."""
 _NUMBERS = {"time", "status", "bytes_in", "bytes_out", "duration"}  # of nginx, which quotes nothing by itself
 
 _NGINX = """
@@ -89,6 +93,7 @@ _NGINX = """
     server {{
         listen 127.0.0.1:{port} backlog=1024;
         access_log {log} record buffer=64k flush={flush}ms;
+        {proxied}
         location {prefix}/ {{
             if ($consumer = "") {{ return 401; }}
             limit_req zone=consumers burst=1000 nodelay;
@@ -112,13 +117,22 @@ class Chains:
     """Makes the proxies."""
 
     workshop: Workshop
+    proxied: bool = False  # X-Forwarded-For says who the client is
 
     def compared(self) -> list[Program]:
         """All of them, the yardsticks first."""
+        return [*self.others(), *self.ours()]
+
+    def ours(self) -> list[Program]:
+        """The gateway both ways, and before."""
         interpreted = [self.gateway("gateway, interpreted", interpreted=True)] if self.workshop.compiled else []
         versions = self.workshop.versions_before()
         earlier = [self.gateway(name, interpreted=interpreted, before=True) for name, interpreted in versions]
-        return [self.nginx(), *self.envoy(), self.gateway(), *interpreted, *earlier]
+        return [self.gateway(), *interpreted, *earlier]
+
+    def others(self) -> list[Program]:
+        """All that are not ours, the yardsticks first."""
+        return [self.nginx(), *self.haproxy(), *self.envoy(), *self.caddy(), *self.traefik()]
 
     def observed(self, collector: int) -> list[Program]:
         """The gateway that counts nothing, that counts, and that records one request in a hundred for a collector, too.
@@ -145,16 +159,24 @@ class Chains:
         trace: bool = True,
         counted: bool = True,
         collector: int | None = None,
+        keys: Mapping[str, str] = KEYS,
+        routes: str | None = None,
     ) -> Program:
         """The gateway: keys are known by their hashes, so that one has to be made of each key that comes."""
         files = self.workshop.gateway_files(f"chain {name}")
         log = _log(files)
         consumers = [
             {"name": name, "keys": [{"hash": "sha256:" + sha256(key.encode()).hexdigest()}]}
-            for name, key in KEYS.items()
+            for name, key in keys.items()
         ]
         limit = {"key": ["consumer"], "limits": [f"{PER_SECOND}/s"]}
-        auth = {"schemes": {"keys": {"api_key": {"header": KEY_HEADER}}}, "default": ["keys"], "consumers": consumers}
+        auth: dict[str, Any] = {
+            "schemes": {"keys": {"api_key": {"header": KEY_HEADER}}},
+            "default": ["keys"],
+            "consumers": consumers,
+        }
+        if self.proxied:
+            auth["trusted_proxies"] = ["127.0.0.1"]
         middleware: dict[str, Any] = {
             "access_log": {"output": str(log)},
             "trace": {"enabled": trace},
@@ -167,6 +189,8 @@ class Chains:
             middleware["trace"]["sample"] = "1%"
         (files / "auth.yaml").write_text(json.dumps(auth))
         (files / "middleware.yaml").write_text(json.dumps(middleware))
+        if routes is not None:
+            (files / "routes.yaml").write_text(routes)
         return self.workshop.gateway_program(name, files, log, interpreted=interpreted, before=before)
 
     def nginx(self) -> Program:
@@ -185,42 +209,69 @@ class Chains:
             flush=envoy.FLUSH_MILLISECONDS,
             prefix=PREFIX,
             rewritten=REWRITTEN,
+            proxied="set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;" if self.proxied else "",
         )
         return self.workshop.nginx_program("nginx", "chain-nginx", port, server, log)
 
-    def envoy(self) -> Sequence[Program]:
-        """Envoy with its own filters for all of it; none where it is not installed."""
+    def envoy(self, **everything: Any) -> Sequence[Program]:
+        """Envoy with its own filters for all of it; none where it is not installed. `everything`: more of it."""
         log = _log(self.workshop.directory, "chain-envoy")
         filters = [
             envoy.key_authentication(KEY_HEADER, CONSUMER_HEADER, KEYS),
             envoy.rate_limit(CONSUMER_HEADER, list(KEYS), PER_SECOND),
         ]
+        connection: dict[str, Any] = {"tracing": envoy.tracing(), **everything}
+        if self.proxied:
+            connection["xff_num_trusted_hops"] = 1
+        access_log = [envoy.access_log(log, _ENVOY_FIELDS)]
         return self.workshop.envoy_program(
-            "chain-envoy",
-            log,
-            http_filters=filters,
-            tracing=envoy.tracing(),
-            access_log=[envoy.access_log(log, _ENVOY_FIELDS)],
+            "chain-envoy", log, http_filters=filters, access_log=access_log, **connection
         )
+
+    def haproxy(self) -> Sequence[Program]:
+        """HAProxy, with rules; none where it is not installed."""
+        keys = self.workshop.directory / "chain-haproxy.keys"
+        keys.write_text(haproxy.key_map(KEYS))
+        rules = haproxy.chain(KEY_HEADER, CONSUMER_HEADER, str(keys), PER_SECOND, proxied=self.proxied)
+        return self.workshop.haproxy_program("chain-haproxy", _log(self.workshop.directory, "chain-haproxy"), rules)
+
+    def caddy(self) -> Sequence[Program]:
+        """Caddy, with what it has without plugins; none where it is not installed."""
+        log = _log(self.workshop.directory, "chain-caddy")
+        return self.workshop.caddy_program("chain-caddy", log, caddy.chain(KEY_HEADER, CONSUMER_HEADER, KEYS))
+
+    def traefik(self) -> Sequence[Program]:
+        """Traefik, with its middlewares; none where it is not installed."""
+        log = _log(self.workshop.directory, "chain-traefik")
+        middlewares = traefik.chain(CONSUMER_HEADER, KEYS, PER_SECOND)
+        programs = self.workshop.traefik_program("chain-traefik", log, middlewares)
+        return [replace(program, credential=(traefik.credential(CALLER, KEYS[CALLER]),)) for program in programs]
 
 
 def verify(program: Program) -> None:
     """Raises BenchError unless the proxy does everything that it is measured for."""
-    for headers in ((), ((KEY_HEADER, KEYS[CALLER][:-1] + "x"),)):
+    for headers in ((), _wrong(program)):
         _expect(program, "a request without a right key", get(program.port, REQUEST.path, headers)[0], 401)
-    status, body = get(program.port, f"{PREFIX}/echo", CREDENTIAL)
+    status, body = get(program.port, f"{PREFIX}/echo", program.credential or CREDENTIAL)
     _expect(program, "a request with a key", status, 200)
     seen = orjson.loads(body)
     trace = _TRACEPARENT.fullmatch(seen["traceparent"])
     received = {name: seen[name] for name in ("path", "consumer", "key")}
     _expect(program, "what the backend sees", received, {"path": f"{REWRITTEN}/echo", "consumer": CALLER, "key": ""})
-    _expect(program, "a request id and a trace", (bool(seen["request_id"]), trace is not None), (True, True))
-    assert trace is not None
+    _expect(program, f"a trace in {seen['traceparent']!r}", trace is not None, True)
     assert program.log is not None
     *_, last = records(program.log)
-    logged = {name: last[name] for name in ("status", "consumer", "request_id", "trace_id")}
-    sent = {"status": 200, "consumer": CALLER, "request_id": seen["request_id"], "trace_id": trace[1]}
-    _expect(program, "the log", logged, sent)
+    names = _LOGGED.get(program.name, dict.fromkeys(("status", "consumer", "request_id", "trace_id")))
+    logged = {name: last.get(theirs or name) for name, theirs in names.items()}
+    sent = {"status": 200, "consumer": CALLER, "request_id": seen["request_id"], "trace_id": trace and trace[1]}
+    _expect(program, "the log", logged, {name: sent[name] for name in names})
+    if "request_id" in names:
+        _expect(program, "a request id", bool(seen["request_id"]), True)
+
+
+def _wrong(program: Program) -> Headers:
+    """What is not the key of anyone."""
+    return (traefik.credential(CALLER, "x"),) if program.credential else ((KEY_HEADER, KEYS[CALLER][:-1] + "x"),)
 
 
 def _expect(program: Program, what: str, found: Any, expected: Any) -> None:

@@ -1,4 +1,4 @@
-"""What many services cost while nobody asks them: `python -m bench.fleet`.
+"""What many idle services cost: `python -m bench.fleet`.
 
 A thousand services of ten endpoints each, every one of which is checked every 30 s, while the set of one service
 changes every 100 ms. Tells how the checks are spread, the share of a core that all of it takes, what one change costs

@@ -1,23 +1,24 @@
-"""Load: requests in a closed loop on a number of connections, by wrk, or by a client of ours where there is no wrk."""
+"""Load: requests in a closed loop on a number of connections."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-import shutil
-import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from itertools import cycle, islice
 
 import uvloop
 
 from bench.client import Client
-from bench.programs import BenchError
 
 CONNECTIONS = 64
+DRAIN_SECONDS = 10.0  # in which all answers must have come that are under way at the end
+
+Headers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # with a __dict__, for what is computed once
 class Request:
     """What is asked for, again and again. With a body it is a POST."""
 
@@ -25,7 +26,27 @@ class Request:
     path: str
     size: int  # bytes of the response body
     body: bytes = b""
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
+    variants: tuple[Headers, ...] = ((),)  # more headers, which the requests have in turn
+    connections: int = CONNECTIONS
+
+    @property
+    def all_headers(self) -> Headers:
+        """Those of the first request."""
+        return self.headers + self.variants[0]
+
+    @cached_property
+    def encoded(self) -> Sequence[bytes]:
+        """The bytes of each variant."""
+        method = "POST" if self.body else "GET"
+        length = f"Content-Length: {len(self.body)}\r\n" if self.body else ""
+        begin = f"{method} {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{lines(self.headers)}{length}"
+        return [f"{begin}{lines(variant)}\r\n".encode() + self.body for variant in self.variants]
+
+
+def lines(headers: Headers) -> str:
+    """Header lines."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,62 +57,22 @@ class Load:
     failures: int  # of them not with 200, or lost with their connection
 
 
-class Generator:
-    """Sends requests. `name` says with what."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._wrk = shutil.which("wrk")
-
-    @property
-    def name(self) -> str:
-        return "wrk" if self._wrk else "a client in Python"
-
-    def send(self, port: int, request: Request, seconds: float) -> Load:
-        """Send load to a port."""
-        if self._wrk is None:
-            return uvloop.run(_send(port, request, seconds))
-        output = subprocess.run(
-            [self._wrk, *self._options(request, seconds), f"http://127.0.0.1:{port}{request.path}"],
-            capture_output=True,
-            text=True,
-            timeout=seconds + 20,
-            check=False,
-        )
-        return read_wrk(output.stdout + output.stderr)
-
-    def _options(self, request: Request, seconds: float) -> list[str]:
-        options = ["--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{max(1, round(seconds))}s"]
-        for name, value in request.headers:
-            options += ["--header", f"{name}: {value}"]
-        if not request.body:
-            return options
-        script = self._directory / "post.lua"
-        script.write_text(f'wrk.method = "POST"\nwrk.body = "{request.body.decode()}"\n')
-        return [*options, "--script", str(script)]
-
-
-def read_wrk(output: str) -> Load:
-    """What wrk says of itself. It counts redirects as good; the backend has none."""
-    requests = re.search(r"(\d+) requests in", output)
-    if requests is None:
-        raise BenchError(f"wrk failed: {output.strip()}")
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-    lost = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
-    failures = (int(bad[1]) if bad else 0) + (sum(map(int, lost.groups())) if lost else 0)
-    return Load(int(requests[1]), failures)
+def send(port: int, request: Request, seconds: float) -> Load:
+    """Send load to a port. All of it is answered, or has failed, when this returns."""
+    return uvloop.run(_send(port, request, seconds))
 
 
 async def _send(port: int, request: Request, seconds: float) -> Load:
-    method = "POST" if request.body else "GET"
-    length = f"Content-Length: {len(request.body)}\r\n" if request.body else ""
-    headers = "".join(f"{name}: {value}\r\n" for name, value in request.headers) + length
-    head = f"{method} {request.path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}\r\n"
-    clients = [Client(head.encode() + request.body) for _ in range(CONNECTIONS)]
+    encoded, count = request.encoded, request.connections
+    step = max(1, len(encoded) // count)  # so that clients do not send the same ones at the same time
+    clients = [Client(islice(cycle(encoded), number * step % len(encoded), None)) for number in range(count)]
     loop = asyncio.get_running_loop()
     for client in clients:
         await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
     await asyncio.sleep(seconds)
     for client in clients:
         client.stop()
+    await asyncio.wait([client.ended for client in clients], timeout=DRAIN_SECONDS)
+    for client in clients:
+        client.abort()
     return Load(sum(client.answered for client in clients), sum(client.failures for client in clients))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +41,10 @@ def prefer(pid: int, priority: int) -> None:
 
 
 def relax(pid: int) -> None:
-    """Let a process, and what it started, run no sooner than others again, before anything of it ends.
+    """Give a process and its children normal priority again, before any of them exits.
 
-    Linux collects what has ended in a loop, for as long as somebody looks at its files in /proc. Where whoever does so
-    waits for the core, and the parent runs on it in real time, that loop has no end.
+    Linux reaps exited processes in a loop, for as long as their files in /proc are being read. If the reader
+    waits for the core, and the parent runs on it in real time, that loop does not end.
     """
     with contextlib.suppress(OSError):  # it has ended already, or it never was preferred
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -53,10 +54,21 @@ def relax(pid: int) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far: all its threads, and all processes below it, ended or not."""
+    """User and system time of a process so far: all its threads, and all processes below it, ended or not.
+
+    To the nanosecond, but for children that ended, of which Linux keeps ticks.
+    """
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    own = sum(map(int, fields[11:15])) / TICKS  # utime, stime, and both of the children that ended
-    return own + sum(cpu_seconds(child) for child in children(pid))
+    ended = sum(map(int, fields[13:15])) / TICKS
+    own = time.clock_gettime(~pid << 3 | 2)  # the clock that clock_getcpuclockid(3) gives
+    return own + ended + sum(cpu_seconds(child) for child in children(pid))
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process and those below it have in use; what they share counts for each."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    own = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
+    return own + sum(resident(child) for child in children(pid))
 
 
 def children(pid: int) -> list[int]:

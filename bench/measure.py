@@ -1,52 +1,63 @@
-"""Rounds: every proxy gets the same load for a while, one after the other, again and again.
+"""Rounds: every contender gets the same load for a while, one after the other, again and again.
 
-Interleaved, so that what disturbs the machine for a while disturbs all of them.
+Interleaved, so that what disturbs the machine for a while disturbs all of them. What fails spoils the line of its
+contender, and is not measured again; the others go on.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from statistics import median
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
+from subprocess import SubprocessError
 
-from bench.load import CONNECTIONS, Generator, Request
+from bench.load import Request, send
 from bench.logs import emptied, records
 from bench.machine import Cores, cpu_seconds
 from bench.programs import BenchError, Program, get, running
-from bench.proxies import COUNTER, PREFIX, Workshop
+from bench.proxies import COUNTER, Workshop
+from bench.results import Line
 
-WARM_UP_SECONDS = 1.0
+WARM_UP_SECONDS = 0.5
 SETTLING_SECONDS = 0.02
+LEAST_ROUNDS = 2
+FAILURES = (BenchError, OSError, EOFError, ValueError, LookupError, ArithmeticError, SubprocessError)
+"""What a contender can cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How much is measured."""
 
-    rounds: int
     seconds: float  # of one round
+    rounds: int  # at most
+    ends: float = float("inf")  # by time.monotonic(), after which no further round begins, from the third one on
+    few: bool = False  # the yardsticks only, beside the gateway, but for what is most asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one round found."""
+
+    value: float
+    count: int  # requests, messages or events that it is of
 
 
 @dataclass(slots=True)
-class Cost:
-    """What requests cost a proxy, round by round."""
+class Runner:
+    """A contender that runs."""
 
-    name: str
-    microseconds: list[float] = field(default_factory=list)
-    requests: int = 0
+    program: Program
+    pid: int = 0
+    spoiled: str = ""  # why it could not be started
 
-    @property
-    def best(self) -> float:
-        """CPU microseconds per request in the least disturbed round."""
-        return min(self.microseconds)
 
-    @property
-    def median(self) -> float:
-        """CPU microseconds per request in the middle of all rounds."""
-        return median(self.microseconds)
+Measure = Callable[[Runner], Sample]
+"""One round with one contender. Raises BenchError."""
 
 
 class Counter:
@@ -80,56 +91,108 @@ class Bench:
     workshop: Workshop
     counter: Counter
     cores: Cores
-    generator: Generator
     plan: Plan
+
+    def inside(self, name: str, backend: int | None = None) -> Bench:
+        """The same with a directory of its own, and with another backend."""
+        return replace(self, workshop=self.workshop.inside(name, backend))
 
     def compare(
         self,
         programs: Sequence[Program],
         requests: Sequence[Request],
         verify: Callable[[Program], None] = lambda program: None,
-    ) -> list[list[Cost]]:
-        """Measure every program with every request: the costs by request, and then by program.
+        *,
+        unasked: int = 0,
+    ) -> list[list[Line]]:
+        """CPU microseconds per request of every program: the lines by request, and then by program.
 
-        `verify` looks at each program before that. Raises BenchError.
+        `verify` looks at each program before that. `unasked` is how many requests a proxy may send by itself in a
+        round, such as health checks.
         """
-        costs = [[Cost(program.name) for program in programs] for _ in requests]
+
+        def prepare(runner: Runner) -> None:
+            self._check(runner.program, requests)
+            verify(runner.program)
+            if runner.program.log is not None:
+                records(runner.program.log)  # the lines of what was asked so far have come
+            self._request_round(requests[0], unasked, runner, WARM_UP_SECONDS)
+
+        measures = [partial(self._request_round, request, unasked) for request in requests]
+        return self.rounds(programs, measures, requests[0], prepare)
+
+    def rounds(
+        self,
+        programs: Sequence[Program],
+        measures: Sequence[Measure],
+        probe: Request,
+        prepare: Callable[[Runner], object] = lambda runner: None,
+    ) -> list[list[Line]]:
+        """Measure each program in turn, again and again: the lines by measure, and then by program."""
+        table = [[Line(program.name) for program in programs] for _ in measures]
         with ExitStack() as stack:
-            pids = [
-                stack.enter_context(
-                    running(program, self.cores.proxy, self.workshop.directory, f"{PREFIX}/small", requests[0].headers)
-                )
-                for program in programs
-            ]
-            for program in programs:
-                self._check(program, requests)
-                verify(program)
-                self.generator.send(program.port, requests[0], WARM_UP_SECONDS)
-            for _ in range(self.plan.rounds):
-                for row, request in zip(costs, requests, strict=True):
-                    for cost, program, pid in zip(row, programs, pids, strict=True):
-                        self._round(cost, program, pid, request)
-        return costs
+            runners = [self._started(stack, program, probe, prepare) for program in programs]
+            for line, runner in _pairs(table, runners):
+                line.spoiled = runner.spoiled
+            for number in count():
+                if number >= self.plan.rounds or (number >= LEAST_ROUNDS and time.monotonic() > self.plan.ends):
+                    break
+                for row, measure in zip(table, measures, strict=True):
+                    for line, runner in _pairs([row], runners):
+                        _add(line, runner, measure)
+        return table
+
+    def _started(
+        self, stack: ExitStack, program: Program, probe: Request, prepare: Callable[[Runner], object]
+    ) -> Runner:
+        runner = Runner(program)
+        directory, headers = self.workshop.directory, program.of(probe).all_headers
+        try:
+            runner.pid = stack.enter_context(running(program, self.cores.proxy, directory, probe.path, headers))
+            prepare(runner)
+        except FAILURES as error:
+            runner.spoiled = said(error)
+        return runner
 
     def _check(self, program: Program, requests: Sequence[Request]) -> None:
         """Every kind of request must be answered with what the backend has."""
         for request in requests:
-            status, body = get(program.port, request.path, request.headers)
+            status, body = get(program.port, request.path, program.of(request).all_headers)
             if status != 200 or len(body) != request.size:
                 raise BenchError(f"{program.name} answers {request.path} with {status} and {len(body)} bytes")
 
-    def _round(self, cost: Cost, program: Program, pid: int, request: Request) -> None:
+    def _request_round(self, request: Request, unasked: int, runner: Runner, seconds: float | None = None) -> Sample:
+        program = runner.program
         if program.log is not None:
             emptied(program.log)
-        served, spent = self.counter.settled(), cpu_seconds(pid)
-        load = self.generator.send(program.port, request, self.plan.seconds)
+        served, spent = self.counter.settled(), cpu_seconds(runner.pid)
+        load = send(program.port, program.of(request), seconds or self.plan.seconds)
         served = self.counter.settled() - served
-        logged = served if program.log is None else len(records(program.log))
-        spent = cpu_seconds(pid) - spent
-        # Those that were under way at the end reached the backend, but no longer the client.
-        possible = range(load.requests, load.requests + CONNECTIONS + 1)
-        if load.failures or served not in possible or logged not in possible:
+        logged = load.requests if program.log is None else len(records(program.log, load.requests))
+        spent = cpu_seconds(runner.pid) - spent
+        if load.failures or not load.requests <= served <= load.requests + unasked or logged != load.requests:
             counts = f"{load.requests} answers, {load.failures} failures, {served} requests at the backend"
             raise BenchError(f"{program.name} did not forward or log what it was sent: {counts}, {logged} lines")
-        cost.requests += served
-        cost.microseconds.append(spent / served * 1e6)
+        return Sample(spent / load.requests * 1e6, load.requests)
+
+
+def _pairs(table: Sequence[Sequence[Line]], runners: Sequence[Runner]) -> Iterator[tuple[Line, Runner]]:
+    for row in table:
+        yield from zip(row, runners, strict=True)
+
+
+def _add(line: Line, runner: Runner, measure: Measure) -> None:
+    if line.spoiled:
+        return
+    try:
+        sample = measure(runner)
+    except FAILURES as error:
+        line.spoiled = said(error)
+    else:
+        line.values.append(sample.value)
+        line.count += sample.count
+
+
+def said(error: Exception) -> str:
+    """The first line of what an error says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

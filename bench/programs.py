@@ -8,11 +8,14 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-START_SECONDS = 30.0
+from bench.load import Headers, Request
+
+START_SECONDS = 30.0  # until something answers
+RIGHT_SECONDS = 5.0  # and then until it is 200
 STOP_SECONDS = 10.0
 
 
@@ -29,48 +32,62 @@ class Program:
     port: int
     log: Path | None = None  # its access log, where that has to have a line for each request
     environment: tuple[tuple[str, str], ...] = ()  # beside our own
+    output: Path | None = None  # where its standard output goes; None: into a file of its name
+    credential: Headers = ()  # in the place of the headers of the request, where it cannot check those
+    request: Request | None = None  # that it gets in the place of what the others get
 
-
-Headers = Sequence[tuple[str, str]]
+    def of(self, request: Request) -> Request:
+        """The request as this program can take it."""
+        if self.request is not None:
+            return self.request
+        return replace(request, headers=self.credential) if self.credential else request
 
 
 @contextmanager
 def running(
-    program: Program, cores: frozenset[int], directory: Path, probe: str, headers: Headers = ()
+    program: Program, cores: frozenset[int], directory: Path, probe: str, headers: Sequence[tuple[str, str]] = ()
 ) -> Iterator[int]:
     """Run a program until the end of the block; its process id, once a GET of `probe` is answered with 200."""
-    log = directory / f"{program.name.replace(' ', '-')}.log"
-    process = _start(program, cores, log)
+    process = started(program, cores, directory)
     try:
-        _await_answer(program, process, probe, headers, log)
+        _await_answer(program, process, probe, headers, _log(program, directory))
         yield process.pid
     finally:
-        _stop(process)
+        stopped(process)
 
 
-def _start(program: Program, cores: frozenset[int], log: Path) -> subprocess.Popen[bytes]:
+def started(program: Program, cores: frozenset[int], directory: Path) -> subprocess.Popen[bytes]:
     """A process, and its threads and children, run where the one that starts it does."""
+    log = _log(program, directory)
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
-        with log.open("wb") as output:
+        with log.open("ab") as errors, (program.output or log).open("ab") as output:
             environment = os.environ | dict(program.environment)
             return subprocess.Popen(
-                program.command, stdout=output, stderr=output, env=environment, start_new_session=True
+                program.command, stdout=output, stderr=errors, env=environment, start_new_session=True
             )
     finally:
         os.sched_setaffinity(0, before)
 
 
-def _await_answer(program: Program, process: subprocess.Popen[bytes], probe: str, headers: Headers, log: Path) -> None:
+def _log(program: Program, directory: Path) -> Path:
+    return directory / f"{program.name.replace(' ', '-').replace('/', '-')}.log"
+
+
+def _await_answer(
+    program: Program, process: subprocess.Popen[bytes], probe: str, headers: Sequence[tuple[str, str]], log: Path
+) -> None:
     end = time.monotonic() + START_SECONDS
     while (status := get(program.port, probe, headers)[0]) != 200:
+        if status:
+            end = min(end, time.monotonic() + RIGHT_SECONDS)
         if process.poll() is not None or time.monotonic() > end:
             raise BenchError(f"{program.name} does not serve (status {status}): {log.read_text()[-2000:]}")
         time.sleep(0.05)
 
 
-def get(port: int, path: str, headers: Headers = ()) -> tuple[int, bytes]:
+def get(port: int, path: str, headers: Sequence[tuple[str, str]] = ()) -> tuple[int, bytes]:
     """Status and body of a GET; status 0 where nothing answers."""
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
@@ -83,7 +100,8 @@ def get(port: int, path: str, headers: Headers = ()) -> tuple[int, bytes]:
         connection.close()
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stopped(process: subprocess.Popen[bytes]) -> None:
+    """Stop it, by force where it does not end."""
     process.send_signal(signal.SIGINT)
     try:
         process.wait(STOP_SECONDS)

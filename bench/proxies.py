@@ -8,33 +8,34 @@ with what it received of the request.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench import envoy
+from bench import caddy, contenders, envoy, haproxy, interpreters, traefik
 from bench.machine import free_port
-from bench.programs import BenchError, Program
+from bench.programs import Program
 
 PREFIX = "/v1/bench"
 REWRITTEN = "/api/v1/bench"
 COUNTER = "/requests"
 SMALL = '{"padding":"' + "x" * 186 + '"}'  # 200 bytes
-FILE_SIZES = {"1KiB": 1024, "64KiB": 64 * 1024, "1MiB": 1024 * 1024}
+FILE_SIZES = {"100KB": 100_000, "1MiB": 1024 * 1024, "10MB": 10_000_000}
 
 _NGINX = """
 daemon off;
 worker_processes 1;
 pid {directory}/{name}.pid;
 error_log stderr error;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 8192; }}
 http {{
     access_log off;
     default_type application/json;
     keepalive_requests 1000000000;
+    keepalive_timeout 300s;
+    client_max_body_size 0;
     client_body_temp_path {directory}/{name}-temporary;
     proxy_temp_path {directory}/{name}-temporary;
     fastcgi_temp_path {directory}/{name}-temporary;
@@ -49,6 +50,7 @@ _BACKEND = """
     server {{
         listen 127.0.0.1:{port} backlog=1024;
         location = {rewritten}/small {{ return 200 '{small}'; }}
+        location = {prefix}/small {{ return 200 '{small}'; }}
         location = {rewritten}/echo {{ return 200 '{echo}'; }}
         location {rewritten}/ {{ alias {directory}/files/; }}
         location = {counter} {{ stub_status; }}
@@ -77,11 +79,18 @@ _PROXY = """
             proxy_pass http://backend{rewritten}/;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
+            proxy_request_buffering off;
             proxy_max_temp_file_size 0;
+            proxy_read_timeout 300s;
+        }}
+        location {prefix}/websocket {{
+            proxy_pass http://backend{rewritten}/websocket;
+            proxy_http_version 1.1;
+            proxy_set_header Connection upgrade;
+            proxy_set_header Upgrade $http_upgrade;
         }}
     }}
 """
-
 
 COMPILED = Path(".venv/compiled")  # below a checkout
 
@@ -94,6 +103,14 @@ class Workshop:
     backend: int
     compiled: Path | None = None  # where the gateway is installed with its request path compiled; None: it is not
     before: Path | None = None  # a checkout of another commit, compiled or not, to compare with
+    python: str = sys.executable  # runs the gateway, and the other proxies in Python
+
+    def inside(self, name: str, backend: int | None = None) -> Workshop:
+        """The same with a directory of its own below this one, and with another backend."""
+        directory = self.directory / name
+        directory.mkdir()
+        directory.chmod(0o755)
+        return replace(self, directory=directory, backend=backend or self.backend)
 
     def backend_program(self) -> Program:
         """The backend, with a file of each size."""
@@ -102,7 +119,13 @@ class Workshop:
         for name, size in FILE_SIZES.items():
             (files / name).write_bytes(b"x" * size)
         servers = _BACKEND.format(
-            port=self.backend, rewritten=REWRITTEN, small=SMALL, echo=_ECHO, counter=COUNTER, directory=self.directory
+            port=self.backend,
+            prefix=PREFIX,
+            rewritten=REWRITTEN,
+            small=SMALL,
+            echo=_ECHO,
+            counter=COUNTER,
+            directory=self.directory,
         )
         return self.nginx_program("backend", "backend", self.backend, servers)
 
@@ -112,6 +135,16 @@ class Workshop:
         return self.nginx_program(
             "nginx", "nginx", port, _PROXY.format(backend=self.backend, port=port, prefix=PREFIX, rewritten=REWRITTEN)
         )
+
+    def many_locations(self, count: int) -> Program:
+        """nginx with so many locations, and with a page that says `@version@`, to be replaced before it is started."""
+        port = free_port()
+        location = "location /v1/service-{0}/ {{ proxy_pass http://backend/api/v1/service-{0}/; }}\n"
+        more = "".join(location.format(number) for number in range(count - 1))
+        server = _PROXY.format(backend=self.backend, port=port, prefix=PREFIX, rewritten=REWRITTEN)
+        first, brace, rest = server.partition("backlog=1024;")
+        version = "location = /version { return 200 '@version@'; }\n"
+        return self.nginx_program("nginx", "nginx-many", port, f"{first}{brace}\n{version}{more}{rest}")
 
     def envoy(self) -> Sequence[Program]:
         """The other yardstick, as little of it as there is; none where it is not installed."""
@@ -125,12 +158,13 @@ class Workshop:
         routes: int = 1,
         interpreted: bool = False,
         before: bool = False,
+        files: str = "",
     ) -> Program:
-        """The gateway, with nothing but routes."""
-        files = self.gateway_files(name, routes=routes)
-        output = files / "access.log" if log else "off"
-        (files / "middleware.yaml").write_text(f"access_log:\n  output: {output}\n")
-        return self.gateway_program(name, files, interpreted=interpreted, before=before)
+        """The gateway, with nothing but routes. `files`: what its directory is called, if not as it is."""
+        directory = self.gateway_files(files or name, routes=routes)
+        output = directory / "access.log" if log else "off"
+        (directory / "middleware.yaml").write_text(f"access_log:\n  output: {output}\n")
+        return self.gateway_program(name, directory, interpreted=interpreted, before=before)
 
     def earlier(self) -> Sequence[Program]:
         """The gateway of the other commit, both ways; none where there is none."""
@@ -160,26 +194,34 @@ class Workshop:
         port = free_port()
         files = self.gateway_files("stock")
         (files / "middleware.yaml").write_text("access_log:\n  output: off\n")
-        return Program("gateway on uvicorn", (sys.executable, "-m", "bench.stock", str(files), str(port)), port)
+        return self._python_program("gateway on uvicorn", port, Path.cwd(), "bench.stock", str(files), str(port))
 
     def plain(self) -> Program:
         """What one would write in an afternoon."""
         port = free_port()
         upstream = f"http://127.0.0.1:{self.backend}{REWRITTEN}"
-        return Program("Starlette + httpx2", (sys.executable, "-m", "bench.plain", upstream, str(port)), port)
+        return self._python_program("Starlette + httpx2", port, Path.cwd(), "bench.plain", upstream, str(port))
+
+    def haproxy(self) -> Sequence[Program]:
+        """HAProxy; none where it is not installed."""
+        return self.haproxy_program("haproxy")
+
+    def caddy(self) -> Sequence[Program]:
+        """Caddy; none where it is not installed."""
+        return self.caddy_program("caddy")
+
+    def traefik(self) -> Sequence[Program]:
+        """Traefik; none where it is not installed."""
+        return self.traefik_program("traefik")
+
+    def others(self) -> list[Program]:
+        """All that are not ours, the yardsticks first."""
+        return [self.nginx(), *self.haproxy(), *self.envoy(), *self.caddy(), *self.traefik()]
 
     def compared(self) -> list[Program]:
         """All of them, the yardsticks first."""
-        return [
-            self.nginx(),
-            *self.envoy(),
-            self.gateway(),
-            self.gateway("gateway, access log", log=True),
-            *self.interpreted(),
-            *self.earlier(),
-            self.stock(),
-            self.plain(),
-        ]
+        ours = [self.gateway(), *self.interpreted(), *self.earlier()]
+        return [*self.others(), *ours, self.stock(), self.plain()]
 
     # The programs, on configurations of all kinds.
 
@@ -188,12 +230,12 @@ class Workshop:
         (self.directory / f"{stem}-temporary").mkdir()
         file = self.directory / f"{stem}.conf"
         file.write_text(_NGINX.format(directory=self.directory, name=stem, servers=servers))
-        command = (_nginx_binary(), "-e", "stderr", "-p", str(self.directory), "-c", str(file))
+        command = (contenders.nginx(), "-e", "stderr", "-p", str(self.directory), "-c", str(file))
         return Program(name, command, port, log)
 
     def envoy_program(self, stem: str, log: Path | None = None, **connection: Any) -> Sequence[Program]:
         """Envoy with one worker, and with more of its HTTP connection manager; none where it is not installed."""
-        binary, port = envoy.binary(), free_port()
+        binary, port = contenders.find("envoy"), free_port()
         if binary is None:
             return ()
         file = self.directory / f"{stem}.json"
@@ -201,18 +243,59 @@ class Workshop:
         file.write_text(json.dumps(config))
         return (Program("Envoy", (binary, *envoy.arguments(file)), port, log),)
 
+    def haproxy_program(
+        self, stem: str, log: Path | None = None, rules: str = "", name: str = "HAProxy"
+    ) -> Sequence[Program]:
+        """HAProxy with one thread, and with more rules; none where it is not installed."""
+        binary, port = contenders.find("haproxy"), free_port()
+        if binary is None:
+            return ()
+        file = self.directory / f"{stem}.cfg"
+        file.write_text(haproxy.configuration(port, self.backend, PREFIX, REWRITTEN, rules, log is not None))
+        return (Program(name, (binary, "-db", "-f", str(file)), port, log, output=log),)
+
+    def caddy_program(
+        self, stem: str, log: Path | None = None, handlers: list[dict[str, Any]] | None = None
+    ) -> Sequence[Program]:
+        """Caddy, and with more handlers; none where it is not installed."""
+        binary, port = contenders.find("caddy"), free_port()
+        if binary is None:
+            return ()
+        file = self.directory / f"{stem}.json"
+        file.write_text(json.dumps(caddy.configuration(port, self.backend, PREFIX, REWRITTEN, handlers, log)))
+        home = ("HOME", str(self.directory))
+        command = (binary, "run", "--config", str(file))
+        return (Program("Caddy", command, port, log, (home, *caddy.ENVIRONMENT)),)
+
+    def traefik_program(
+        self, stem: str, log: Path | None = None, middlewares: dict[str, Any] | None = None
+    ) -> Sequence[Program]:
+        """Traefik, and with more middlewares; none where it is not installed."""
+        binary, port = contenders.find("traefik"), free_port()
+        if binary is None:
+            return ()
+        static, dynamic = self.directory / f"{stem}.yml", self.directory / f"{stem}-dynamic.yml"
+        static.write_text(json.dumps(traefik.static(port, dynamic, log, self.backend)))  # JSON is YAML
+        dynamic.write_text(json.dumps(traefik.dynamic(self.backend, PREFIX, REWRITTEN, middlewares)))
+        return (Program("Traefik", (binary, f"--configfile={static}"), port, log),)
+
     def gateway_program(
         self, name: str, files: Path, log: Path | None = None, *, interpreted: bool = False, before: bool = False
     ) -> Program:
         """The gateway as `gateway serve` starts it."""
         port = free_port()
         options = ("--config", str(files), "--host", "127.0.0.1", "--port", str(port), "--admin", "off")
-        command = ("-m", "gateway.cli", "serve", *options)
         checkout = (self.before if before else None) or Path.cwd()
         compiled = checkout / COMPILED if before else self.compiled
         sources = checkout if interpreted or compiled is None else compiled
-        # -P: not what is in the current directory.
-        return Program(name, (sys.executable, "-P", *command), port, log, (("PYTHONPATH", str(sources)),))
+        program = self._python_program(name, port, sources, "gateway.cli", "serve", *options)
+        return replace(program, log=log)
+
+    def _python_program(self, name: str, port: int, sources: Path, module: str, *arguments: str) -> Program:
+        """A module of `sources`. -P: not what is in the current directory."""
+        paths = (str(sources), *interpreters.libraries(self.python))
+        command = (self.python, "-P", "-m", module, *arguments)
+        return Program(name, command, port, environment=(("PYTHONPATH", ":".join(paths)),))
 
     def gateway_files(self, name: str, *, routes: int = 1) -> Path:
         """A configuration directory with routes, of which one is used."""
@@ -229,10 +312,3 @@ class Workshop:
 
     def _route(self, path: str, rewritten: str) -> str:
         return f"- path: {path}/*\n  target: 127.0.0.1:{self.backend}\n  rewrite: {rewritten}/$1\n"
-
-
-def _nginx_binary() -> str:
-    found = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin") or shutil.which("nginx")
-    if found is None:
-        raise BenchError("nginx is missing; it is the backend and the yardstick (Debian: apt-get install nginx-light)")
-    return found

@@ -1,18 +1,25 @@
-"""Tables."""
+"""Tables, for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bench.charts import figure
+from bench.results import Result
 
-from bench.measure import Cost
+YARDSTICKS = ("nginx", "Envoy")
 
 
-def table(costs: Sequence[Cost], yardsticks: Sequence[str] = ()) -> str:
-    """One line for each proxy; ratios are those of the medians, to the yardsticks, or to the first line."""
-    references = [cost for cost in costs if cost.name in yardsticks] or costs[:1]
-    heads = "".join(f"{'x ' + reference.name:>12}" for reference in references)
-    lines = [f"{'':24}{'min':>9}{'median':>9}{heads}"]
-    for cost in costs:
-        ratios = "".join(f"{cost.median / reference.median:12.2f}" for reference in references)
-        lines.append(f"{cost.name:24}{cost.best:9.1f}{cost.median:9.1f}{ratios}   ({cost.requests} requests)")
-    return "\n".join(lines)
+def table(result: Result) -> str:
+    """One line for each contender; ratios are those of the minima, to the yardsticks, or to the first line."""
+    references = [line for name in YARDSTICKS if (line := result.line(name))]
+    references = references or [line for line in result.lines if line.counts][:1]
+    heads = "".join(f"{('x ' + reference.name)[:12]:>14}" for reference in references)
+    rows = [f"{result.title} ({result.unit})", f"{'':26}{'min':>10}{'median':>10}{heads}"]
+    for line in result.lines:
+        if not line.counts:
+            rows.append(f"{line.name:26}{'':10}{'':10}  left out: {line.spoiled}")
+            continue
+        ratios = "".join(f"{line.best / reference.best:14.2f}" for reference in references)
+        rows.append(
+            f"{line.name:26}{figure(line.best):>10}{figure(line.median):>10}{ratios}   ({len(line.values)} rounds)"
+        )
+    return "\n".join(rows)

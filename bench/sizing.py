@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from bench.machine import cpu_seconds, free_port
+from bench.machine import cpu_seconds, free_port, resident
 from bench.programs import Program, running
 from gateway.http import messages
 
@@ -56,8 +56,7 @@ class Started:
     @property
     def memory(self) -> int:
         """Resident, in bytes."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
+        return resident(self.pid)
 
 
 def main() -> None:

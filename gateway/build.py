@@ -23,6 +23,8 @@ from gateway.config.values.addresses import (
     AsgiTarget,
     parse_target,
 )
+from gateway.config.yaml.document import Mapping as YamlMapping
+from gateway.config.yaml.document import Sequence as YamlSequence
 from gateway.context import Context, Middleware
 from gateway.deadlines import NEVER
 from gateway.http import Handler
@@ -66,7 +68,7 @@ from gateway.upstream.way_back import WayBack, replaced_by
 from gateway.upstream.websocket import WebSocketLimits
 
 Answering = Cluster | Hosted | Redirect | FixedResponse | Models | McpEndpoint
-"""What routes lead to."""
+"""The target of routes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class RouteHandler:
     forward: Handler  # behind the policies: the target, with what the route does about failures
     handle: Handler
     reads: Reads | None  # what no request may have twice
+    worded: Callable[[Handler], Handler] | None = None  # has errors be in the format of its clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,22 @@ class Snapshot:
 
     @property
     def digest(self) -> str:
-        """Tells contents of the files apart."""
+        """Identifies the contents of the files."""
         return self.configuration.digest
+
+    def pieces(self) -> list[object]:
+        """Its largest parts: routes, compiled, as configured, and as in the files."""
+        configuration = self.configuration
+        pieces: list[object] = [*self.handlers, *configuration.routes.routes, *configuration.auth.consumers]
+        pieces += self.table.pieces()
+        for document in configuration.documents.values():
+            root = document.root
+            for entry in root.entries.values() if isinstance(root, YamlMapping) else ():
+                if isinstance(entry.node, YamlSequence):
+                    pieces += entry.node.items
+            if isinstance(root, YamlSequence):
+                pieces += root.items
+        return pieces
 
 
 def build(configuration: Configuration, plan: Plan, connector: Connector, roles: Roles = ALL) -> Snapshot:
@@ -188,7 +205,7 @@ def _restoring(route: RouteConfig, handler: Handler, target: Cluster | Hosted) -
         replaced = replaced_by(
             route.all_paths, route.rewrite, route.strip_prefix, encoded_slashes=route.allow_encoded_slashes
         )
-    except PatternError:  # which is told when all routes are compiled
+    except PatternError:  # reported when all routes are compiled
         return handler
     return WayBack(handler, target, replaced)
 
@@ -227,13 +244,18 @@ class _Builder:
                 handle: Handler = forward
                 for middleware in reversed(middlewares):
                     handle = middleware.wrap(handle)
-                if isinstance(target, Models):
-                    full = self._configuration.middleware.errors.detail == "full"
-                    handle = in_format(handle, full=full)
-                if isinstance(target, McpEndpoint):
-                    handle = Speaking(handle, full=self._configuration.middleware.errors.detail == "full")
+                worded = self._wording(target)
+                if worded is not None:
+                    handle = worded(handle)
                 reads = reads_of(self._configuration, route)
-                yield RouteHandler(route, middlewares, target, forward, handle, reads)
+                yield RouteHandler(route, middlewares, target, forward, handle, reads, worded)
+
+    def _wording(self, target: Answering) -> Callable[[Handler], Handler] | None:
+        """Formats errors for the clients of a target; None: they are problem documents."""
+        full = self._configuration.middleware.errors.detail == "full"
+        if isinstance(target, Models):
+            return partial(in_format, full=full)
+        return partial(Speaking, full=full) if isinstance(target, McpEndpoint) else None
 
     def _stack(self, route: RouteConfig) -> Iterator[Middleware]:
         for placed in self._stack_in_order:
@@ -242,7 +264,7 @@ class _Builder:
                 yield middleware
 
     def tracing(self) -> Trace | None:
-        """What begins the traces of requests that no route takes."""
+        """Starts the traces of requests without a route."""
         return without_route(self._context)
 
     def quotas(self) -> Iterator[Quota]:
@@ -250,17 +272,18 @@ class _Builder:
         return quotas_of(self._context)
 
     def money(self) -> Money | None:
-        """What requests to models are counted with."""
+        """The counters of requests to models."""
         return None if self._configuration.models is None else money_of(self._context)
 
     def quota_report(self) -> Handler | None:
-        """What answers /quota, behind the policies that say who may ask. None without quotas."""
+        """The handler of /quota, behind the policies that control access to it. None without quotas."""
         handle: Handler | None = quota_report(self._context)
+        if handle is None:
+            return None
         route = report_route(self._configuration)
         for placed in reversed(self._stack_in_order):
-            guards = handle is not None and placed.policy.guards_quota
-            middleware = placed.build(self._context, route) if guards else None
-            if middleware is not None and handle is not None:
+            middleware = placed.build(self._context, route) if placed.policy.guards_quota else None
+            if middleware is not None:
                 handle = middleware.wrap(handle)
         return handle
 
@@ -323,7 +346,7 @@ class _Builder:
         return self._resilience.provider(name, text, provider.breaker, place, cluster)
 
     def _forward(self, index: int, route: RouteConfig, target: Answering) -> Handler:
-        """What stands behind the policies of a route."""
+        """The handler behind the policies of a route."""
         if isinstance(target, Redirect | FixedResponse | Models | McpEndpoint):
             return target
         resilience, place = self._resilience, ("routes", index)

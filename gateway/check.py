@@ -16,13 +16,14 @@ from gateway.config.checks import Check
 from gateway.config.host_names import Place, host_names, perhaps_meant
 from gateway.config.hosts_file import read_hosts
 from gateway.config.load import ConfigError, Configuration, Problem, load
-from gateway.config.problems import Fault
+from gateway.config.problems import Fault, Severity
 from gateway.config.secrets import KnownSecrets
 from gateway.config.yaml.expand import missing_variable
 from gateway.config.yaml.places import to_problem
 from gateway.deadlines import Deadlines
 from gateway.live import Owner
 from gateway.llm import money
+from gateway.managed import here as control_plane_here
 from gateway.middleware import order
 from gateway.outside.here import Port, missing_here
 from gateway.outside.host_lookups import HostLookups
@@ -32,7 +33,7 @@ from gateway.upstream.transport import Connector, Resolver
 RESOLVE_SECONDS = 1.0  # for all names together
 
 STAND_INS = ("unset-" * 8, "1")
-"""What may stand for variables that are not set: texts and secrets that are long enough, and numbers."""
+"""Placeholders for variables that are not set: texts and secrets that are long enough, and numbers."""
 
 UNCHECKED = "values that need variables which are not set were not checked, nor what several keys together show"
 
@@ -46,7 +47,7 @@ WARNINGS = (
 
 
 def compile_offline(directory: Path) -> Snapshot:
-    """What `serve` would serve. Raises ConfigError."""
+    """The snapshot that `serve` would use. Raises ConfigError."""
     with _without_secrets() as secrets:
         configuration = load(directory, os.environ, secrets)
         try_out(configuration, {})
@@ -55,7 +56,7 @@ def compile_offline(directory: Path) -> Snapshot:
 
 @contextlib.contextmanager
 def _without_secrets() -> Iterator[KnownSecrets]:
-    """What is wrong is shown without the secrets that the files name: it may be read in the log of a build server."""
+    """Errors are shown without the secrets that the files name: they may be read in the log of a build server."""
     secrets = KnownSecrets()
     try:
         yield secrets
@@ -65,7 +66,7 @@ def _without_secrets() -> Iterator[KnownSecrets]:
 
 
 def compiled(configuration: Configuration) -> Snapshot:
-    """What `serve` would make of a configuration; nothing of it is started. Raises ConfigError."""
+    """The compiled configuration as `serve` would make it, not started. Raises ConfigError."""
     loop = asyncio.new_event_loop()  # for the sake of what would run on it
     try:
         connector = Connector(Deadlines(loop), Resolver({}))
@@ -76,7 +77,7 @@ def compiled(configuration: Configuration) -> Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What `gateway check` is to look at beyond the files."""
+    """Options of `gateway check` beyond the files."""
 
     ports: Sequence[Port] = ()  # that `serve` would listen on
     here: bool = False  # what this machine lacks is an error
@@ -100,7 +101,10 @@ def check(directory: Path, resolve: dict[str, str], asked: Asked = Asked()) -> l
         return list(error.problems)
     found = [*checks.run(WARNINGS, configuration, "warning"), *unset]
     found += _unresolved(configuration, names, lookups, given)
-    found += missing_here(configuration, asked.ports, "error" if asked.here else "warning")
+    severity: Severity = "error" if asked.here else "warning"
+    found += missing_here(configuration, asked.ports, severity)
+    of_control_plane = control_plane_here.missing_here(configuration, os.environ)
+    found += (to_problem(configuration.documents["middleware.yaml"], fault, severity) for fault in of_control_plane)
     return sorted(found, key=lambda problem: (problem.file, problem.line, problem.column))
 
 

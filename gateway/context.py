@@ -1,4 +1,4 @@
-"""What a policy is built from: the configuration, and the plan of what lives beside requests and outlives a reload."""
+"""The context in which policies are built: the configuration, and the plan of live objects that outlive a reload."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What is at hand when the policies of a route are built."""
+    """The context in which the policies of a route are built."""
 
     configuration: Configuration
     plan: Plan  # of what must live for this configuration
@@ -51,7 +51,7 @@ class Context:
         return self.configuration.base
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What the routes of one configuration share, made for the first that asks."""
+        """State that the routes of one configuration share, made on first use."""
         if key not in self._made:
             self._made[key] = make()
         return cast(T, self._made[key])

@@ -61,7 +61,7 @@ def named(error: BaseException) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """What an error says, which may be anything, and of any length: as much of it as people read."""
+    """The message of an error, which may be of any type and length, cut to a readable size."""
     try:
         text = (error.msg if isinstance(error, SyntaxError) else None) or str(error)
     except BaseException:
@@ -87,6 +87,6 @@ def run_through(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None]
         except RuntimeError:
             if task.done() or loop.is_closed():
                 raise
-            logger.error("custom code stopped the event loop, which goes on")  # noqa: TRY400  the traceback is ours
+            logger.error("custom code blocked the event loop, which runs again")  # noqa: TRY400  the traceback is ours
         else:
             return

@@ -36,15 +36,15 @@ PUBLIC_DETAILS: Final[Mapping[str, str]] = {
     "store-unavailable": f"what counts requests does not answer at the moment; {_LATER}",
     "upstream-unresolved": f"the address of {_BEHIND} is not known at the moment; try again later",
     "upstream-refused": f"{_BEHIND} takes no connections at the moment; try again later",
-    "upstream-tls": f"{_BEHIND} could not prove what it is; its operator must correct that",
+    "upstream-tls": f"{_BEHIND} has no valid certificate; its operator must correct that",
     "upstream-reset": f"{_BEHIND} ended the connection before its response was whole",
-    "upstream-bad-response": f"{_BEHIND} sent what is no response; its operator must correct that",
+    "upstream-bad-response": f"{_BEHIND} sent an invalid response; its operator must correct that",
     "upstream-unavailable": f"{_BEHIND} is not there at the moment; try again later",
     "upstream-down": f"{_BEHIND} was found to be down; try again later",
     "upstream-connect-timeout": f"{_BEHIND} took no connection in time; try again later",
     "upstream-timeout": f"{_BEHIND} did not answer in time",
 }
-"""What clients get in place of a detail that would name hosts, files, services or settings."""
+"""The detail for clients in place of one that would name hosts, files, services or settings."""
 
 
 class ErrorKind(Enum):
@@ -82,7 +82,7 @@ class ErrorKind(Enum):
     AUDIT_UNAVAILABLE = ("audit-unavailable", 503, "Requests cannot be recorded now", "gateway")
     STORE_UNAVAILABLE = ("store-unavailable", 503, "The limit cannot be checked now", "gateway")
     NOT_CACHED = ("not-cached", 504, "Nothing that is stored answers the request", "gateway")
-    CLIENT_GONE = ("client-gone", 499, "The client went away", "gateway")
+    CLIENT_GONE = ("client-gone", 499, "The client disconnected", "gateway")
     # The upstream behind it.
     UPSTREAM_UNRESOLVED = ("upstream-unresolved", 502, "The upstream's name does not resolve", "upstream")
     UPSTREAM_REFUSED = ("upstream-refused", 502, "The upstream refused the connection", "upstream")
@@ -150,7 +150,7 @@ class GatewayError(Exception):
 
 
 def described(error: BaseException) -> str:
-    """What went wrong with a request, for logs: its kind, and the detail."""
+    """The failure of a request, for logs: its kind, and the detail."""
     return f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else repr(error)
 
 
@@ -188,7 +188,7 @@ class Refusal(GatewayError):
 
     @property
     def reason(self) -> str:
-        """With the status, which the name of the kind does not tell."""
+        """With the status, which the name of the kind does not show."""
         return f"{self.kind.status} {self.kind.slug}: {self.detail}"
 
 

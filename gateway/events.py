@@ -23,10 +23,15 @@ Name = Annotated[str, Field(max_length=512)]
 Decision = Literal["allow", "deny"]
 
 
+def credential_fingerprint(credential: bytes) -> str:
+    """What the bridge to an agent network says of a credential in its place: eight bytes of its SHA-256."""
+    return "sha256:" + sha256(credential).hexdigest()[:16]
+
+
 class Message(BaseModel):
     """Frozen, without unknown keys and without conversions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     KIND: ClassVar[str]
 
     @property
@@ -98,6 +103,10 @@ class AccessLog(Message):
     latency_ms: int | float = Field(ge=0)
 
 
+def _is_not_said(value: object) -> bool:
+    return not value
+
+
 class HealthFeedback(Message):
     """`health-feedback`, from a monitor to discovery: what it sees of an instance. It holds for a minute.
 
@@ -109,10 +118,7 @@ class HealthFeedback(Message):
     instance: str  # host:port
     status: Literal["failing", "passing"]
     error_rate: float | None = Field(None, ge=0, le=1)
-
-
-def _is_not_said(value: object) -> bool:
-    return not value
+    by: Name | None = Field(None, exclude_if=_is_not_said)  # the agent that says so; None: a monitor of ours
 
 
 class ApiAlert(Message):
@@ -160,7 +166,7 @@ Count = tuple[Name, Name, int, Ended, Number]
 
 
 class FlowCounts(Message):
-    """What one route sent to one upstream, or answered itself, since the last message."""
+    """Counts of one route and upstream, or of its own answers, since the last message."""
 
     route: Name
     upstream: Name
@@ -169,7 +175,7 @@ class FlowCounts(Message):
 
 
 class EndpointCounts(Message):
-    """What was sent to one endpoint since the last message. `instance` is `host:port`."""
+    """Counts of one endpoint since the last message. `instance` is `host:port`."""
 
     service: Name
     instance: Name
@@ -191,18 +197,88 @@ class TrafficCounts(Message):
     endpoints: Annotated[tuple[EndpointCounts, ...], Strict(False)]
 
 
+class RequestReport(Message):
+    """`request-report`, from the router to the bridge to an agent network: a request that is over.
+
+    {"request_id": "req-88210", "path": "/api/v2/users", "client": "acme-corp", "decision": "allow", "latency_ms": 12,
+    "credential": "api_key", "fingerprint": "sha256:9f86d081884c7d65",
+    "attempts": [["user-api", "10.0.1.5:8080", false]]}
+
+    It is said only where middleware.yaml has the group `agents`. `api_key` is the credential itself, and there only
+    with `send_credentials`.
+    """
+
+    KIND = "request-report"
+    request_id: Name
+    path: Annotated[str, Field(max_length=8192)]
+    client: Name
+    decision: Decision
+    latency_ms: int | float = Field(ge=0)
+    credential: Name | None = Field(None, exclude_if=_is_not_said)  # api_key or bearer; None: none was shown
+    fingerprint: Name = Field("", exclude_if=_is_not_said)
+    api_key: Annotated[str, Field(max_length=8192)] | None = Field(None, repr=False, exclude_if=_is_not_said)
+    attempts: Annotated[tuple[Annotated[tuple[Name, Name, bool], Strict(False)], ...], Strict(False)] = ()
+    """Of each attempt the service, the instance (`host:port`), and whether it failed."""
+
+
+class AgentRegistry(Message):
+    """`agent-registry`, from the bridge to discovery: all instances of a service, as an agent has published them.
+
+    {"prefix": "acme", "service": "user-api", "by": "acme-discovery", "instances": [{"host": "10.0.1.5", "port": 8080}]}
+    """
+
+    KIND = "agent-registry"
+    prefix: Name
+    service: Name
+    by: Name
+    age: float = Field(0.0, ge=0, allow_inf_nan=False, exclude_if=_is_not_said)  # seconds since the agent said so
+    instances: Annotated[tuple[dict[str, Any], ...], Strict(False)]
+
+    @property
+    def key(self) -> str | None:
+        """The service, of this network."""
+        return f"{self.prefix}/{self.service}"
+
+
+class AgentStanding(Message):
+    """`agent-standing`, from the bridge: how it does, every few seconds.
+
+    {"hostname": "acme-router", "role": "router", "state": "connected", "problems": [],
+    "peers": {"acme-auth": "trusted"}, "counts": {"received": {"service-registry": 3}, "refused": {"role": 1}}}
+    """
+
+    KIND = "agent-standing"
+    hostname: Name
+    role: Name
+    state: Name
+    problems: Annotated[tuple[Annotated[str, Field(max_length=1024)], ...], Strict(False)] = ()
+    peers: dict[Name, Name] = Field(default_factory=dict, max_length=64)
+    counts: dict[Name, Annotated[dict[Name, Number], Field(max_length=64)]] = Field(default_factory=dict, max_length=16)
+
+
 KINDS: Final[dict[str, type[Message]]] = {
-    kind.KIND: kind for kind in (ServiceRegistry, AuthRequest, AccessLog, HealthFeedback, ApiAlert, TrafficCounts)
+    kind.KIND: kind
+    for kind in (
+        ServiceRegistry,
+        AuthRequest,
+        AccessLog,
+        HealthFeedback,
+        ApiAlert,
+        TrafficCounts,
+        RequestReport,
+        AgentRegistry,
+        AgentStanding,
+    )
 }
 
 
 class Envelope(BaseModel):
-    """What travels: `{"v": 1, "kind": "access-log", "id": ..., "at": 1782900000.0, "from": ..., "body": {...}}`."""
+    """The envelope: `{"v": 1, "kind": "access-log", "id": ..., "at": 1782900000.0, "from": ..., "body": {...}}`."""
 
-    model_config = ConfigDict(frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True, defer_build=True)
     v: int
     kind: Name
-    id: Name  # tells it from all others: the same one may come twice
+    id: Name  # unique: the same one may arrive twice
     at: float = Field(allow_inf_nan=False)  # seconds of the epoch, by the clock of the sender
     sender: Name = Field(alias="from")
     body: dict[str, Any]

@@ -50,7 +50,7 @@ async def explain(
     body: bytes | None = None,
     why_none: Callable[[Upstream], str] = not_asked,
 ) -> dict[str, Any]:
-    """What would happen to this request, as plain data. Nothing is sent, counted or changed.
+    """The handling of this request, as plain data. Nothing is sent, counted or changed.
 
     `url` is a path, or a URL whose host goes behind a Host among `headers`, which are (name, value); `client` is the
     address that it comes from, and `why_none` says why a service has no endpoint. Raises ValueError where `url` is
@@ -68,7 +68,7 @@ async def explain(
     except PathError as error:
         return explained | _refused(400, str(error))
     if path.path in snapshot.quota_paths and snapshot.quota is not None:
-        return explained | _answered("the gateway answers this itself: what the caller has left of its quotas")
+        return explained | _answered("the gateway answers this itself: the rest of the caller's quotas")
     exchange.path = path.path
     try:
         explanation = snapshot.table.explain(
@@ -114,7 +114,7 @@ def why_taken(snapshot: Snapshot, route: str, method: str, host: str, path: str)
         return "the gateway itself answers this path, where there are quotas"
     rule = next((handler.route for handler in snapshot.handlers if handler.route.id == route), None)
     if rule is None:
-        return "the configuration has changed since, and has no such route any more"
+        return "the configuration has changed since, and this route was removed"
     paths = " or ".join(rule.all_paths)
     return f"its path is {paths}; its other conditions decided (method, headers, query), or it has changed since"
 
@@ -125,8 +125,10 @@ def _exchange(
     """The exchange that such a request would become."""
     if body is not None and not announces_body(dict(headers)):
         headers = [*headers, (b"content-length", b"%d" % len(body))]
+    if parts.netloc and not any(name == b"host" for name, _ in headers):
+        headers = [(b"host", parts.netloc.encode()), *headers]  # conditions and keys read it, too
     fields = dict(headers)
-    scheme = parts.scheme if parts.scheme in ("http", "https") else "http"
+    scheme = "https" if parts.scheme in ("https", "wss") else "http"
     caller = snapshot.proxies.caller(client, scheme, headers, fields)
     exchange = Exchange(
         request_id="explain",
@@ -136,11 +138,13 @@ def _exchange(
         headers=headers,
         fields=fields,
         scheme=caller.scheme,
-        host=fields.get(b"host", parts.netloc.encode()).decode("latin-1"),
+        host=fields.get(b"host", b"").decode("latin-1"),
         peer=client,
         peer_trusted=caller.peer_trusted,
         client=caller.client,
     )
+    # The rest of a handshake (RFC 6455, 4.1) is the same from every client, so that it need not be given here.
+    exchange.websocket = method == "GET" and fields.get(b"upgrade", b"").lower() == b"websocket"
     if announces_body(fields):
         exchange.body = _Unsent() if body is None else WholeBody(body, [])
     return exchange
@@ -173,7 +177,7 @@ class _Unsent:
 async def _policies(
     exchange: Exchange, match: Match[RouteHandler], why_none: Callable[[Upstream], str], snapshot: Snapshot
 ) -> dict[str, Any]:
-    """What each policy of the route would say, up to the one that would refuse the request."""
+    """The decision of each policy of the route, up to the first refusal."""
     exchange.route, exchange.target_path, exchange.parameters = match.rule.id, match.path, match.parameters
     rules = []
     verdict, outcome = "allowed: no rule refuses it", _end(match.value)

@@ -1,7 +1,7 @@
-"""What a number of the gateway is: its name, kind, labels and values, whoever shows it. Values of two processes merge.
+"""Metric families: name, kind, labels and values, whatever the exposition format. Values of two processes merge.
 
-Every metric comes from a `Source`, which is asked when somebody wants to know. The forms in which they are shown are
-in `exposition/`; OpenTelemetry's names are made of the same.
+Every metric comes from a `Source`, which is read on demand. The exposition formats are
+in `exposition/`; OpenTelemetry's names are derived from the same.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BYTES: Final[tuple[float, ...]] = tuple(2.0**power for power in (8, 10, 12, 14, 
 
 @dataclass(slots=True)
 class Buckets:
-    """A histogram or summary that somebody else has counted."""
+    """A histogram or summary that was counted elsewhere."""
 
     count: float = 0
     total: float = 0.0

@@ -1,4 +1,4 @@
-"""What commands print for machines."""
+"""JSON output of commands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def print_json(data: Any) -> None:

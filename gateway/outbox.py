@@ -22,7 +22,7 @@ class Outbox:
         self.writers: list[Writer] = []
 
     def flush(self) -> None:
-        """Have all of them write. The first of a turn of the loop calls for it."""
+        """Write all of them. Scheduled by the first of a turn of the loop."""
         writers, self.writers = self.writers, []
         for writer in writers:
             pieces = writer.pieces
@@ -71,7 +71,7 @@ class Writer:
                 self.transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def write_eof(self) -> None:
-        """Nothing more comes."""
+        """Stop writing."""
         self.flush()
         if not self.transport.is_closing():
             self.transport.write_eof()

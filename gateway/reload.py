@@ -7,14 +7,10 @@ is wrong.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
 import itertools
 import logging
-import sys
 import time
-from collections.abc import Callable, Iterator
-from collections.abc import Mapping as MappingOf
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,9 +24,11 @@ from gateway.config.load import Configuration, parse
 from gateway.config.named_files import Digests
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.secrets import KnownSecrets
-from gateway.config.yaml.document import Mapping, Sequence
 from gateway.custom_code import described
 from gateway.live import Owner, Plan, Worker, on_thread
+from gateway.live.beside import hardly_noticed
+from gateway.live.free_memory import give_back
+from gateway.live.paced import let_go
 from gateway.plurals import counted
 from gateway.registry.discovery import Discovery
 from gateway.roles import ALL, Roles, named
@@ -39,9 +37,8 @@ from gateway.upstream.transport import Connector
 
 logger = logging.getLogger("gateway.config")
 
+CONTROL_PLANE = "control plane"  # the cause of a version that it has sent
 PROBLEMS_SHOWN = 20
-SWITCH_SECONDS = 0.0005
-PIECES_AT_ONCE = 50
 
 T = TypeVar("T")
 
@@ -55,15 +52,21 @@ class Caller:
     """Someone who waits for a reload, or for a rollback."""
 
     answer: Answer
-    wanted: Version | None  # to be served again; None: the files
+    wanted: Version | None  # to be served; None: the files
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A former configuration that is served again, until the files say something else."""
+    """A configuration that is served in place of the files, until they say something else: a former one, which a reload
+    ends, too, or one of the control plane, which a reload reads again."""
 
     version: Version
     instead_of: watch.Contents  # what the files say meanwhile
+
+    @property
+    def firm(self) -> bool:
+        """Whether only a change of the files ends it."""
+        return self.version.cause == CONTROL_PLANE
 
 
 class Reloader:
@@ -76,7 +79,7 @@ class Reloader:
     def __init__(
         self,
         directory: Path,
-        environment: MappingOf[str, str],
+        environment: Mapping[str, str],
         owner: Owner,
         connector: Connector,
         prepare: Callable[[Snapshot, Plan], None] = lambda _, __: None,
@@ -106,16 +109,30 @@ class Reloader:
         self.waiting = False  # for what the sources of endpoints say first, after the start
         self.compiling = False  # a configuration is on its way to be served or refused
         self.written = False  # a program has one of the files open for writing
+        self.beside: dict[str, Callable[[], Any]] = {}  # what `report` has of others, by its key there
 
-    async def start(self) -> None:
-        """Load the files, good or bad, and begin to watch them."""
+    async def start(self, kept: Callable[[watch.Contents, bool], Version | None] = lambda _, __: None) -> None:
+        """Load the files, good or bad, and begin to watch them.
+
+        `kept` is asked, on a thread, for a version to be served in their place; where they are refused, once more, and
+        with True as its second argument.
+        """
         seen, written = await self._look()
-        if written:
-            self._log_refusal(written)
-            self._error = written
-        else:
-            await self._apply(seen, "start")
+        version = await self._looking.run(lambda: kept(seen.contents, False))
+        if version is None or await self._apply(seen, "start", version) is not None:
+            if written:
+                self._log_refusal(written)
+                self._error = written
+            else:
+                await self._apply(seen, "start")
+            if self._error is not None:
+                await self._start_with(seen, self._error, await self._looking.run(lambda: kept(seen.contents, True)))
         self.owner.tasks.supervise("the watch over the configuration", self._watch)
+
+    async def _start_with(self, seen: watch.Seen, error: ConfigError, version: Version | None) -> None:
+        """The files cannot be served: this is better than nothing."""
+        if version is not None and await self._apply(seen, "start", version) is None:
+            self._error = error
 
     async def stop(self) -> None:
         """Stop watching, and all that lives."""
@@ -133,44 +150,64 @@ class Reloader:
 
         The files that it names (certificates, keys) and the environment are those of now. Answers like `reload`.
         """
-        return self._request(version)
+        return self._request(replace(version, cause="rollback"))
+
+    def apply(self, version: Version) -> Answer:
+        """Serve what the control plane has sent, in place of the files, until they change. Answers like `reload`."""
+        return self._request(replace(version, cause=CONTROL_PLANE))
+
+    @property
+    def error(self) -> ConfigError | None:
+        """Errors of the files, so that they are not served."""
+        return self._error
+
+    @property
+    def serving(self) -> Version | None:
+        """The files of the current configuration."""
+        return next(reversed(self.history), None)
+
+    @property
+    def instead_of(self) -> watch.Contents | None:
+        """The configuration of the files, if another one is served in their place."""
+        return None if self._held is None else self._held.instead_of
 
     def difference(self, old: Version, new: Version) -> str:
-        """What changed in the files, without secrets. Not for the event loop."""
+        """The changes of the files, without secrets. Not for the event loop."""
         return difference(old, new, self._secrets)
 
     def measures(self) -> dict[str, float]:
-        """What metrics tell of the configuration."""
+        """Metrics about the configuration."""
         return {
             "gateway_config_good": float(self._error is None and self.current is not None),
             "gateway_config_age_seconds": time.time() - self._loaded_at if self._loaded_at is not None else 0.0,
         }
 
     def summary(self) -> dict[str, Any]:
-        """What `/health` shows every client: the number of problems of the files, and of troubles; not which."""
+        """The public `/health`: the number of problems of the files, and of troubles; not their texts."""
         return {
             "digest": self.current.digest if self.current else None,
             "loaded_at": self._loaded_at,
             "reloads": self.reloads,
-            "rolled_back": self._held is not None,
+            "rolled_back": self._held is not None and not self._held.firm,
             "problems": len(self._error.problems) if self._error else 0,
             "troubles": len(self.owner.troubles()),
         }
 
     def report(self) -> dict[str, Any]:
-        """What the admin port says of the configuration: the same, and the problems, without known secrets."""
+        """The admin port's report on the configuration: the same, and the problems, without known secrets."""
         return self.summary() | {
             "roles": named(self.roles),
             "errors": self.shown(self._error) if self._error else [],
             "failing": [self.hidden(each) for each in self.owner.troubles()],
+            **{name: call() for name, call in self.beside.items()},
         }
 
     def shown(self, error: ConfigError) -> list[str]:
-        """What is wrong, for operators: without known secrets, and not more than they would read."""
+        """Errors for operators: without known secrets, and of bounded length."""
         return [self.hidden(str(problem)) for problem in error.problems[:PROBLEMS_SHOWN]]
 
     def hidden(self, text: str) -> str:
-        """Without secrets, and as Unicode: what a policy raises may be neither."""
+        """An error without secrets, and as valid Unicode: a policy's exception may have either."""
         return self._secrets.hide(text).encode("utf-8", "backslashreplace").decode()
 
     async def _watch(self) -> None:
@@ -183,7 +220,7 @@ class Reloader:
             settled = self._settling.settled(seen, loop.time(), written=self.written)
             callers = _next_callers(waiting, written=self.written)
             wanted = callers[0].wanted if callers else None
-            if self._held is not None and not callers:
+            if self._held is not None and wanted is None and (not callers or self._held.firm):
                 # A certificate that this one names may have changed; the files themselves have not.
                 wanted = self._held.version if watch.same(seen.contents, self._held.instead_of) else None
             if callers or settled:
@@ -193,6 +230,7 @@ class Reloader:
                 finally:
                     self.compiling = False
                 self._answer(callers, error)
+            del seen  # the files, which may be large, while nothing is done
 
     def _request(self, wanted: Version | None) -> Answer:
         answer: Answer = asyncio.get_running_loop().create_future()
@@ -203,13 +241,13 @@ class Reloader:
     async def _look(self) -> tuple[watch.Seen, ConfigError | None]:
         def look() -> tuple[watch.Seen, ConfigError | None]:
             named = self._digests.of(self._named)
-            contents, written = watch.look(self.directory)
+            contents, written = watch.look(self.directory, self._settling.changed(named))
             return watch.Seen(contents, named), written
 
         return await self._looking.run(look)
 
     async def _wait(self) -> None:
-        """Until it is time to look, or a reload is requested."""
+        """Wait until the next check, or a requested reload."""
         try:
             async with asyncio.timeout(watch.POLL_SECONDS):
                 await self._requested.wait()
@@ -235,10 +273,14 @@ class Reloader:
         contents = seen.contents if version is None else version.files
         plan = self.owner.plan()
         try:
-            snapshot = await self._compiled(seen, contents, plan)
+            snapshot, pieces = await self._compiled(seen, contents, plan)
             self._prepare(snapshot, plan)
             await self.owner.adopt(plan, snapshot.configuration.problem)
         except ConfigError as error:
+            if isinstance(error, watch.BeingWritten):
+                self._settling, _ = before  # so that it is tried again
+                if self.current is not None:
+                    return error
             self._log_refusal(error)
             if version is None:
                 self._error = error
@@ -247,7 +289,8 @@ class Reloader:
             return error
         self._held = None if version is None else Held(version, seen.contents)
         if not isinstance(contents, ConfigError):
-            self.history.add(Version(snapshot.digest, time.time(), "rollback" if version else cause, contents))
+            cause, revision = (cause, None) if version is None else (version.cause, version.revision)
+            self.history.add(Version(snapshot.digest, time.time(), cause, contents, revision))
         first = self.current is None
         if first:
             self.waiting = True
@@ -261,11 +304,11 @@ class Reloader:
         self._loaded_at = time.time()
         self.reloads += not first
         await self.owner.release()
-        pieces = _pieces(former) if former is not None else []
         del former
-        await _let_go(pieces)
+        await let_go(pieces)
+        await self._looking.run(give_back)
         count = len(snapshot.handlers)
-        how = "loaded" if first else "rolled back to" if version else "reloaded"
+        how = "loaded" if first else "rolled back to" if cause == "rollback" else "reloaded"
         logger.info("configuration %s %s: %s", snapshot.digest, how, counted(count, "route"))
         return None
 
@@ -275,14 +318,16 @@ class Reloader:
         await asyncio.gather(*(discovery.first_answer(or_failure=or_failure) for discovery in discoveries))
         self.waiting = False
 
-    async def _compiled(self, seen: watch.Seen, contents: watch.Contents, plan: Plan) -> Snapshot:
-        """Raises ConfigError."""
-        with _beside_the_loop():
+    async def _compiled(self, seen: watch.Seen, contents: watch.Contents, plan: Plan) -> tuple[Snapshot, list[object]]:
+        """The Snapshot, and the pieces of the one that it will replace. Raises ConfigError."""
+        with hardly_noticed():
             configuration = await self._beside(None, partial(self._parse, seen, contents))
             await self._beside(None, partial(try_out, configuration, plan.living))
             seconds = configuration.middleware.reload.timeout
             self.owner.start_seconds = configuration.middleware.reload.policy_timeout
-            return await self._beside(seconds, lambda: build(configuration, plan, self._connector, self.roles))
+            snapshot = await self._beside(seconds, lambda: build(configuration, plan, self._connector, self.roles))
+            pieces = [] if self.current is None else await self._beside(None, self.current.pieces)
+            return snapshot, pieces
 
     def _parse(self, seen: watch.Seen, contents: watch.Contents) -> Configuration:
         if isinstance(contents, ConfigError):
@@ -290,7 +335,13 @@ class Reloader:
         named: set[str] = set()
         try:
             environment, secrets = self._environment, self._secrets
-            return parse(contents, environment, base=self.directory, secrets=secrets, named=named)
+            configuration = parse(contents, environment, base=self.directory, secrets=secrets, named=named)
+            digests = self._digests.of(named)
+            moved = {name for name in named if seen.named.get(name, digests[name]) != digests[name]}
+            new = [name for name in named if name not in seen.named]
+            if moved or (moved := watch.being_written(self.directory, new)):
+                raise watch.BeingWritten(sorted(moved))
+            return configuration
         finally:
             # Those that were known, as they were before they were read: what changed since shows at the next look.
             digests = {name: seen.named.get(name, digest) for name, digest in self._digests.of(named).items()}
@@ -318,10 +369,10 @@ class Reloader:
 def _next_callers(waiting: list[Caller], *, written: bool) -> list[Caller]:
     """Those who came first, one behind the other, and want the same: one piece of work answers them.
 
-    Nobody gets the files while they are written.
+    No caller gets the files while they are written.
     """
     ready = [caller for caller in waiting if not written or caller.wanted is not None]
-    return list(itertools.takewhile(lambda caller: caller.wanted is ready[0].wanted, ready))
+    return list(itertools.takewhile(lambda caller: caller.wanted == ready[0].wanted, ready))
 
 
 def _guarded(work: Callable[[], T]) -> T:
@@ -332,43 +383,3 @@ def _guarded(work: Callable[[], T]) -> T:
     except BaseException as error:  # an import may raise anything at all
         logger.exception("the configuration could not be compiled")
         raise ConfigError([Problem("routes.yaml", 0, 0, "", f"it cannot be compiled: {described(error)}")]) from None
-
-
-@contextlib.contextmanager
-def _beside_the_loop() -> Iterator[None]:
-    """While a thread works, let requests hardly notice.
-
-    They get the interpreter back ten times sooner than usual, and are not stopped by collections of garbage, of which
-    compiling makes none: with 10,000 routes each one would take a quarter of a second.
-    """
-    gc.collect()  # of what came since the last time: all else is frozen, and so will be what is made now
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()  # what was made holds no cycles, and goes with its last user: it need never be searched
-        gc.enable()
-        sys.setswitchinterval(interval)
-
-
-def _pieces(snapshot: Snapshot) -> list[object]:
-    """What a Snapshot is large by: its routes, compiled, as they are configured, and as they stand in the files."""
-    configuration = snapshot.configuration
-    pieces: list[object] = [*snapshot.handlers, *configuration.routes.routes, *configuration.auth.consumers]
-    for document in configuration.documents.values():
-        root = document.root
-        for entry in root.entries.values() if isinstance(root, Mapping) else ():
-            if isinstance(entry.node, Sequence):
-                pieces += entry.node.items
-        if isinstance(root, Sequence):
-            pieces += root.items
-    return pieces
-
-
-async def _let_go(pieces: list[object]) -> None:
-    """Free a Snapshot that is not used any more little by little: at once it would hold up requests for long."""
-    while pieces:
-        del pieces[-PIECES_AT_ONCE:]
-        await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What causes each problem type, and what to do: for operators. `python -m gateway.remedies > docs/problems.md`."""
+"""Causes and remedies of each problem type, for operators. `python -m gateway.remedies > docs/problems.md`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _HEAD: Final = """\
 
 What the gateway answers where it refuses a request or fails: `application/problem+json` (RFC 9457), with `type`,
 `title`, `status`, `detail`, `origin` (`upstream` where the backend is at fault), `route` and `request_id`.
-`type` is the same for ever; clients match on it. `gateway last REQUEST_ID` and the access log's `error` have what the
-client is not told. A custom policy may have types of its own."""
+`type` does not change between versions; clients match on it. `gateway last REQUEST_ID` and the access log's `error`
+have what the client does not get. Custom policies may define further types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class Remedy:
 REMEDIES: Final[Mapping[str, Remedy]] = {
     "bad-request": Remedy(
         "The bytes are no HTTP request, or one that two programs could read differently.",
-        "Correct the client; the detail says what is wrong.",
+        "Correct the client; the detail has the error.",
     ),
     "ambiguous-path": Remedy(
         "The path has encoded slashes, dots or bytes that backends read in more than one way.",
         "Send it plainly, or set `allow_encoded_slashes` on the route.",
     ),
     "ambiguous-field": Remedy(
-        "A header or parameter that a rule reads is there twice, or is too long.",
+        "A header or parameter that a rule reads is duplicated, or is too long.",
         "Send it once.",
     ),
     "ambiguous-credentials": Remedy(
@@ -167,12 +167,13 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     ),
     "upstream-reset": Remedy(
         "The backend closed the connection before its response was whole.",
-        "Look at the backend's log for a crash or a time-out of its own.",
+        "Look at the backend's log for a crash or a time-out there.",
     ),
     "upstream-bad-response": Remedy(
-        "What the backend sent is no HTTP response.",
-        "See that the port speaks HTTP, and with or without TLS as the target says; of a provider of models, that its "
-        "keys are valid.",
+        "The backend sent an invalid HTTP response, or one with more header lines than 64 KiB.",
+        "The access log's `error` says which. Of a head that is too large: have the backend send fewer or shorter "
+        "headers, cookies for the most part. Else see that the port speaks HTTP, and with or without TLS as the "
+        "target says; of a provider of models, that its keys are valid.",
     ),
     "upstream-unavailable": Remedy(
         "The service has no endpoint that may get requests.",
@@ -192,7 +193,7 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         "Look at its load; raise `timeout` of the route where it may take longer.",
     ),
 }
-"""By the end of the problem type."""
+"""Remedies by the end of the problem type."""
 
 
 def render() -> str:

@@ -1,4 +1,4 @@
-"""What a route does about failures, made of its configuration; what must outlive a reload is in the plan."""
+"""The resilience layers of a route, from its configuration; objects that outlive a reload are in the plan."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ ALL: Final[Roles] = frozenset(get_args(Role))
 
 
 def named(roles: Roles) -> str:
-    """As `gateway serve --roles` takes them."""
+    """Roles as text in the form of `gateway serve --roles`."""
     return ",".join(role for role in get_args(Role) if role in roles)
 
 

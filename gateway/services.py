@@ -1,4 +1,4 @@
-"""Services of a configuration, live: one Upstream for each, whoever leads to it."""
+"""Services of a configuration, live: one Upstream for each, shared by all routes to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.config.values.addresses import AddressTarget, AsgiTarget, ServiceTa
 from gateway.context import Context
 from gateway.live import Place
 from gateway.live.beside import Beside
-from gateway.registry.over_bus import health_told
+from gateway.registry.over_bus import plan_remote_health
 from gateway.registry.table import discovery_of, host_name_of, identity_of
 from gateway.resilience import sticky_cookie
 from gateway.upstream.balancer import Balancer
@@ -53,7 +53,7 @@ class Services:
         context.plan.after_adoption(partial(_configure, self._changed))
 
     def of_provider(self, provider: Provider, place: Place) -> Upstream:
-        """That of a provider of models: a service, or its own."""
+        """The upstream of a model provider: that of a service, or its own."""
         target = parse_target(provider.service or provider.origin)
         assert not isinstance(target, AsgiTarget)  # which neither a service nor a URL is
         upstream = self.upstream(target, place)
@@ -93,7 +93,7 @@ class Services:
         service_name = name
         if mirror:
             name, health = f"mirror:{name}", None
-        make = partial(Upstream, name, self._connector, settings, members or (), tls, host_name)
+        make = partial(Upstream, name, self._connector, settings, members or (), tls, host_name, place[0])
         upstream = self._plan.need(("upstream", target, tls, host_name, mirror), make, place)
         if upstream.settings != settings or (members is not None and upstream.members != members):
             self._changed[upstream] = settings, members
@@ -101,7 +101,7 @@ class Services:
             find = partial(discovery_of, upstream, service_name, discovery, self._context, place)
             self._plan.need(("discovery", upstream, identity_of(discovery, self._context)), find, place)
         if "discovery" not in self._context.roles and not mirror:
-            health_told(upstream, health, self._context, place, discovered=discovery is not None)
+            plan_remote_health(upstream, health, self._context, place, discovered=discovery is not None)
         elif health is not None:
             turns = self._plan.need(("health checks",), ProbeTurns, place)
             self._plan.need(("prober", upstream, health), partial(Prober, upstream, check_of(health), turns), place)
@@ -112,7 +112,8 @@ class Services:
         return balancing_of(service.balance, self._plan.need(("beside",), Beside, place))
 
     def _rules(self, service: ServiceConfig) -> Rules:
-        """What depends on the time or on this gateway is not for hashing: all gateways are to agree on it."""
+        """Settings that depend on the time or on this gateway do not apply to hashing: all gateways must agree on
+        it."""
         config = self._configuration.middleware.zones
         if service.balance.consistent_hash is not None:
             return Rules(panic_below=service.panic)

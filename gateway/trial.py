@@ -56,7 +56,7 @@ class _Application:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """What the process is given."""
+    """The input of the process."""
 
     configuration: Configuration  # only what middleware.yaml says of the policies
     applications: Sequence[_Application]
@@ -137,7 +137,7 @@ def _run(trial: _Trial) -> list[Problem]:
 
 
 def _judged(trial: _Trial, said: str, code: int, *, late: bool) -> list[Problem]:
-    """What is wrong, by what the process said, and how it ended."""
+    """The error, by the output of the process and its exit."""
     step: list[Any] | None = None
     for line in said.splitlines():
         if line.startswith('{"step"'):

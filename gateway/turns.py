@@ -9,7 +9,8 @@ Bytes that come one by one cost a read each. Those whose client sends many such 
 read for a moment, after which more of them come at once.
 
 Heads on new connections are read a few at a time, client by client, and so are those of a client with very many
-connections, while there are others.
+connections, while there are others. What looks like a request goes first, and what has to be refused last, also behind
+the same address: a flood of what is no request waits, and those whose requests can be served do not wait for it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ BUDGET: Final = 0.0005  # seconds of a turn of the loop, for all who wait
 SHARES: Final = 4  # of them, in the same turn: what a share causes comes later
 PAUSE: Final = 0.001  # seconds until the next such turn
 BEGUN_AT_ONCE: Final = 2  # requests, in one turn of the loop: each of them causes more in the turns behind it
+LOOKED_AT: Final = 8  # of those that wait, until so many are found: some of them are refused, or gone
+GONE_AT_ONCE: Final = 64  # of those whose connection has ended while they waited, passed over for each that has not
+LAST_PER_SECOND: Final = 2000  # of those that go last, where turns are so long that one in each would be few
 CROWD: Final = 100  # connections of one client, beyond which all its requests wait for their turn
 CRUMBS: Final = 20  # reads of next to nothing that each client has in every WINDOW
 WINDOW: Final = 0.01  # seconds
@@ -35,8 +39,16 @@ RESTED_AT_ONCE: Final = 16  # connections that are read again in one turn of the
 class Waiting(Protocol):
     """A connection that has more to do than its share."""
 
-    def go_on(self) -> None:
+    def go_on(self) -> object:
         """Do a share of it, and join the queue again if that was not all."""
+        ...
+
+
+class Beginning(Protocol):
+    """A connection with a request that is to be begun."""
+
+    def go_on(self) -> bool | None:
+        """Begin it. Returns whether that makes work: not where it joined again, as the last. None where it is gone."""
         ...
 
 
@@ -117,17 +129,20 @@ class Beginnings:
     What a flood sends on hundreds of connections comes at once; read at once, it would hold up all others for as long
     as that takes, and again with each of the steps that follow. That is worth its price, a turn of the loop for every
     few requests, on new connections, and where one client has a crowd of them beside others that have not. (Where all
-    do, they are balancers, and behind them is everybody.)
+    do, they are balancers, and all clients are behind them.)
 
     Of what comes large, as few requests do, one is begun in each turn, and the others do not wait behind it: so that it
-    holds up little also behind the same balancer.
+    holds up little also behind the same balancer. Of what goes last, because it does not look as if it could be served,
+    one is taken at the end of each turn.
     """
 
-    __slots__ = ("_connections", "_crowds", "_due", "_large", "_waiting", "crowded")
+    __slots__ = ("_connections", "_crowds", "_due", "_large", "_last", "_last_taken", "_waiting", "crowded")
 
     def __init__(self) -> None:
-        self._waiting: FairQueue[Waiting] = FairQueue()
-        self._large: FairQueue[Waiting] = FairQueue()
+        self._waiting: FairQueue[Beginning] = FairQueue()
+        self._large: FairQueue[Beginning] = FairQueue()
+        self._last: FairQueue[Beginning] = FairQueue()
+        self._last_taken = 0.0  # when the last ones had their turn
         self._due = False
         self._connections: dict[bytes | str, int] = {}  # by client
         self._crowds = 0  # clients that have more than CROWD
@@ -142,7 +157,7 @@ class Beginnings:
         self.crowded = 0 < self._crowds < len(self._connections)
 
     def left(self, place: bytes | str) -> None:
-        """It has one less."""
+        """Note that a client has one connection less."""
         count = self._connections.pop(place) - 1
         if count:
             self._connections[place] = count
@@ -154,24 +169,49 @@ class Beginnings:
         """Whether it has so many that what they send together would hold up others, and there are others."""
         return self.crowded and self._connections.get(place, 0) > CROWD
 
-    def join(self, place: bytes | str, waiting: Waiting, *, large: bool = False) -> None:
-        """Go on, for the client at this place, in one of the next turns of the loop; `large`: what has come is."""
-        (self._large if large else self._waiting).put(place, waiting)
+    def join(self, place: bytes | str, waiting: Beginning, *, large: bool = False, last: bool = False) -> None:
+        """Go on, for the client at this place, in one of the next turns of the loop.
+
+        `large`: what has come is. `last`: it does not look like what can be served, and others go first.
+        """
+        if last and not self._last:
+            self._last_taken = time.perf_counter()
+        (self._last if last else self._large if large else self._waiting).put(place, waiting)
         if not self._due:
             self._due = True
             asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
-        begun = 0
         try:
-            while begun < BEGUN_AT_ONCE and (self._waiting or self._large):
-                begun += 1
-                queue = self._large if begun == BEGUN_AT_ONCE and self._large else self._waiting or self._large
-                queue.take().go_on()
+            self._begin()
         finally:
-            self._due = len(self._waiting) + len(self._large) > 0
+            self._due = len(self._waiting) + len(self._large) + len(self._last) > 0
             if self._due:
                 asyncio.get_running_loop().call_soon(self._run)
+
+    def _begin(self) -> None:
+        begun = looked_at = 0
+        while begun < BEGUN_AT_ONCE and looked_at < LOOKED_AT and (self._waiting or self._large):
+            looked_at += 1
+            ends = begun == BEGUN_AT_ONCE - 1 or looked_at == LOOKED_AT
+            queue = self._large if ends and self._large else self._waiting or self._large
+            if _begin_next(queue) or queue is self._large:
+                begun += 1
+        if self._last:
+            now = time.perf_counter()
+            most = max(1, int((now - self._last_taken) * LAST_PER_SECOND))
+            self._last_taken = now
+            for _ in range(min(most, len(self._last))):
+                _begin_next(self._last)
+
+
+def _begin_next(queue: FairQueue[Beginning]) -> bool:
+    """Whether that makes work. Those that are gone do not take a turn: they come and go as fast as they are let in."""
+    for _ in range(min(GONE_AT_ONCE, len(queue))):
+        makes_work = queue.take().go_on()
+        if makes_work is not None:
+            return makes_work
+    return False
 
 
 class ClientTurns:

@@ -20,6 +20,9 @@ _ENVIRONMENT = ("PYTHONPATH", "PYTHONSAFEPATH", "PYTHONHASHSEED", "PYTHONDEVMODE
 """What an interpreter reads when it starts: where that differs, a fork is no replacement for a process of its own."""
 
 
+_ROOT = Path(__file__).resolve().parent.parent
+
+
 class Forked:
     """A process like one of `subprocess.Popen`, as far as tests of the gateway use one."""
 
@@ -27,12 +30,14 @@ class Forked:
         self._parent = parent
         self.pid = pid
         self.returncode: int | None = None
+        self._lock = threading.Lock()
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs."""
-        if self.returncode is None:
-            self.returncode = self._parent.ask({"poll": self.pid})
-        return self.returncode
+        with self._lock:  # whom one thread has waited for, another cannot
+            if self.returncode is None:
+                self.returncode = self._parent.ask({"poll": self.pid})
+            return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code, once it has ended. Raises subprocess.TimeoutExpired."""
@@ -54,12 +59,15 @@ class Forked:
 
 
 class _Parent:
-    """The process that forks; it ends with the tests, when its input does."""
+    """The process that forks; it ends with the tests, when its input does.
+
+    The test that needs it first may have changed its directory: that is not where the modules are.
+    """
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "tests.forking"]
         self.environment = _startup(os.environ)
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_ROOT)
         self._lock = threading.Lock()
 
     def ask(self, question: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Real parts for tests: a gateway process, backends that do as they are told, and raw sockets."""
+"""Real parts for tests: a gateway process, scripted backends, and raw sockets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on, and that no outgoing connection is given meanwhile."""
+    """A port of the loopback interface without a listener, which no outgoing connection gets meanwhile."""
     while True:
         port = random.SystemRandom().randrange(12_000, 32_000)
         with socket.socket() as sock, contextlib.suppress(OSError):

@@ -21,6 +21,13 @@ AS_WRITTEN = {
     + '"}],"endpoints":[{"service":"user-api","instance":"10.0.1.5:8080","failures":0,"durations":"'
     + DURATIONS
     + '"}]}',
+    "request-report": '{"request_id":"req-88210","path":"/api/v2/users","client":"acme-corp","decision":"allow",'
+    '"latency_ms":12,"credential":"api_key","fingerprint":"sha256:9ff4153050a91d2e",'
+    '"attempts":[["user-api","10.0.1.5:8080",false]]}',
+    "agent-registry": '{"prefix":"acme","service":"user-api","by":"acme-discovery",'
+    '"instances":[{"host":"10.0.1.5","port":8080,"health":"passing"}]}',
+    "agent-standing": '{"hostname":"acme-router","role":"router","state":"connected","problems":[],'
+    '"peers":{"acme-auth":"trusted"},"counts":{"refused":{"role":1}}}',
     "api-alert": '{"alert":"errors","state":"firing","severity":"page","subject":"route orders","summary":"many"}',
 }
 """As other programs send them."""

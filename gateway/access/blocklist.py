@@ -40,7 +40,7 @@ def blocklist_of(context: Context) -> Blocklist:
 
 
 class FileEntries:
-    """They are in force as long as the configuration is."""
+    """Entries of the configuration, in force with it."""
 
     def __init__(self, entries: Iterable[Entry], exempt: Iterable[Network]) -> None:
         self.entries = tuple(entries)

@@ -28,7 +28,7 @@ REMEMBERED_LENGTH: Final = 512  # characters; longer ones are looked at each tim
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Whom it is about, why, until when (Unix time; None: for good), and where it comes from.
+    """Whom it is about, why, until when (Unix time; None: permanent), and where it comes from.
 
     `changed` orders changes of the same entry that several gateways make. An entry that has ended, or was `lifted`, is
     kept until `kept`: `bans` is how often in a row there was one, and a gateway that was away must hear of the end.
@@ -59,14 +59,14 @@ class Entry:
         return not self.holds(now) and end is not None and now >= end
 
     def described(self) -> str:
-        """For logs and `explain`."""
+        """A text for logs and `explain`."""
         until = f" until {format_instant(self.until)}" if self.until is not None else ""
         return f"{self.kind} {self.value} is blocked{until} ({self.source})" + (
             f": {self.reason}" if self.reason else ""
         )
 
     def to_json(self) -> bytes:
-        """For stores."""
+        """The entry for stores."""
         return orjson.dumps(asdict(self))
 
 

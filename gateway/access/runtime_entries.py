@@ -1,7 +1,7 @@
 """The entries that are made at runtime: by the admin API, by failed authentication, by other gateways.
 
-Everything is decided on what is known in this process. A task of its own writes changes to the file, and tells and asks
-Redis; neither is ever waited for.
+Everything is decided on what is known in this process. A task of its own writes changes to the file, and exchanges them
+with Redis; neither is ever waited for.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BlocklistFull(Exception):
 
 
 class RuntimeEntries:
-    """It outlives reloads. `table` is what requests look at."""
+    """Runtime entries, which outlive reloads. `table` is the look-up table of requests."""
 
     def __init__(self, file: EntryFile, shared: SharedEntries | None, clock: Callable[[], float] = time.time) -> None:
         self.table = EntryTable()
@@ -63,7 +63,7 @@ class RuntimeEntries:
         self.tasks.supervise("the writing and sharing of the blocklist", self._work)
 
     async def stop(self) -> None:
-        """Write and tell what is left."""
+        """Write and share what is left."""
         await self.tasks.end()
         await self.settle()
         await self.file.close()
@@ -177,7 +177,7 @@ class RuntimeEntries:
             await self.settle()
 
     async def settle(self) -> None:
-        """Write what is not written, tell and hear what is new, forget what is over."""
+        """Write unwritten entries, exchange new ones, and drop expired ones."""
         async with self._busy:
             self._wanted.clear()
             if self.shared is not None:
@@ -202,7 +202,7 @@ class RuntimeEntries:
             self._unpublished |= keys & self._entries.keys()
 
     def _hear(self, entry: Entry) -> None:
-        """What another gateway says; what is known here may be newer."""
+        """Merge an entry of another gateway; the local one may be newer."""
         known = self._entries.get(entry.key)
         if (known is not None and known.changed >= entry.changed) or entry.is_over(self._clock()):
             return

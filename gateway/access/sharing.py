@@ -40,7 +40,7 @@ if not is_ours() then redis.call('DEL', unpack(KEYS)) end
 _PUSH = Script(
     _MENDED
     + """
--- ARGV: for each entry its name, when it was changed, until when it is kept ('' for good), and its text.
+-- ARGV: for each entry its name, when it was changed, until when it is kept ('' permanently), and its text.
 for i = 1, #ARGV, 4 do
   local known = redis.call('HGET', KEYS[1], ARGV[i])
   if not known or (tonumber(string.match(known, '^%S+')) or 0) < tonumber(ARGV[i + 1]) then
@@ -88,7 +88,7 @@ return answer
 
 
 class SharedEntries:
-    """What other gateways changed, and what changed here."""
+    """Exchanges changes with other gateways."""
 
     def __init__(self, link: RedisLink) -> None:
         self.available = True  # False from a failure until it works again
@@ -98,7 +98,7 @@ class SharedEntries:
         self._number = 0
 
     async def push(self, entries: Sequence[Entry]) -> bool:
-        """Tell the others; whether that worked."""
+        """Send it to the others; whether that worked."""
         for start in range(0, len(entries), BATCH):
             arguments: list[str | int] = []
             for entry in entries[start : start + BATCH]:
@@ -111,7 +111,7 @@ class SharedEntries:
         return True
 
     async def pull(self) -> tuple[list[Entry], bool] | None:
-        """What changed since the last time, and whether Redis needs everything again. None: it is away."""
+        """Changes since the last exchange, and whether Redis needs everything again. None: it is unavailable."""
         entries: list[Entry] = []
         anew = False
         while True:
@@ -131,7 +131,7 @@ class SharedEntries:
         answer = await self._link.ask(script, self._keys, arguments, CALL_SECONDS)
         if self.available != (answer is not None):
             self.available = not self.available
-            state = "is shared again" if self.available else "goes on with what is known here: Redis does not answer"
+            state = "is shared again" if self.available else "uses local entries only: Redis does not answer"
             logger.warning("the blocklist %s", state)
         return answer
 

@@ -26,7 +26,7 @@ _SET = "INSERT OR REPLACE INTO entries VALUES (?, ?, ?)"
 _DELETE = "DELETE FROM entries WHERE kind = ? AND value = ?"
 
 Changes = Mapping[Key, Entry | None]
-"""None: it is no longer kept."""
+"""The entry. None: it was removed."""
 
 
 class EntryFile:
@@ -38,7 +38,7 @@ class EntryFile:
         self._file = SqliteFile(path, "blocklist", _prepare, log, consequence)
 
     async def read(self) -> list[Entry]:
-        """What is kept; nothing where there is no file yet, or none that can be read."""
+        """The stored entries; empty if the file does not exist, or cannot be read."""
         return await self._file.run(self._read, create=False) or []
 
     async def write(self, changes: Changes) -> bool:
@@ -46,7 +46,7 @@ class EntryFile:
         return await self._file.run(lambda connection: _write(connection, changes)) is not None
 
     def troubles(self) -> Iterable[str]:
-        """What is wrong with it now."""
+        """Its current problem."""
         return self._file.troubles()
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -94,7 +94,7 @@ def _is_open(path: str) -> bool:
 def _foreign(method: str, path: str, headers: Headers, listening: Listening, settings: Admin) -> Refusal | None:
     """Why the request does not come from here."""
     hosts = headers.getlist("host")
-    if len(hosts) != 1 or not (hosts[0].lower() in settings.hosts or _is_ours(hosts[0], listening, settings)):
+    if len(hosts) != 1 or not (hosts[0].lower() in settings.hosts or is_ours(hosts[0], listening, settings.hosts)):
         named = ", ".join(hosts) or "none"
         return Refusal(
             421, f"the admin port does not answer to this Host ({named}); add it to admin.hosts of middleware.yaml"
@@ -108,7 +108,8 @@ def _foreign(method: str, path: str, headers: Headers, listening: Listening, set
     return None
 
 
-def _is_ours(authority: str, listening: Listening, settings: Admin) -> bool:
+def is_ours(authority: str, listening: Listening, hosts: Collection[str]) -> bool:
+    """Whether a `Host` means this port: by the address that it listens on, or as one of `hosts`."""
     try:
         parts = urlsplit("//" + authority)
         host, port = parts.hostname, parts.port
@@ -116,7 +117,7 @@ def _is_ours(authority: str, listening: Listening, settings: Admin) -> bool:
         return False
     if host is None or parts.netloc != authority or "@" in authority or (port is None and authority.endswith(":")):
         return False
-    return listening.is_meant(host) or host in settings.hosts or f"[{host}]" in settings.hosts
+    return listening.is_meant(host) or host in hosts or f"[{host}]" in hosts
 
 
 def _is_same_origin(origin: str, host: str, settings: Admin) -> bool:
@@ -134,7 +135,7 @@ def _holder(method: str, headers: Headers, listening: Listening, credentials: Cr
         return Refusal(401, "send one header, Authorization: Bearer TOKEN")
     holder = credentials.holder_of(hash_of(token.strip()))
     if holder is None:
-        return Refusal(401, "the token is not known here; `gateway admin token new` makes one")
+        return Refusal(401, "unknown token; `gateway admin token new` creates one")
     if holder.role == "read" and method not in READING:
         return Refusal(403, f"the token of {holder.name} may only read; use one with role: write")
     return holder
@@ -201,7 +202,9 @@ class AccessControl:
         decided = self._decided(scope)
         if isinstance(decided, Refusal):
             if decided.status != 401 or Headers(scope=scope).get("authorization") is not None:
-                self._log(scope, decided)  # a command first asks without a token, where to find it
+                # Not for a 401 without a token: a command first asks without one.
+                client = (scope.get("client") or ("an unknown address",))[0]
+                self._refusals.line("refused %s %r of %s: %s", scope["method"], scope["path"], client, decided.reason)
             await self._answer(decided)(scope, receive, send)
             return
         state = scope.setdefault("state", {})
@@ -223,10 +226,6 @@ class AccessControl:
             if self._listening.loopback and credentials.local is not None:
                 content["token_file"] = str(credentials.local.path)
         return JSONResponse(content, refusal.status, headers)
-
-    def _log(self, scope: Scope, refusal: Refusal) -> None:
-        client = (scope.get("client") or ("an unknown address",))[0]
-        self._refusals.line("refused %s %r of %s: %s", scope["method"], scope["path"], client, refusal.reason)
 
 
 def _change(scope: Scope, status: int) -> AdminChange:

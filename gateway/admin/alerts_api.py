@@ -59,7 +59,7 @@ def alerts_operations(reloader: Reloader) -> list[Operation]:
             api.listed,
             "Alerts that fire, are pending, or were over in the last hour; and their senders.",
             (state, *PAGE),
-            refusals={400: "there is no such state"},
+            refusals={400: "unknown state"},
             description=listed,
         ),
         Operation(
@@ -68,9 +68,9 @@ def alerts_operations(reloader: Reloader) -> list[Operation]:
             api.test,
             "Send a test to all senders, or to one, and say how that went.",
             (sender,),
-            refusals={404: "there is no such sender"},
+            refusals={404: "unknown sender"},
         ),
-        Operation("GET", "/silences", api.silences, "The silences that hold now.", PAGE),
+        Operation("GET", "/silences", api.silences, "The active silences.", PAGE),
         Operation(
             "POST",
             "/silences",
@@ -151,7 +151,7 @@ class _Api:
         receivers = [each for each in self._alerting.receivers.values() if wanted in (None, each.name)]
         if not receivers:
             known = ", ".join(self._alerting.receivers)
-            raise Refused(404, f"there is no such sender; there are: {known or 'none; name some in alerts.send'}")
+            raise Refused(404, f"unknown sender; the senders are: {known or 'none; name some in alerts.send'}")
         notice = self._alerting.test_notice()
 
         async def tried(receiver: Receiver) -> dict[str, Any]:
@@ -177,7 +177,14 @@ class _Api:
         holder: Holder | None = request.state.holder
         now, offset = self._alerting.clock.now(), self._alerting.clock.offset()
         patterns, comment = _texts(fields)
-        self._look_for(patterns[0])
+        # A silence for a misspelt name would silence nothing.
+        rule = patterns[0]
+        config = self._alerting.settings.config
+        known = [*config.rules, *config.builtin]
+        if rule != "*" and not any(fnmatch.fnmatchcase(name, rule) for name in known):
+            likely = suggest(rule, known)
+            remedy = f'did you mean "{likely}"?' if likely else f"there are: {', '.join(known[:50]) or 'none'}"
+            raise Refused(400, f"rule: no rule of alerts in middleware.yaml has such a name; {remedy}")
         until = _until(fields, now + offset) - offset
         author = "" if holder is None else holder.name
         try:
@@ -188,20 +195,11 @@ class _Api:
         logger.warning("alerts of rule %s, subject %s, severity %s are silenced by %s", *patterns, author or "someone")
         return json_answer({"silence": self._silence(made)}, 201)
 
-    def _look_for(self, rule: str) -> None:
-        """Raise Refused where no rule has such a name: a silence for a misspelt name would silence nothing."""
-        config = self._alerting.settings.config
-        known = [*config.rules, *config.builtin]
-        if rule != "*" and not any(fnmatch.fnmatchcase(name, rule) for name in known):
-            likely = suggest(rule, known)
-            remedy = f'did you mean "{likely}"?' if likely else f"there are: {', '.join(known[:50]) or 'none'}"
-            raise Refused(400, f"rule: no rule of alerts in middleware.yaml has such a name; {remedy}")
-
     async def lift(self, request: Request) -> Response:
         identifier = request.path_params["id"]
         lifted = self._alerting.silences.lift(identifier, self._alerting.clock.now())
         if lifted is None:
-            raise Refused(404, "there is no such silence; gateway alerts list, or GET /silences, has those that hold")
+            raise Refused(404, "unknown silence; gateway alerts list, or GET /silences, lists the active ones")
         self._alerting.look_soon()
         logger.warning("the silence %s was lifted", lifted.id)
         return json_answer({"lifted": self._silence(lifted)})

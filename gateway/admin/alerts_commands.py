@@ -14,11 +14,11 @@ from gateway.plurals import counted
 
 @click.group()
 def alerts() -> None:
-    """See alerts of a running gateway, test their senders, silence them."""
+    """Show alerts of a running gateway, test their senders, silence them."""
 
 
 @alerts.command("list")
-@click.option("--state", type=click.Choice(["firing", "pending", "resolved"]), help="Only those that are this.")
+@click.option("--state", type=click.Choice(["firing", "pending", "resolved"]), help="Only those in this state.")
 @ADMIN
 @JSON
 def list_(admin: str, state: str | None, as_json: bool) -> None:
@@ -38,7 +38,7 @@ def list_(admin: str, state: str | None, as_json: bool) -> None:
 @ADMIN
 @JSON
 def test(admin: str, sender: str | None, as_json: bool) -> None:
-    """Send a test to SENDER, or to all of them. Exit code 1 where one does not take it."""
+    """Send a test to SENDER, or to all of them. Exit code 1 if one fails."""
     answer = ask(admin, "POST", "/alerts/test", params={} if sender is None else {"sender": sender})
     if as_json:
         print_json(answer)
@@ -49,7 +49,7 @@ def test(admin: str, sender: str | None, as_json: bool) -> None:
 
 
 @alerts.command()
-@click.option("--rule", metavar="PATTERN", help="Alerts of rules with such a name; * and ? stand for others.")
+@click.option("--rule", metavar="PATTERN", help="Alerts of rules with this name; * and ? are wildcards.")
 @click.option("--subject", metavar="PATTERN", help="Alerts about this: orders, or route orders.")
 @click.option("--severity", metavar="PATTERN", help="Alerts of this severity.")
 @click.option("--for", "duration", default="2h", show_default=True, metavar="TIME", help="How long: 30m, 2h, 1d.")
@@ -58,7 +58,7 @@ def test(admin: str, sender: str | None, as_json: bool) -> None:
 @ADMIN
 @JSON
 def silence(admin: str, as_json: bool, lift: str | None, duration: str, comment: str, **patterns: str | None) -> None:
-    """Have alerts not sent for a while, or (--lift) end that. At least one pattern is needed; --rule '*' is all."""
+    """Silence alerts for a while, or (--lift) end a silence. At least one pattern is needed; --rule '*' is all."""
     if lift is not None:
         answer = ask(admin, "DELETE", f"/silences/{lift}")
     else:

@@ -56,7 +56,7 @@ def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | No
 
 
 def encoded(content: Any, option: int = 0) -> bytes:
-    """As JSON, also where a text that others have chosen is no Unicode: a name in a token may be half a surrogate."""
+    """A value as JSON, also if a text of a token is invalid Unicode, such as half a surrogate pair."""
     try:
         return orjson.dumps(content, option=option)
     except TypeError:

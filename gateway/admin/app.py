@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -15,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.admin.access import AccessControl, Listening
+from gateway.admin.agents_api import agents_operations
 from gateway.admin.alerts_api import alerts_operations
 from gateway.admin.answers import Refused, json_answer, loaded
 from gateway.admin.blocklist_api import blocklist_operations
@@ -59,7 +61,7 @@ _HEALTH = (
 )
 _EXPLAIN = (
     "As `gateway explain`, by the running gateway: it knows endpoints and their health, breakers, the keys of token "
-    "issuers, and what is left of limits."
+    "issuers, and the rest of limits."
 )
 _METRICS = (
     "As text; as OpenMetrics with exemplars, or as protocol buffers with native histograms, where `Accept` asks for "
@@ -94,6 +96,7 @@ def admin_app(
         *alerts_operations(reloader),
         *history_operations(reloader),
         *registry_operations(reloader),
+        *agents_operations(reloader),
         *blocklist_operations(reloader),
         *quota_operations(reloader),
         *models_operations(reloader),
@@ -112,7 +115,7 @@ def _operations(admin: _Admin) -> list[Operation]:
     none = {503: "no configuration is loaded"}
     writing = {
         409: "one of the files is being written; they are read once it is closed",
-        422: "what is wrong in the files",
+        422: "the errors in the files",
     }
     asked = (
         Parameter("url", "The request's path or URL.", required=True),
@@ -124,7 +127,9 @@ def _operations(admin: _Admin) -> list[Operation]:
     at = Parameter("at", "The part to show: `/auth.yaml/consumers`.")
     needs_token = {400: "the request cannot be read", 401: "it has a credential, so it needs a token", **none}
     return [
-        Operation("GET", "/health", admin.health, "What is loaded, and what does not work.", description=_HEALTH),
+        Operation(
+            "GET", "/health", admin.health, "The loaded configuration, and current problems.", description=_HEALTH
+        ),
         Operation(
             "GET",
             "/metrics",
@@ -158,7 +163,7 @@ def _operations(admin: _Admin) -> list[Operation]:
 
 
 def metrics_app(metrics: Exposition, probe: Callable[[str], tuple[int, bytes]], probes: Iterable[str]) -> ASGIApp:
-    """What is open to every collector of metrics: these, and the probes of the data port, by their paths."""
+    """Operations open to every metrics collector: these, and the probes of the data port, by their paths."""
 
     async def page(request: Request) -> Response:
         return await metrics_page(metrics, request)
@@ -219,14 +224,15 @@ class _Admin:
         holder: Holder | None = request.state.holder
         if (shows_credential := _shows_credential(snapshot, url, pairs)) and holder is None:
             refused: Response = request.state.no_token(
-                "to explain a request with a credential needs a token, since it tells whether that is right; send "
-                "Authorization: Bearer TOKEN"
+                "to explain a request with a credential needs a token, since the answer shows whether it is valid; "
+                "send Authorization: Bearer TOKEN"
             )
             return refused
         try:
             client, body = request.query_params.get("client", LOOPBACK), request.query_params.get("body")
             sent = None if body is None else body.encode()
             answer = await explain(snapshot, method, url, pairs, client, sent, self._why_none)
+            answer |= self._source(answer)
         except ValueError as error:
             raise Refused(400, str(error)) from None
         if shows_credential and holder is not None:
@@ -236,7 +242,16 @@ class _Admin:
 
     def _why_none(self, upstream: Upstream) -> str:
         found = (each for each in self._reloader.owner.all(Discovery) if each.upstream is upstream)
-        return next((each.why_none() for each in found), "routes.yaml lists none")
+        return next((each.why_none() for each in found), f"{upstream.file} lists none")
+
+    def _source(self, answer: Mapping[str, Any]) -> Mapping[str, str]:
+        """Where the endpoints of an explained request come from, if they are discovered."""
+        last = (answer.get("handlers") or ("",))[-1]
+        for discovery in self._reloader.owner.all(Discovery):
+            if last == f"Cluster({discovery.upstream.name})":
+                stale = f"; stale: {discovery.lost}" if discovery.lost else ""
+                return {"source": f"{discovery.source.place}{stale}"}
+        return {}
 
     async def reload(self, request: Request) -> Response:
         caller = self._reloader.reload()

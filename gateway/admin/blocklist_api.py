@@ -38,11 +38,11 @@ def blocklist_operations(reloader: Reloader) -> list[Operation]:
         "additionalProperties": False,
     }
     limit = Parameter("limit", "How many entries, at most.")
-    key = (Parameter("kind", "What the entry is about.", required=True), Parameter("value", "Whom.", required=True))
-    wrong = {400: "what is wrong with the entry", **none}
+    key = (Parameter("kind", "The kind of the entry.", required=True), Parameter("value", "Whom.", required=True))
+    wrong = {400: "the error of the entry", **none}
     full = {**wrong, 409: "it is in middleware.yaml", 415: "it is not application/json", 507: "the blocklist is full"}
     return [
-        Operation("GET", "/blocklist", api.listed, "The entries that hold now.", (limit,), refusals=none),
+        Operation("GET", "/blocklist", api.listed, "The active entries.", (limit,), refusals=none),
         Operation(
             "POST", "/blocklist", api.add, "Block a client.", body=body, status=201, refusals=full, description=_ADDED
         ),
@@ -64,7 +64,10 @@ class _Api:
     async def listed(self, request: Request) -> Response:
         found = loaded(self._reloader).blocklist
         runtime, entries = found.runtime, found.file.entries
-        limit = _limit(request.query_params.get("limit", str(SHOWN)))
+        text = request.query_params.get("limit", str(SHOWN))
+        if not text.isdecimal() or len(text) > 9:
+            raise Refused(400, "limit is a number of entries")
+        limit = int(text)
         now = time.time()
         every = [*runtime.entries(), *(entry for entry in entries if entry.holds(now))]
         shown = [_shown(entry) for entry in every[:limit]]
@@ -91,7 +94,7 @@ class _Api:
         key = _key(request.query_params.get("kind"), request.query_params.get("value"))
         if not runtime.lift(key):
             in_file = any(entry.key == key for entry in entries)
-            remedy = "it is in middleware.yaml; remove it there" if in_file else "GET /blocklist lists what there is"
+            remedy = "it is in middleware.yaml; remove it there" if in_file else "GET /blocklist lists the entries"
             raise Refused(409 if in_file else 404, f"there is no entry to lift for {key[0]} {key[1]}: {remedy}")
         logger.warning("lifted: %s %s", *key)
         await runtime.settle()
@@ -113,12 +116,6 @@ def _shown(entry: Entry) -> dict[str, Any]:
         "source": entry.source,
         "since": format_instant(entry.changed) if entry.changed else None,
     }
-
-
-def _limit(text: str) -> int:
-    if not text.isdecimal() or len(text) > 9:
-        raise Refused(400, "limit is a number of entries")
-    return int(text)
 
 
 def _entry(fields: dict[str, Any], now: float) -> Entry:

@@ -38,7 +38,7 @@ def blocklist() -> None:
 @click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="How many, at most.")
 @JSON
 def list_entries(admin: str, limit: int, as_json: bool) -> None:
-    """List the entries that hold now, the latest first."""
+    """List the active entries, the latest first."""
     answer = ask(admin, "GET", "/blocklist", params={"limit": limit})
     if as_json:
         print_json(answer)

@@ -1,4 +1,4 @@
-"""What browsers are told with every answer of the admin port, so that no page of others gets at it, and no text of
+"""Security headers of every answer of the admin port, so that no page of another origin can use it, and no text of
 clients becomes a part of a page.
 """
 

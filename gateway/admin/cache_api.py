@@ -25,18 +25,18 @@ _REMEDY: Final = "say what to remove: all=true, or route=ID, host=NAME, path=/v1
 
 
 def cache_operations(reloader: Reloader) -> list[Operation]:
-    """What can be asked of the caches that live."""
+    """Operations on live caches."""
     api = _Api(reloader)
     meant = (
         Parameter("all", "`true`: everything. Alone, or else one or more of the others."),
         Parameter("route", "What this route has stored."),
-        Parameter("host", "What was stored for this host."),
+        Parameter("host", "Responses of this host."),
         Parameter("path", "This path, with every query, or with the one it has."),
         Parameter("prefix", "Every path that begins so."),
     )
     refusals = {400: "it does not say what to remove", 404: "no route has a cache", 503: "Redis does not answer"}
     return [
-        Operation("GET", "/cache", api.shown, "What the response cache holds, and how requests came out."),
+        Operation("GET", "/cache", api.shown, "Contents of the response cache, and results of requests."),
         Operation("DELETE", "/cache", api.purge, "Remove stored responses.", meant, refusals=refusals),
     ]
 
@@ -59,7 +59,7 @@ class _Api:
         for cache in caches:
             found = await cache.purge(purge)
             if found is None:
-                raise Refused(503, "Redis does not answer; what is stored there is still used, try again")
+                raise Refused(503, "Redis does not answer; its stored responses are still used, try again")
             purged += found
         logger.warning("purged: %s, by %s", counted(purged, "response"), request.url.query)
         reached = _THIS if any(cache.store.local for cache in caches) else _ALL
@@ -72,12 +72,12 @@ class _Api:
             raise Refused(400, f"each parameter once, and no other; {_REMEDY}")
         if given.pop("all", None) is not None:
             if given or parameters["all"] != "true":
-                raise Refused(400, f"all=true stands alone; {_REMEDY}")
+                raise Refused(400, f"all=true allows no other parameter; {_REMEDY}")
             return Purge()
         if not given or not all(given.values()):
             raise Refused(400, _REMEDY)
         if "route" in given and given["route"] not in self._route_ids():
-            raise Refused(400, f"there is no route {given['route']}; GET /routes lists them")
+            raise Refused(400, f"unknown route {given['route']}; GET /routes lists them")
         return Purge(**given)
 
     def _route_ids(self) -> set[str]:

@@ -1,14 +1,16 @@
-"""What the commands ask of the admin API of a running gateway."""
+"""Client of the commands for the admin API of a running gateway."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
+
+from gateway.json_output import print_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,7 +28,7 @@ ADMIN = click.option(
 
 
 def ask(admin: str, method: str, path: str, **request: Any) -> Any:
-    """What the admin API answers, as JSON, or as text where that is what it sends. Ends the command where it refuses,
+    """The answer of the admin API, as JSON, or as text if it is text. Ends the command if it refuses,
     or is not there.
 
     The token is that of the environment; without one, and where a gateway on this machine wants one, the token in the
@@ -42,16 +44,22 @@ def ask(admin: str, method: str, path: str, **request: Any) -> Any:
             response = _send(httpx2, admin, method, path, token, request)
             answer = _content(response)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        click.echo(f"error: the admin API does not answer at {admin}: {error}; name it with --admin", err=True)
-        sys.exit(1)
+        _end([f"the admin API does not answer at {admin}: {error}; name it with --admin"])
     except ValueError:
-        click.echo(f"error: what answers at {admin} is not the admin API of a gateway; name it with --admin", err=True)
-        sys.exit(1)
+        _end([f"the server at {admin} is not the admin API of a gateway; name it with --admin"])
     if response.is_error:
-        for reason in _reasons(answer) or (f"it answers {response.status_code}",):
-            click.echo(f"error: {reason}", err=True)
-        sys.exit(1)
+        _end(_reasons(answer) or [f"it answers {response.status_code}"])
     return answer
+
+
+def _end(reasons: Sequence[str]) -> NoReturn:
+    """End the command with these errors: as JSON, too, for programs that read that."""
+    context = click.get_current_context(silent=True)
+    if context is not None and context.params.get("as_json"):
+        print_json({"ok": False, "errors": list(reasons)})
+    for reason in reasons:
+        click.echo(f"error: {reason}", err=True)
+    sys.exit(1)
 
 
 def _reasons(answer: Any) -> list[str]:

@@ -18,8 +18,8 @@ def token() -> None:
 
 
 @token.command()
-@click.option("--name", default="NAME", show_default=True, help="What the log calls its holder.")
-@click.option("--role", type=click.Choice(["read", "write"]), default="read", show_default=True, help="What it may do.")
+@click.option("--name", default="NAME", show_default=True, help="The name of its holder in logs.")
+@click.option("--role", type=click.Choice(["read", "write"]), default="read", show_default=True, help="Its permission.")
 def new(name: str, role: str) -> None:
     """Make a token: it is shown once, and its hash as YAML to paste."""
     from gateway.admin.tokens import hash_of, new_token  # noqa: PLC0415  the other commands start faster without it

@@ -29,7 +29,7 @@ def history(admin: str) -> None:
 @click.argument("old", required=False)
 @click.argument("new", required=False)
 def diff(admin: str, old: str | None, new: str | None) -> None:
-    """Show what changed from OLD to NEW, without secrets. Unset: from the one before to the one in force."""
+    """Show the changes from OLD to NEW, without secrets. Unset: from the former configuration to the current one."""
     wanted = {"from": old, "to": new}
     click.echo(
         ask(admin, "GET", "/config/diff", params={key: value for key, value in wanted.items() if value}), nl=False
@@ -40,6 +40,6 @@ def diff(admin: str, old: str | None, new: str | None) -> None:
 @ADMIN
 @click.argument("digest", required=False)
 def rollback(admin: str, digest: str | None) -> None:
-    """Serve a former configuration again, until the files change or a reload is asked for. Unset: the one before."""
+    """Serve a former configuration again, until the files change or a reload is requested. Unset: the one before."""
     answer = ask(admin, "POST", "/config/rollback", params={"to": digest} if digest else {})
     click.echo(f"configuration {answer['digest']} is served; the files have not been changed: correct them")

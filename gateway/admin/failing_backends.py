@@ -1,4 +1,4 @@
-"""What does not work now, as the last requests show: without health checks nothing else knows that a backend fails."""
+"""Failing backends by the last requests: without health checks, nothing else detects them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.errors import ErrorKind
 from gateway.monitor.recent_requests import RecentRequest, RecentRequests
 from gateway.remedies import REMEDIES
 
-SECONDS = 60.0  # for which a failure is told
+SECONDS = 60.0  # for which a failure is reported
 _OF_ROUTES = (ErrorKind.CIRCUIT_OPEN.slug, ErrorKind.INTERNAL.slug)
 _OUT_OF_TIME = ("has expired", "does not hold yet")  # a credential
 

@@ -20,7 +20,7 @@ FEW: Final = 20  # requests, of which not all but only a share failed: that may 
 
 
 class Failing:
-    """What fails of endpoints and routes, at one moment."""
+    """Failing endpoints and routes at one moment."""
 
     def __init__(self, recent: RecentRequests, monitor: Monitor | None) -> None:
         self._monitor = monitor if monitor is not None and monitor.enabled else None
@@ -51,7 +51,7 @@ def failure_said(requests: int, errors: int) -> str | None:
 
 
 def failing_lately(recent: RecentRequests, seconds: float) -> Mapping[str, str]:
-    """Of each endpoint of the last requests that fails, by its address, how much."""
+    """The failing endpoints of the last requests, by address, with their failures."""
     begins = time.time() - seconds
     attempts: dict[str, list[Attempt]] = defaultdict(list)
     for each in recent:

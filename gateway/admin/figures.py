@@ -1,4 +1,4 @@
-"""What the page shows of what came of requests in the last minute."""
+"""Figures of the page about the last minute."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from gateway.config.history import Version
 from gateway.config.values.instants import format_instant
 from gateway.reload import Reloader
 
-_HISTORY = "The last 20: digest, when, and what caused it (`start`, `files`, `request`, `rollback`)."
+_HISTORY = "The last 20: digest, when, and what caused it (`start`, `files`, `request`, `rollback`, `control plane`)."
 _ROLLBACK = (
     "Until the files change, or a reload is asked for. The files stay as they are, and so do the files and variables "
     "that they name."
@@ -28,7 +28,7 @@ def history_operations(reloader: Reloader) -> list[Operation]:
     api = _Api(reloader)
     old, new = Parameter("from", "Digest. Unset: the one before."), Parameter("to", "Digest. Unset: the one in force.")
     to = Parameter("to", "Digest, or its beginning. Unset: the one before.")
-    unknown = {404: "there is no such configuration in the history"}
+    unknown = {404: "this configuration is not in the history"}
     refused = {**unknown, 422: "it cannot be served any more"}
     return [
         Operation(
@@ -92,11 +92,11 @@ class _Api:
         return json_answer(self._reloader.report())
 
     def _before(self) -> Version:
-        """What was served before what is served now. Raises Refused."""
+        """The configuration that was served before the current one. Raises Refused."""
         versions = list(self._reloader.history)
         version = self._other_than(versions[-1].digest) if versions else None
         if version is None:
-            raise Refused(404, "there is nothing to go back to: no other configuration has been served")
+            raise Refused(404, "there is no former configuration: no other one has been served")
         return version
 
     def _other_than(self, digest: str) -> Version | None:

@@ -54,7 +54,7 @@ class Client:
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def offer(self, event: bytes) -> None:
-        """Have it sent; where too much waits already, that is the end, and what waits is let go."""
+        """Queue it for the client; if the queue is full, the connection is closed and the queue dropped."""
         if self.size + len(event) > MOST_WAITING:
             self.take()
             self.end()
@@ -101,7 +101,7 @@ class Live:
                 "What happens, as it happens: server-sent events.",
                 WANTED,
                 media_type="text/event-stream",
-                refusals={400: "a filter is none", 503: "too many look already"},
+                refusals={400: "a filter is invalid", 503: "too many look already"},
                 description=described,
             )
         ]
@@ -118,14 +118,16 @@ class Live:
             await self._send_requests()
             if now >= state_due:
                 state_due = now + STATE_EVERY
-                await self._send_state()
+                event = _event("state", await self._state())
+                for client in self._clients:
+                    client.offer(event)
             if now >= comment_due:
                 comment_due = now + COMMENT_EVERY
                 self._look_after()
             await asyncio.sleep(REQUESTS_EVERY)
 
     def end(self) -> None:
-        """Let all clients go."""
+        """Disconnect all clients."""
         for client in self._clients:
             client.end()
 
@@ -168,7 +170,7 @@ class Live:
                 client.offer(event)
 
     def _requests(self, number: int, wanted: WantedRequests) -> bytes:
-        """What came behind so many requests; empty where that is nothing."""
+        """The requests behind this number; empty if there are none."""
         came = self._recent.number - number
         if not came:
             return b""
@@ -179,11 +181,6 @@ class Live:
             return b""
         content = {"requests": found[cut:], "missed": missed + cut}
         return _event("requests", content, f"{self._epoch}-{self._recent.number}")
-
-    async def _send_state(self) -> None:
-        event = _event("state", await self._state())
-        for client in self._clients:
-            client.offer(event)
 
     def _look_after(self) -> None:
         for client in self._clients:

@@ -15,7 +15,7 @@ from gateway.monitor.exposition.negotiation import negotiated
 from gateway.monitor.exposition.page import BusyError, Exposition, Page
 
 SECONDS: Final = 60.0
-"""For a scraper to read a page; Prometheus itself gives up after ten, unless it is told otherwise."""
+"""For a scraper to read a page; Prometheus' own default is ten."""
 
 BUSY: Final = "as many pages of metrics are being read as memory is meant for; read faster, or less often"
 

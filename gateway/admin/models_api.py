@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from heapq import nlargest
 from typing import Any, Final, cast
 
 from starlette.requests import Request
@@ -23,7 +24,7 @@ from gateway.llm.cooldown import Cooldowns
 from gateway.llm.money import Money
 from gateway.llm.prices import snapshot_date
 from gateway.llm.usage_table import SUBJECTS, Subject
-from gateway.monitor.model_traffic import Used
+from gateway.monitor.model_traffic import SUMS, Used
 from gateway.reload import Reloader
 
 logger = logging.getLogger("gateway.limits")
@@ -36,11 +37,11 @@ _PIECE: Final = re.compile(r"(\d{1,4}):", re.ASCII)
 
 
 def models_operations(reloader: Reloader) -> list[Operation]:
-    """What can be asked of what models cost."""
+    """Operations on usage and costs of models."""
     api = _Api(reloader)
     consumer = Parameter("consumer", "Only this consumer.")
     shown = (
-        Parameter("by", "tenant, consumer or model: what the sums are of; model, if nothing is said.", repeated=True),
+        Parameter("by", "tenant, consumer or model: the grouping of the sums; default: model.", repeated=True),
         consumer,
         Parameter("tenant", "Only this tenant."),
         Parameter("model", "Only this model, as provider/model."),
@@ -51,7 +52,7 @@ def models_operations(reloader: Reloader) -> list[Operation]:
             "GET",
             "/models/usage",
             api.usage,
-            "Tokens and money that models took, what is left of budgets, and how well sizes are estimated.",
+            "Tokens and money used by models, the rest of budgets, and the accuracy of size estimates.",
             shown,
             refusals=refusals,
             description="Sums are of this process, since it began (`since`). Of each budget those callers are shown "
@@ -63,9 +64,9 @@ def models_operations(reloader: Reloader) -> list[Operation]:
             "DELETE",
             "/models/budgets",
             api.reset,
-            "Let a consumer, or its tenant, begin anew in the current windows of its budgets.",
+            "Reset a consumer, or its tenant, in the current windows of its budgets.",
             (Parameter("consumer", "The name of a consumer.", required=True), Parameter("budget", "Only this budget.")),
-            refusals={400: "it names no consumer", 404: "there is no such budget", 503: "the store does not answer"},
+            refusals={400: "it names no consumer", 404: "unknown budget", 503: "the store does not answer"},
         ),
     ]
 
@@ -130,7 +131,7 @@ async def _budgets(snapshot: Snapshot, money: Money, consumer: str | None) -> An
             continue
         for limit in budget.limits:
             if consumer is None:
-                callers = [(key, key) for key, _ in limit.ledger.largest(MOST_CALLERS)]
+                callers = [(key, key) for key in _largest(budget, limit)]
             else:
                 callers = [(consumer, _key(snapshot, budget, consumer))]
             await limit.ledger.refresh([key for _, key in callers])
@@ -143,6 +144,14 @@ async def _budgets(snapshot: Snapshot, money: Money, consumer: str | None) -> An
                 **_amount(limit, "limit", limit.amount),
                 "callers": [{"caller": _shown(name)} | _state(budget, limit, key) for name, key in callers],
             }
+
+
+def _largest(budget: Budget, limit: Limit) -> list[str]:
+    """The callers that have used most, or hold most, now."""
+    taken = dict(limit.ledger.largest(MOST_CALLERS))
+    for key, held in budget.store.holding(limit.ledger).items():
+        taken[key] = taken.get(key, 0) + held
+    return nlargest(MOST_CALLERS, taken, key=taken.__getitem__)
 
 
 def _state(budget: Budget, limit: Limit, key: str) -> dict[str, Any]:
@@ -195,7 +204,7 @@ def _usd(micros: int) -> str:
 
 
 def _used(used: Used) -> dict[str, Any]:
-    counts = {name: getattr(used, name) for name in Used.__slots__ if name != "cost_micros"}
+    counts = {name: getattr(used, name) for name in SUMS if name != "cost_micros"}
     return dict(sorted(counts.items(), key=lambda each: each[0] != "requests")) | {"cost_usd": _usd(used.cost_micros)}
 
 

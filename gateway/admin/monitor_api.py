@@ -1,4 +1,4 @@
-"""What comes of requests, in windows and over time: `GET /monitor`, `/monitor/history`, `/monitor/live`."""
+"""Results of requests, in windows and over time: `GET /monitor`, `/monitor/history`, `/monitor/live`."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _BY: Final = "`all`, `route`, `upstream` (a service), `endpoint`, or `tenant`; u
 def monitor_operations(owner: Owner) -> list[Operation]:
     """The API of the monitor that lives."""
     api = _Api(owner)
-    off = {400: "what is wrong with the query", 409: "the monitor is off"}
+    off = {400: "the error of the query", 409: "the monitor is off"}
     table = (
         Parameter("by", _BY),
         Parameter("window", "`10s`, `1m`, `5m`, or `1h`; unless given, `1m`."),
         Parameter("name", "Only these; `*` stands for any text. The name of an endpoint is `service/host:port`."),
-        Parameter("sort", f"What is highest first: {', '.join(f'`{each}`' for each in SORTS)}."),
+        Parameter("sort", f"Sort in descending order by: {', '.join(f'`{each}`' for each in SORTS)}."),
         *PAGE,
     )
     history = (
@@ -79,7 +79,7 @@ _LIVE_MORE: Final = "Of this gateway only."
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a table is to show."""
+    """The parameters of a table."""
 
     kind: Kind
     seconds: int
@@ -229,7 +229,7 @@ def _rank(monitor: Monitor, asked: _Asked, name: str, now: float, requests: int,
 
 
 def _shown(name: str | None, figures: Figures) -> dict[str, Any]:
-    """As JSON has it."""
+    """The value as JSON."""
     return {
         **({} if name is None else {"name": name}),
         "requests": figures.requests,
@@ -252,16 +252,13 @@ def _columns(points: Sequence[Point]) -> Steps[dict[str, Any]]:
         yield
     names = tuple(_shown(None, Tally().figures(1.0)))
     columns: dict[str, Any] = {name: [None if row is None else row[name] for row in rows] for name in names}
-    return columns | {"heat": _heat([point.tally for point in points])}
-
-
-def _heat(tallies: Sequence[Tally | None]) -> dict[str, Any]:
-    """How many requests took how long, for each point, in bands from the fastest that there was to the slowest."""
+    # How many requests took how long, for each point, in bands from the fastest that there was to the slowest.
+    tallies = [point.tally for point in points]
     banded = [None if tally is None else _bands(tally) for tally in tallies]
     seen = [band for bands in banded if bands for band in bands]
     every = range(min(seen), max(seen) + 1) if seen else range(0)
     counts = [None if bands is None else [bands.get(band, 0) for band in every] for bands in banded]
-    return {"bounds_ms": [_milliseconds(2.0 ** (band / 2)) for band in every], "counts": counts}
+    return columns | {"heat": {"bounds_ms": [_milliseconds(2.0 ** (band / 2)) for band in every], "counts": counts}}
 
 
 def _bands(tally: Tally) -> dict[int, int]:

@@ -22,38 +22,34 @@ _SORTS = ("requests", "errors", "error_rate", "p50", "p90", "p95", "p99", "p999"
     type=click.Choice(("route", "upstream", "endpoint", "tenant")),
     default="route",
     show_default=True,
-    help="What is compared; an upstream is a service.",
+    help="The kind of subjects to compare; an upstream is a service.",
 )
 @click.option(
     "--window", type=click.Choice(("10s", "1m", "5m", "1h")), default="1m", show_default=True, help="Up to now."
 )
 @click.option("--name", help="Only these; * stands for any text.")
 @click.option(
-    "--sort", type=click.Choice(_SORTS), default="requests", show_default=True, help="What is highest comes first."
+    "--sort", type=click.Choice(_SORTS), default="requests", show_default=True, help="Sort in descending order by this."
 )
 @click.option("--rows", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many.")
 @JSON
 def monitor(admin: str, by: str, window: str, name: str | None, sort: str, rows: int, as_json: bool) -> None:
-    """Show what came of requests in the last seconds to the last hour, by route, service, endpoint or tenant."""
+    """Show rates, errors and latencies of the last seconds to the last hour, by route, service, endpoint or tenant."""
     wanted = {"by": by, "window": window, "name": name, "sort": sort, "limit": str(rows)}
     found = ask(admin, "GET", "/monitor", params={key: value for key, value in wanted.items() if value is not None})
     if as_json:
         print_json(found)
         return
-    click.echo(_head(found))
-    head = (by.upper(), "REQUESTS/S", "ERRORS", *(each.upper() for each in _PERCENTILES if by != "tenant"))
-    rest = [_row(each["name"], each, by) for each in found["subjects"]]
-    click.echo(table(head, [_row("(all)", found["all"], by), *rest]))
-
-
-def _head(found: Any) -> str:
     gateways = "" if found["gateways"] == 1 else f", of {found['gateways']} gateways"
     lines = [f"the last {found['window']} before {found['at']}{gateways}"]
     if found["alone"]:
         lines.append(found["alone"])
     if found["left_out"]:
         lines.append(f"of {found['left_out']} of the least busy, something is not kept: they are too many")
-    return "\n".join(lines)
+    click.echo("\n".join(lines))
+    head = (by.upper(), "REQUESTS/S", "ERRORS", *(each.upper() for each in _PERCENTILES if by != "tenant"))
+    rest = [_row(each["name"], each, by) for each in found["subjects"]]
+    click.echo(table(head, [_row("(all)", found["all"], by), *rest]))
 
 
 def _row(name: str, figures: Mapping[str, Any], by: str) -> tuple[str, ...]:

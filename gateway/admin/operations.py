@@ -29,7 +29,7 @@ class Parameter:
     repeated: bool = False
 
     def document(self) -> dict[str, Any]:
-        """As OpenAPI has it."""
+        """The parameter for OpenAPI."""
         schema: dict[str, Any] = {"type": "string"}
         return {
             "name": self.name,
@@ -57,7 +57,7 @@ class Operation:
     open: bool = False  # it needs no token, on no address
 
     def document(self) -> dict[str, Any]:
-        """As OpenAPI has it."""
+        """The operation for OpenAPI."""
         writes = self.method not in ("GET", "HEAD") and not self.open
         refusals = (
             {401: "it needs a token", 403: "the token may only read", **self.refusals} if writes else self.refusals
@@ -72,7 +72,7 @@ class Operation:
             "parameters": [*placeholders, *(parameter.document() for parameter in self.parameters)],
             "responses": {
                 str(self.status): {
-                    "description": "what is asked for" if self.method in ("GET", "HEAD") else "done",
+                    "description": "the result" if self.method in ("GET", "HEAD") else "done",
                     "content": {self.media_type: {}},
                 },
                 **{str(status): _refusal(description) for status, description in sorted(refusals.items())},
@@ -90,7 +90,7 @@ class Operation:
 
 
 def routes_of(operations: Sequence[Operation]) -> list[Route]:
-    """As Starlette takes them."""
+    """The routes for Starlette."""
     return [Route(each.path, answering(each.handle), methods=[each.method]) for each in operations]
 
 
@@ -128,7 +128,7 @@ def document_of(operations: Sequence[Operation], version: str) -> dict[str, Any]
                 "Error": {
                     "type": "object",
                     "properties": {
-                        "error": {"type": "string", "description": "What is wrong, and the remedy."},
+                        "error": {"type": "string", "description": "The error, and the remedy."},
                         "errors": {"type": "array", "items": {"type": "string"}},
                     },
                 }

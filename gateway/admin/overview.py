@@ -1,4 +1,4 @@
-"""What is wrong now, and how much there is to do: what the page is told every two seconds."""
+"""Current problems and load: what the page receives every two seconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateway.reload import Reloader
 from gateway.upstream.breaker import Breaker
 
 PROBLEMS: Final = 50  # that are shown
-SECONDS: Final = 5  # that are told each time: a client that comes again misses none
+SECONDS: Final = 5  # that each update covers: a client that reconnects misses none
 _URGENT: Final = frozenset({"page", "critical"})  # severities
 _HARMLESS: Final = frozenset({Breaking.CLOSED, Breaking.FORCED_CLOSED})
 _REFUSING: Final = frozenset({Breaking.OPEN, Breaking.FORCED_OPEN})
@@ -38,7 +38,7 @@ class Problem:
     text: str
 
     def shown(self) -> Mapping[str, str]:
-        """As JSON."""
+        """The problem as JSON."""
         return {"state": self.state, "view": self.view, "name": self.name, "text": self.text}
 
 
@@ -52,7 +52,7 @@ class Overview:
     top_consumers: TopConsumers = field(default_factory=TopConsumers)
 
     async def __call__(self) -> Mapping[str, Any]:
-        """As it is now."""
+        """The current overview."""
         report, counts = self.reloader.report(), Counter(each.state for each in (await self.states.now()).values())
         problems = sorted(self._problems(report), key=lambda each: -STATES.index(each.state))
         return {
@@ -72,7 +72,7 @@ class Overview:
         return self.top_consumers.shown(monitor.consumers, time.monotonic())
 
     def _seconds(self) -> Sequence[tuple[int, float, float]]:
-        """Of the last few: when, and requests and errors in it."""
+        """The last seconds: time, requests and errors of each."""
         if self.states.monitor is None:
             return []
         last = [*self.states.monitor.live][-SECONDS:]

@@ -36,7 +36,7 @@ class File:
 
     @cached_property
     def content(self) -> bytes:
-        """As it is."""
+        """The file, uncompressed."""
         return self.path.read_bytes()
 
     @cached_property
@@ -46,11 +46,11 @@ class File:
 
     @cached_property
     def tag(self) -> str:
-        """Tells contents apart (an ETag): a weak one, because of the compression."""
+        """The ETag of the contents; weak, because of the compression."""
         return f'W/"{sha256(self.content).hexdigest()[:16]}"'
 
     def answer(self, request: Request) -> Response:
-        """It, unless the browser has it."""
+        """The file, or 304 if the browser has it."""
         headers = {"cache-control": "no-cache", "etag": self.tag, "vary": "accept-encoding"}
         if request.headers.get("if-none-match") == self.tag:
             return Response(status_code=304, headers=headers)

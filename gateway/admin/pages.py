@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr
 
 from gateway.admin.answers import Refused
 from gateway.admin.operations import Parameter
+from gateway.config.models.auth.plain_consumers import PlainConsumer
 from gateway.config.models.base import hidden_keys, keys_of
 from gateway.config.secrets import HIDDEN
 
@@ -20,7 +21,7 @@ ITEMS = 1000  # of one list, unless more or fewer are asked for
 NODES = 200_000  # values of one answer, whatever is asked for
 
 PAGE = (Parameter("offset", "The first item, from 0."), Parameter("limit", "How many items, at most."))
-"""What `page_of` reads."""
+"""The parameters of `page_of`."""
 
 USER_INFORMATION = re.compile(r"//[^/@]*@")  # of a URL
 
@@ -33,7 +34,7 @@ class Page:
     limit: int = ITEMS
 
     def of(self, items: Sequence[Any]) -> Sequence[Any]:
-        """That part."""
+        """The requested page."""
         return items[self.offset : self.offset + self.limit]
 
     def next(self, path: str, count: int) -> dict[str, str]:
@@ -58,16 +59,18 @@ def _number(parameters: Mapping[str, str], name: str, default: int, most: int) -
 
 
 def find(value: Any, at: str) -> Any:
-    """What `at` leads to: keys and indexes, separated by slashes. Raises Refused."""
+    """The value at `at`: keys and indexes, separated by slashes. Raises Refused."""
     for step in filter(None, at.split("/")):
         below = _step(value, step)
         if below is None:
-            raise Refused(400, f"there is no {step!r} in {at!r}")
+            raise Refused(400, f"unknown key: {step!r} in {at!r}")
         value = below
     return value
 
 
 def _step(value: Any, step: str) -> Any:
+    if isinstance(value, PlainConsumer):
+        value = value.as_model()
     if isinstance(value, BaseModel):
         if step in hidden_keys(type(value)):
             return HIDDEN
@@ -83,7 +86,7 @@ def _step(value: Any, step: str) -> Any:
 
 
 def _members(model: BaseModel) -> Mapping[str, Any]:
-    """What it has, by the keys of the files."""
+    """Its values, by the keys of the files."""
     if _hides_fields(model):
         return _dumped(model)
     fields = zip(keys_of(type(model)), type(model).model_fields, strict=True)
@@ -114,6 +117,8 @@ class Shown:
 
     def _shown(self, value: Any, at: str) -> Any:
         self._left -= 1
+        if isinstance(value, PlainConsumer):
+            value = value.as_model()
         if isinstance(value, BaseModel):
             return {key: self._member(value, key, member, at) for key, member in _members(value).items()}
         if isinstance(value, (list, tuple, Mapping)):

@@ -24,16 +24,16 @@ _MAX_NAME: Final = 200  # characters
 
 
 def quota_operations(reloader: Reloader) -> list[Operation]:
-    """What can be asked of the quotas in force."""
+    """Operations on the current quotas."""
     api = _Api(reloader)
     consumer = Parameter("consumer", "The name of a consumer.", required=True)
     only = Parameter("quota", "Only the quota of this name.")
-    refusals = {400: "it names no consumer", 404: "there is no such quota", 503: "the store does not answer"}
+    refusals = {400: "it names no consumer", 404: "unknown quota", 503: "the store does not answer"}
     return [
         Operation(
             "GET", "/quotas", api.shown, "What a consumer has used of its quotas.", (consumer, only), refusals=refusals
         ),
-        Operation("DELETE", "/quotas", api.reset, "Let a consumer begin anew.", (consumer, only), refusals=refusals),
+        Operation("DELETE", "/quotas", api.reset, "Reset a consumer's usage.", (consumer, only), refusals=refusals),
     ]
 
 
@@ -82,12 +82,12 @@ def _asked(snapshot: Snapshot, request: Request) -> list[Quota]:
     found = [quota for quota in snapshot.quotas if only in (None, quota.name)]
     if not found:
         known = ", ".join(quota.name for quota in snapshot.quotas)
-        raise Refused(404, f"there is no such quota; there are: {known or 'none'}")
+        raise Refused(404, f"unknown quota; the quotas are: {known or 'none'}")
     return found
 
 
 def _unknown_part(quota: Quota) -> str | None:
-    """What a quota counts by that does not follow from who the consumer is."""
+    """Key parts of a quota that do not follow from the consumer."""
     parts = [part for part in quota.config.key if part not in _OF_CALLERS]
     if parts:
         return " and ".join(parts)

@@ -24,7 +24,7 @@ def quota() -> None:
 @_ONLY
 @JSON
 def show(admin: str, consumer: str, only: str | None, as_json: bool) -> None:
-    """Show what a consumer has used of its quotas, and has left."""
+    """Show usage and rest of a consumer's quotas."""
     answer = ask(admin, "GET", "/quotas", params=_about(consumer, only))
     if as_json:
         print_json(answer)
@@ -42,7 +42,7 @@ def show(admin: str, consumer: str, only: str | None, as_json: bool) -> None:
 @_ONLY
 @JSON
 def reset(admin: str, consumer: str, only: str | None, as_json: bool) -> None:
-    """Let a consumer begin anew, as if it had sent nothing in this day or month."""
+    """Reset a consumer's usage in the current day or month."""
     answer = ask(admin, "DELETE", "/quotas", params=_about(consumer, only))
     if as_json:
         print_json(answer)

@@ -17,7 +17,7 @@ from gateway.explain import why_taken
 from gateway.monitor.recent_requests import RecentRequest, RecentRequests
 from gateway.reload import Reloader
 
-_GONE = "this request is none of the last ones; the access log has it, under its request_id"
+_GONE = "this request is not among the last ones; look for its request_id in the access log"
 
 
 def recent_operations(reloader: Reloader, recent: RecentRequests) -> list[Operation]:
@@ -40,8 +40,8 @@ def recent_operations(reloader: Reloader, recent: RecentRequests) -> list[Operat
         return json_answer(_explained(reloader.current, found))
 
     by_id = Parameter("id", "Only that of this request_id.")
-    refusals = {404: "the request is none of the last ones"}
-    wrong = {400: "a filter is none", **refusals}
+    refusals = {404: "the request is not among the last ones"}
+    wrong = {400: "a filter is invalid", **refusals}
     summary = "The last requests, the newest first: where they went and why, and which limits they used."
     kept = "The last 200, as `gateway last` shows them. Neither queries nor headers are kept."
     return [
@@ -59,7 +59,7 @@ def _explained(snapshot: Snapshot | None, each: RecentRequest) -> dict[str, Any]
 
 
 def shown(each: RecentRequest) -> dict[str, Any]:
-    """What became of a request."""
+    """The outcome of a request."""
     return {
         "request_id": each.request_id,
         "at": format_instant(each.at),

@@ -48,7 +48,7 @@ def _lines(each: Mapping[str, Any], named: str) -> Iterator[str]:
     if each["cache"] is not None:
         yield f"cache: {each['cache']}"
     if each.get("model") is not None:
-        yield from _model(each["model"])
+        yield from _model(each["model"], cached=each["cache"] == "hit")
     yield from _listed("limits", [*each["limits"], *_budgets(each.get("model") or {})], "none counted it")
     yield from _listed("decisions", each["decisions"], "no rule refused it")
     if each["error"] is not None:
@@ -57,9 +57,14 @@ def _lines(each: Mapping[str, Any], named: str) -> Iterator[str]:
     yield f"more: gateway explain --running{named} {each['method']} {shlex.quote(url)}"
 
 
-def _model(model: Mapping[str, Any]) -> Iterator[str]:
+def _model(model: Mapping[str, Any], *, cached: bool) -> Iterator[str]:
     rule = "as no rule fits" if model["rule"] is None else f"by rule {model['rule']}"
-    yield f"model: {model['backend'] or 'none was asked'}, profile {model['profile'] or '-'} {rule}"
+    who = f"sent to {model['backend']}" if model["backend"] else "no provider was asked"
+    if cached:
+        who = f"answered from the cache, once by {model['backend']}"
+    asked = model["asked"] or "none that is offered"
+    named = asked if asked.isprintable() else ascii(asked)  # it is the client's text
+    yield f"model: {named}; {who}; profile {model['profile'] or '-'} {rule}"
     if len(model["candidates"]) > 1:
         yield f"  candidates: {', '.join(model['candidates'])}"
     yield from (f"  left out: {left['provider']}: {left['reason']}" for left in model["left_out"])

@@ -1,4 +1,4 @@
-"""What registers instances, and what monitors say of them, in the admin API: `/registry` and `/health-feedback`."""
+"""Registration of instances and feedback of monitors in the admin API: `/registry` and `/health-feedback`."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def registry_operations(reloader: Reloader) -> list[Operation]:
     """`reloader` knows the services, and what lives for them."""
     api = _Api(reloader)
     none = {503: "no configuration is loaded"}
-    unknown = {404: "there is no such service, or no such instance", **none}
-    wrong = {400: "what is wrong with it", 409: "the service has another source", 415: "it is not application/json"}
+    unknown = {404: "unknown service or instance", **none}
+    wrong = {400: "its error", 409: "the service has another source", 415: "it is not application/json"}
     wrong[422] = "an instance is outside of the service's allowed_networks"
     one = "/registry/{service}/instances/{instance}"
     instance = {"type": "object", "description": "Nothing, or weight, zone, priority and health."}

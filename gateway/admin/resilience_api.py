@@ -1,4 +1,4 @@
-"""What bounds the requests of services, in the admin API: `/breakers`, `/budgets`, `/limits`."""
+"""Limits of services in the admin API: `/breakers`, `/budgets`, `/limits`."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def resilience_operations(owner: Owner) -> list[Operation]:
     """The API of the breakers, retry budgets and concurrency limits that live."""
     api = _Api(owner)
     target = Parameter("target", "Only the breaker for this target of the route.")
-    refusals = {400: "the state is none", 404: "there is no such breaker", 415: "the body is not application/json"}
+    refusals = {400: "unknown state", 404: "unknown breaker", 415: "the body is not application/json"}
     force = "Force the breakers of a route open or closed, or (auto) let them judge by calls again."
-    budgets = "The retry budgets of services, and what is left of them."
+    budgets = "The retry budgets of services, and their rest."
     limits = "The concurrency limits of services, and how many requests there are."
     return [
-        Operation("GET", "/breakers", api.breakers, "The circuit breakers: state, reason, and what they count.", PAGE),
+        Operation("GET", "/breakers", api.breakers, "The circuit breakers: state, reason, and counts.", PAGE),
         Operation("PUT", "/breakers/{route}", api.force, force, (target,), body=_BODY, refusals=refusals),
         Operation("GET", "/budgets", api.budgets, budgets, PAGE),
         Operation("GET", "/limits", api.limits, limits, PAGE),

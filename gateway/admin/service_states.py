@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -18,7 +18,7 @@ from gateway.upstream.service import Upstream
 State = Literal["up", "degraded", "down"]
 
 STATES: Final[tuple[State, ...]] = ("up", "degraded", "down")
-"""From the best to the worst."""
+"""States of a service, from best to worst."""
 
 AT_ONCE: Final = 200  # endpoints that are looked at before requests get a turn
 FRESH: Final = 1.0  # seconds for which what was found is shown again
@@ -74,20 +74,18 @@ class ServiceStates:
         """Those of a moment ago at the oldest."""
         async with self._looking:
             if time.perf_counter() - self._looked > FRESH:
-                self.last = await self._look(self._owner.all(Upstream))
+                upstreams = self._owner.all(Upstream)
+                failing, states, seen = self.failing(), {}, 0
+                for upstream in list(upstreams):
+                    states[upstream] = state_of(upstream, failing, time.perf_counter())
+                    seen += 1 + len(upstream.endpoints)
+                    if seen >= AT_ONCE:
+                        seen = 0
+                        await asyncio.sleep(0)
+                self.last = states
                 self._looked = time.perf_counter()
         return self.last
 
     def failing(self) -> Failing:
-        """What fails now."""
+        """Current failures."""
         return Failing(self._recent, self.monitor)
-
-    async def _look(self, upstreams: Iterable[Upstream]) -> Mapping[Upstream, ServiceState]:
-        failing, states, seen = self.failing(), {}, 0
-        for upstream in list(upstreams):
-            states[upstream] = state_of(upstream, failing, time.perf_counter())
-            seen += 1 + len(upstream.endpoints)
-            if seen >= AT_ONCE:
-                seen = 0
-                await asyncio.sleep(0)
-        return states

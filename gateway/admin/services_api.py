@@ -28,7 +28,7 @@ AT_ONCE = 20  # endpoints that are described before requests get a turn
 def services_operations(owner: Owner, states: ServiceStates) -> list[Operation]:
     """The API of the services that live."""
     api = _Api(owner, states)
-    unknown = {404: "there is no such service; /services lists them"}
+    unknown = {404: "unknown service; /services lists them"}
     service = Parameter("service", "Only those of this service.")
     listed = (
         Parameter("search", "Only those with this in their name."),
@@ -112,14 +112,14 @@ def _service(upstream: Upstream, state: ServiceState, discovery: Discovery | Non
         "failing": state.failing,
         "of": state.of,
         "reason": state.reason,
-        **dict(source_shown(discovery, now)),
+        **dict(source_shown(discovery, now, upstream.file)),
     }
 
 
-def source_shown(discovery: Discovery | None, now: float) -> Iterator[tuple[str, Any]]:
-    """Where its endpoints come from, and how fresh that is."""
+def source_shown(discovery: Discovery | None, now: float, file: str = "routes.yaml") -> Iterator[tuple[str, Any]]:
+    """Where its endpoints come from, and how fresh that is. `file`: that names it."""
     if discovery is None:
-        yield "source", "routes.yaml"
+        yield "source", file
         return
     age = discovery.age(now)
     yield "source", discovery.source.place
@@ -137,7 +137,7 @@ def _endpoint(upstream: Upstream, discovery: Discovery | None, endpoint: Endpoin
         "weight": member.weight,
         "zone": member.zone or None,
         "priority": member.priority,
-        **dict(source_shown(discovery, now)),
+        **dict(source_shown(discovery, now, upstream.file)),
         **_state(endpoint, now),
         "last_probe": checked
         and {

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import secrets
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Callable
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.admin.answers import Refused, json_answer, json_body
+from gateway.admin.cookie_sessions import SECONDS, CookieSessions
 from gateway.admin.operations import Operation
 from gateway.admin.tokens import Credentials, Holder, hash_of
 from gateway.algorithms.gcra import Window, debt, wait, whole_seconds
@@ -27,70 +25,22 @@ from gateway.config.values.instants import format_instant
 
 logger = logging.getLogger("gateway.admin")
 
-SECONDS: Final = 12 * 3600.0  # that a session lasts: a shift
-MOST: Final = 1000  # sessions; the oldest ends where there would be more
 TRIES: Final = Window(limit=6, seconds=60, burst=6)  # wrong tokens of one address
 MOST_ADDRESSES: Final = 1000  # that are remembered for wrong tries; the oldest is forgotten first
 MAX_BODY: Final = 1024
 _EXAMPLE: Final = '{"token": "gwa_..."}'
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """Who has signed in."""
-
-    token_hash: str
-    ends: float  # time.monotonic()
-
-
-class Sessions:
-    """Those who have signed in, known by what their cookie hashes to."""
+class Sessions(CookieSessions[str]):
+    """Those who have signed in, with what their tokens hash to."""
 
     def __init__(self, port: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`port` is in the name of the cookie, since browsers send cookies to every port of a host."""
-        self.name = f"gateway_session_{port}"
-        self._clock = clock
-        self._sessions: dict[bytes, Session] = {}
-
-    def begin(self, token_hash: str) -> str:
-        """A new session; what its cookie holds."""
-        value = secrets.token_urlsafe(32)
-        while len(self._sessions) >= MOST:
-            del self._sessions[next(iter(self._sessions))]
-        self._sessions[_key(value)] = Session(token_hash, self._clock() + SECONDS)
-        return value
-
-    def end(self, cookies: str) -> None:
-        """The session of a `Cookie` header is over."""
-        for value in self._values(cookies):
-            self._sessions.pop(_key(value), None)
+        super().__init__("gateway_session", port, clock)
 
     def holder(self, cookies: str, credentials: Credentials) -> Holder | None:
         """Who sends these cookies; may read only, whatever the token may. None where no session goes on."""
-        for value in self._values(cookies):
-            session = self._sessions.get(_key(value))
-            if session is None:
-                continue
-            if session.ends > self._clock():
-                known = credentials.holder_of(session.token_hash)
-                if known is not None:
-                    return Holder(known.name, "read")
-            del self._sessions[_key(value)]
-        return None
-
-    def cookie(self, value: str, *, secure: bool) -> str:
-        """The `Set-Cookie` of a new session; of none, where the value is empty."""
-        name = f"__Host-{self.name}" if secure else self.name
-        seconds = int(SECONDS) if value else 0
-        attributes = "; Secure" if secure else ""
-        return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{attributes}"
-
-    def _values(self, cookies: str) -> Iterator[str]:
-        """Those that may be ours. Other ports of the host have cookies, too, which may be any text."""
-        for cookie in cookies.split(";"):
-            name, _, value = cookie.strip().partition("=")
-            if name.removeprefix("__Host-") == self.name:
-                yield value
+        known = self.first(cookies, credentials.holder_of)
+        return None if known is None else Holder(known.name, "read")
 
 
 class WrongTries:
@@ -101,12 +51,12 @@ class WrongTries:
         self._paid_back: dict[str, int] = {}
 
     def seconds_to_wait(self, address: str) -> int:
-        """Until this one may try again; 0: it may."""
+        """Seconds until this address may try again; 0: now."""
         owed = debt(self._paid_back.get(_network(address), 0), self._clock())
         return whole_seconds(wait(owed, TRIES.interval, TRIES.capacity, 1))
 
     def count(self, address: str) -> None:
-        """It was wrong."""
+        """Record a failed attempt."""
         network, now = _network(address), self._clock()
         paid_back = max(self._paid_back.pop(network, 0), now) + TRIES.interval
         while len(self._paid_back) >= MOST_ADDRESSES:
@@ -115,7 +65,7 @@ class WrongTries:
 
 
 def session_operations(sessions: Sessions, credentials: Callable[[], Credentials], *, open_: bool) -> list[Operation]:
-    """The API of signing in. `open_`: everybody who reaches the port may read."""
+    """The API of signing in. `open_`: every client that reaches the port may read."""
     api = _Api(sessions, credentials, open_=open_)
     text = {"type": "string"}
     body = {"type": "object", "required": ["token"], "properties": {"token": text}, "additionalProperties": False}
@@ -127,7 +77,7 @@ def session_operations(sessions: Sessions, credentials: Callable[[], Credentials
         503: "no configuration is loaded",
     }
     return [
-        Operation("GET", "/session", api.shown, "Who has signed in to the page.", open=True),
+        Operation("GET", "/session", api.shown, "The user of the page's session.", open=True),
         Operation(
             "POST",
             "/session",
@@ -175,7 +125,7 @@ class _Api:
         if holder is None:
             self._tries.count(address)
             logger.warning("a token that is not known was tried at the page, from %s", address)
-            raise Refused(401, "the token is not known here; `gateway admin token new` makes one")
+            raise Refused(401, "unknown token; `gateway admin token new` creates one")
         request.state.holder = holder  # for the audit log
         value = self._sessions.begin(token_hash)
         ends = format_instant(time.time() + SECONDS)
@@ -200,10 +150,6 @@ def _cookies(request: Request) -> str:
 def cookies_of(lines: list[str]) -> str:
     """Several `Cookie` headers as one: HTTP/2 and some proxies divide them (RFC 9113, 8.2.3)."""
     return "; ".join(lines)
-
-
-def _key(value: str) -> bytes:
-    return sha256(value.encode("utf-8", "surrogateescape")).digest()
 
 
 def _network(address: str) -> str:

@@ -14,6 +14,7 @@ from gateway.admin.tables import table
 from gateway.json_output import JSON, print_json
 from gateway.plurals import counted
 from gateway.roles import ALL, parse_roles
+from gateway.seconds_option import Seconds
 
 CLEAR = "\033[H\033[2J"
 MOST = 2000  # services or endpoints that are asked for
@@ -24,7 +25,7 @@ _HEAD = ("SERVICE", "ENDPOINT", "WEIGHT", "ZONE", "STATE", "SINCE", "IN FLIGHT",
 @ADMIN
 @JSON
 def status(admin: str, as_json: bool) -> None:
-    """Show the configuration, what does not work, and every service. Exit code 2 where something does not work."""
+    """Show the configuration, current problems, and every service. Exit code 2 if there are problems."""
     health, services = ask(admin, "GET", "/health"), ask(admin, "GET", "/services", params={"limit": MOST})
     known = ask(admin, "GET", "/breakers", params={"limit": MOST})
     breakers = [each for each in known if each["state"] != "closed"]
@@ -43,7 +44,7 @@ def status(admin: str, as_json: bool) -> None:
 @ADMIN
 @JSON
 def reload(admin: str, as_json: bool) -> None:
-    """Have a running gateway read its files again, now. Exit code 1, and every error, where it keeps the old ones."""
+    """Make a running gateway read its files again, now. Exit code 1, and every error, if it keeps the old ones."""
     health = ask(admin, "POST", "/reload")
     if as_json:
         print_json(health)
@@ -55,7 +56,7 @@ def reload(admin: str, as_json: bool) -> None:
 @click.command()
 @ADMIN
 @click.option("--service", help="Only this one.")
-@click.option("--interval", default=1.0, show_default=True, type=click.FloatRange(0.2, 60), help="Seconds.")
+@click.option("--interval", default=1.0, show_default=True, type=Seconds(0.2, 60), help="Seconds.")
 @click.option("--count", type=click.IntRange(1), help="How many times to look. Unset: until Ctrl-C.")
 @click.option("--rows", default=40, show_default=True, type=click.IntRange(1), help="Endpoints to show, the busiest.")
 def top(admin: str, service: str | None, interval: float, count: int | None, rows: int) -> None:
@@ -88,7 +89,11 @@ def _top(endpoints: Sequence[Any], before: Mapping[tuple[str, str], Any], second
     head = (*_HEAD[:2], "REQUESTS/S", "FAILURES/S", *_HEAD[2:])
     lines = []
     for each in busiest[:rows]:
-        cells = _cells(each)
+        probe = each["last_probe"]
+        probed = "-" if probe is None else f"{'passed' if probe['passed'] else 'failed'} in {probe['ms']:g} ms"
+        connections = f"{each['connections']['open']} ({each['connections']['idle']} idle)"
+        words = (str(each["weight"]), each["zone"] or "-", each["state"], each["since"] or "-", str(each["in_flight"]))
+        cells = (each["service"], each["endpoint"], *words, connections, probed, each["reason"] or "-")
         lines.append((*cells[:2], f"{rate(each, 'requests'):.1f}", f"{rate(each, 'failures'):.1f}", *cells[2:]))
     more = f"\n... and {len(busiest) - rows} more (--rows)" if len(busiest) > rows else ""
     return table(head, lines) + more
@@ -96,14 +101,6 @@ def _top(endpoints: Sequence[Any], before: Mapping[tuple[str, str], Any], second
 
 def _key(endpoint: Any) -> tuple[str, str]:
     return endpoint["service"], endpoint["endpoint"]
-
-
-def _cells(each: Any) -> tuple[str, ...]:
-    probe = each["last_probe"]
-    probed = "-" if probe is None else f"{'passed' if probe['passed'] else 'failed'} in {probe['ms']:g} ms"
-    connections = f"{each['connections']['open']} ({each['connections']['idle']} idle)"
-    words = (str(each["weight"]), each["zone"] or "-", each["state"], each["since"] or "-", str(each["in_flight"]))
-    return (each["service"], each["endpoint"], *words, connections, probed, each["reason"] or "-")
 
 
 def _source(service: Any) -> str:
@@ -120,4 +117,18 @@ def _health(health: Any) -> list[str]:
     wrong = [f"error: {each}" for each in health["errors"]] + [f"failing: {each}" for each in health["failing"]]
     roles = "" if parse_roles(health["roles"]) == ALL else f", roles {health['roles']}"
     loaded = f"configuration {health['digest'] or '(none)'}{state}, {counted(health['reloads'], 'reload')}{roles}"
-    return [loaded, *wrong]
+    return [loaded, *_control_plane(health.get("control_plane")), *wrong]
+
+
+def _control_plane(report: Any) -> list[str]:
+    """The control plane of the gateway, and its revision."""
+    if report is None:
+        return []
+    how = (
+        f"connected by {report['by']}"
+        if report["connected"]
+        else f"not connected since {report['since']}: {report['failure']}"
+    )
+    runs = f"runs {report['revision'][:12]} ({report['source']})" if report["revision"] else "runs nothing"
+    wanted = "" if report["wanted"] in (None, report["revision"]) else f", {report['wanted'][:12]} is wanted"
+    return [f"control plane {report['url']}: {how}; {runs}{wanted}"]

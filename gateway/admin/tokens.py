@@ -31,7 +31,7 @@ def new_token() -> str:
 
 
 def hash_of(token: str) -> str:
-    """As the configuration has it."""
+    """The hash of a token in the form of the configuration."""
     return "sha256:" + sha256(token.encode()).hexdigest()
 
 
@@ -53,7 +53,7 @@ class LocalToken:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What is known when a request is decided about."""
+    """The facts for a decision about a request."""
 
     settings: Admin
     local: LocalToken | None
@@ -71,7 +71,7 @@ class Credentials:
 
 
 def read_token(path: Path, owners: Collection[int]) -> str | None:
-    """The token in a file that only its owner can read, who is one of these users. None where there is no such file."""
+    """The token in a file that only its owner can read, who is one of these users. None if the file does not exist."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -84,14 +84,14 @@ def read_token(path: Path, owners: Collection[int]) -> str | None:
     return text if _TOKEN.fullmatch(text) else None
 
 
-def local_token(directory: Path) -> LocalToken:
+def local_token(directory: Path, name: str = FILE) -> LocalToken:
     """The token of this machine, made where there is none, or where others could have read it. Raises OSError."""
-    path = directory.resolve() / FILE
+    path = directory.resolve() / name
     if (token := read_token(path, {os.geteuid(), 0})) is not None:
         return LocalToken(token, path)
     directory.mkdir(0o700, parents=True, exist_ok=True)
     token = new_token()
-    temporary = directory / f".{FILE}.{secrets.token_hex(8)}"
+    temporary = directory / f".{name}.{secrets.token_hex(8)}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "w", encoding="ascii") as file:

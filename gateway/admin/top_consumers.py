@@ -13,7 +13,7 @@ EVERY: Final = 5.0  # seconds between two counts that are kept
 
 
 class TopConsumers:
-    """The busiest ones, while somebody looks: nothing is kept otherwise."""
+    """The busiest consumers, counted only while the page is open."""
 
     def __init__(self) -> None:
         self._kept: deque[tuple[float, Mapping[str, int]]] = deque(maxlen=int(SECONDS / EVERY) + 1)

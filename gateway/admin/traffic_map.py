@@ -63,7 +63,7 @@ def map_operations(reloader: Reloader, states: ServiceStates) -> list[Operation]
             api.shown,
             "The routes and where they lead, the worst first.",
             (search, state, *PAGE),
-            refusals={400: "the state is none", 503: "no configuration is loaded"},
+            refusals={400: "unknown state", 503: "no configuration is loaded"},
             description=described,
         )
     ]
@@ -135,7 +135,7 @@ def _row(handler: RouteHandler, states: States, failing: Failing) -> Row:
 
 
 def _own_answer(handler: RouteHandler) -> str | None:
-    """What the gateway itself does with its requests; None where they are forwarded."""
+    """The gateway's own answer to its requests; None if they are forwarded."""
     if isinstance(handler.target, Redirect):
         return "redirect"
     return f"answers {handler.target.status}" if isinstance(handler.target, FixedResponse) else None

@@ -1,4 +1,4 @@
-"""Which of the last requests somebody wants to see."""
+"""Filters of the list of recent requests."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ WANTED = (
     Parameter("consumer", "Only those of this consumer."),
     Parameter("text", "Only those with this in path, host, address, request id or error."),
 )
-"""What `wanted_requests` reads."""
+"""The parameters of `wanted_requests`."""
 
 
 @dataclass(frozen=True, slots=True)
 class WantedRequests:
-    """What is asked of a request; None: nothing."""
+    """The filters on a request; None: no filter."""
 
     route: str | None = None
     upstream: str | None = None
@@ -39,13 +39,13 @@ class WantedRequests:
             self.route in (None, each.route)
             and self.upstream in (None, each.upstream)
             and self.consumer in (None, each.consumer)
-            and (self.statuses is None or not self.statuses.isdisjoint(_names(each.status)))
+            and (self.statuses is None or not self.statuses.isdisjoint((str(each.status), f"{each.status // 100}xx")))
             and (self.text is None or self.text in _text(each))
         )
 
 
 def wanted_requests(query: Mapping[str, str]) -> WantedRequests:
-    """What a query asks for; what is empty asks for nothing. Raises Refused."""
+    """The filters of a query; empty values are no filters. Raises Refused."""
     given = {parameter.name: query.get(parameter.name) or None for parameter in WANTED}
     if any(value is not None and len(value) > MOST_TEXT for value in given.values()):
         raise Refused(400, f"each filter has at most {MOST_TEXT} characters")
@@ -56,11 +56,7 @@ def wanted_requests(query: Mapping[str, str]) -> WantedRequests:
     return WantedRequests(**given, statuses=statuses, text=None if text is None else text.lower())
 
 
-def _names(status: int) -> tuple[str, str]:
-    return str(status), f"{status // 100}xx"
-
-
 def _text(each: RecentRequest) -> str:
-    """What is searched: of a request without a route or an error, those are empty."""
+    """The searched texts: route and error are empty if there are none."""
     parts = (each.method, each.path, each.original_path, each.host, each.client, each.request_id, each.error or "")
     return " ".join(parts).lower()

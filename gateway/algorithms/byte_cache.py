@@ -1,4 +1,4 @@
-"""What was worked out and may be needed again, bounded by what it takes in memory, however large single values are.
+"""A cache of computed values, bounded by their size in memory, however large single values are.
 
 What was used last is kept. `size_of` measures a value with all that it leads to, so that a thousand claims of three
 bytes each count as the tens of kilobytes that they are as objects.

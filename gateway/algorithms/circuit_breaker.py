@@ -19,7 +19,7 @@ REFUSED: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class BreakerSettings:
-    """When a breaker opens, and how it closes again. Ratios are shares of 1, times seconds."""
+    """Settings of a breaker. Ratios are shares of 1, times seconds."""
 
     error_ratio: float = 0.5
     slow_ratio: float = 1.0
@@ -35,7 +35,7 @@ class BreakerSettings:
 
 
 class State(StrEnum):
-    """What a breaker does with calls."""
+    """The state of a breaker."""
 
     CLOSED = "closed"  # all pass
     OPEN = "open"  # none passes
@@ -46,7 +46,7 @@ class State(StrEnum):
 
 
 class Event(Enum):
-    """What moves a breaker to another state."""
+    """The cause of a change of state."""
 
     TRIPPED = auto()  # a ratio reached its limit
     WAITED = auto()  # a call came after the open time
@@ -76,7 +76,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
 
 @dataclass(frozen=True, slots=True)
 class BreakerReport:
-    """What there is to say of a breaker at one moment."""
+    """A report on a breaker at one moment."""
 
     state: State
     since: float
@@ -141,7 +141,7 @@ class CircuitBreaker:
                 windowed.resize(settings.window)
         self._settings = settings
 
-    # What calls ask and tell.
+    # For calls.
 
     def acquire(self, now: float) -> int:
         """A permit for one call, or REFUSED. It must be given to `ended` or to `give_back`."""
@@ -170,17 +170,20 @@ class CircuitBreaker:
             elif self._trials >= self._settings.trials:
                 self._move(Event.PASSED, now, f"{self._trials} trials went well")
             return
-        self._calls.add(1, now)
+        calls = self._calls
+        if now >= calls.ends:
+            calls.turn(now)
+        calls.latest += 1  # `calls.add(1, now)`, without the call
         if failed:
             self._errors.add(1, now)
         if slow:
             self._slow.add(1, now)
         if self.state is not State.CLOSED and self.state is not State.RECOVERING:
             return
-        calls = self._calls.total(now)
-        if calls < self._settings.minimum:
+        number = calls.total(now)
+        if number < self._settings.minimum:
             return
-        reason = self._too_many(calls, self._errors.total(now), self._slow.total(now))
+        reason = self._too_many(number, self._errors.total(now), self._slow.total(now))
         if reason:
             self._move(Event.TRIPPED, now, f"{reason} within {self._settings.window} s")
 
@@ -191,14 +194,14 @@ class CircuitBreaker:
             self._outstanding -= 1
             self._answered = self._answered or answered
 
-    # What operators ask and tell.
+    # For operators.
 
     def force_open(self, now: float, reason: str) -> None:
-        """Let nothing pass, until another call says otherwise."""
+        """Force the breaker open, until another call changes it."""
         self._move(Event.FORCE_OPEN, now, reason)
 
     def force_closed(self, now: float, reason: str) -> None:
-        """Let all pass, until another call says otherwise."""
+        """Force the breaker closed, until another call changes it."""
         self._move(Event.FORCE_CLOSED, now, reason)
 
     def automatic(self, now: float, reason: str) -> None:
@@ -206,7 +209,7 @@ class CircuitBreaker:
         self._move(Event.AUTOMATIC, now, reason)
 
     def report(self, now: float) -> BreakerReport:
-        """As of now."""
+        """A report of the current state."""
         self._pass(now)
         until = self.until if self.state is State.OPEN else None
         if self.state is State.HALF_OPEN:
@@ -239,7 +242,7 @@ class CircuitBreaker:
     # How it moves.
 
     def _pass(self, now: float) -> None:
-        """What time alone decides."""
+        """State changes by time alone."""
         if self.state is State.HALF_OPEN and now >= self.since + self._settings.half_open:
             # The time is up: those without an answer have failed.
             at = self.since + self._settings.half_open
@@ -272,14 +275,11 @@ class CircuitBreaker:
         self._begin_trials()
         self._begin_ramp()
         if state is State.OPEN:
-            self._open(at)
-
-    def _open(self, at: float) -> None:
-        settings = self._settings
-        seconds = min(settings.open * 2.0 ** min(self._failures, 60), settings.longest_open)
-        self.until = at + seconds * (1 + settings.jitter * self._random())
-        self.opened += 1
-        self._failures += 1
+            settings = self._settings
+            seconds = min(settings.open * 2.0 ** min(self._failures, 60), settings.longest_open)
+            self.until = at + seconds * (1 + settings.jitter * self._random())
+            self.opened += 1
+            self._failures += 1
 
     # The trials: what is certain before the last has ended is not waited for.
 

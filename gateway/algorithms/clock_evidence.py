@@ -1,4 +1,4 @@
-"""What the clocks of others say of this machine's: whose differ, and by how much."""
+"""Compares this machine's clock with those of others: which ones differ, and by how much."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Difference:
 
 
 def difference(offsets: Mapping[str, float]) -> Difference | None:
-    """What to think where each source sees this clock ahead by so many seconds; None where nothing is wrong with it.
+    """The conclusion if each source sees this clock ahead by so many seconds; None if it is right.
 
     Where fewer than half see it off to the same side, it is their own clocks that are wrong.
     """

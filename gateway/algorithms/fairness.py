@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """What waits, client by client: each has one of its own taken, the one that has waited longest, in turn."""
+    """A queue by client: each in turn has its oldest item taken, the client that has waited longest first."""
 
     __slots__ = ("_places", "_size")
 
@@ -27,7 +27,7 @@ class FairQueue(Generic[T]):
         return self._size
 
     def put(self, place: bytes | str, item: T) -> None:
-        """Let it wait behind what else its client has brought."""
+        """Queue it behind the other items of its client."""
         waiting = self._places.get(place)
         if waiting is None:
             self._places[place] = deque((item,))
@@ -47,7 +47,7 @@ class FairQueue(Generic[T]):
 
 
 def place_of(host: str) -> bytes | str:
-    """What stands for one client: its IPv4 address, or the /64 network of its IPv6 address."""
+    """The key of one client: its IPv4 address, or the /64 network of its IPv6 address."""
     if ":" not in host:
         return host
     packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])

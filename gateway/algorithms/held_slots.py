@@ -1,4 +1,4 @@
-"""What an endpoint has failed lately, as if those requests were still in flight there.
+"""Recent failures of an endpoint, counted as if those requests were still in flight there.
 
 A fast failure makes an endpoint look idle and fast, which would bring it more requests. So each failure keeps its place
 for a while: it counts as one request, and decays. One number and one time constant stand for all of them: the constant
@@ -14,7 +14,7 @@ _NOTHING: Final = 0.01  # requests, below which it counts as none
 
 
 class HeldSlots:
-    """Of one endpoint. Times are seconds of one clock."""
+    """The held slots of one endpoint. Times are seconds of one clock."""
 
     __slots__ = ("_at", "_held", "_seconds")
 

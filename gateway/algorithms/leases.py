@@ -31,7 +31,7 @@ def lease_of(burst: int, replicas: int) -> int:
 
 
 class Account:
-    """What one replica knows and spends of one key. `now` is its own clock, in nanoseconds."""
+    """The lease of one replica on one key. `now` is its own clock, in nanoseconds."""
 
     __slots__ = ("_sent", "_tats", "unsettled")
 
@@ -42,7 +42,7 @@ class Account:
         self._tats: dict[int, int] = {} if other is None else dict(other._tats)
 
     def debts(self, intervals: Intervals, now: int) -> list[int]:
-        """What is owed in each window, as far as this replica knows."""
+        """The debt in each window, as far as this replica knows."""
         return [max(0, self._tats.get(seconds, 0) - now) for seconds, _, _ in intervals]
 
     def idle(self, now: int) -> bool:
@@ -60,13 +60,13 @@ class Account:
         return self.unsettled <= 0 or self.unsettled + cost <= lease_of(burst, replicas)
 
     def spend(self, intervals: Intervals, cost: int, now: int) -> None:
-        """Let it pass; negative to give it back."""
+        """Count it as spent; negative to give it back."""
         self.unsettled += cost
         for debt, (seconds, interval, _) in zip(self.debts(intervals, now), intervals, strict=True):
             self._tats[seconds] = now + debt + cost * interval
 
     def collect(self) -> int:
-        """What is to be settled now. When the account has not taken it, it is collected again."""
+        """The amount to settle now. If the account has not accepted it, it is collected again."""
         self._sent = self.unsettled
         return self._sent
 

@@ -71,7 +71,7 @@ class LinearRegex:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What is known of a piece of a pattern: whether it can be nothing, and where it can begin and end (as bits)."""
+    """Properties of a part of a pattern: whether it can be empty, and its first and last positions (as bits)."""
 
     nullable: bool
     first: int
@@ -105,7 +105,15 @@ class _Automaton:
         reachable = 0
         for index, byte in enumerate(state.to_bytes(_BYTES, "little")):
             if byte:
-                reachable |= self._union(index, byte)
+                # The positions that can follow eight positions, of which `byte` is the set: at most 8192 of these are
+                # kept.
+                union = self._unions.get((index, byte))
+                if union is None:
+                    union = 0
+                    for bit in _bits(byte):
+                        union |= self._follow[8 * index + bit]
+                    self._unions[index, byte] = union
+                reachable |= union
         # The positions at which the pattern takes this character.
         positions = self._known.get(char)
         if positions is None:
@@ -113,16 +121,6 @@ class _Automaton:
             positions = sum(1 << index for index, chars in enumerate(self._chars) if chars.fits(spellings))
             self._known[char] = positions
         return reachable & positions
-
-    def _union(self, index: int, byte: int) -> int:
-        """What can follow eight positions, of which `byte` has those that are meant: at most 8192 of these are kept."""
-        union = self._unions.get((index, byte))
-        if union is None:
-            union = 0
-            for bit in _bits(byte):
-                union |= self._follow[8 * index + bit]
-            self._unions[index, byte] = union
-        return union
 
     def _spellings(self, char: str) -> Sequence[int]:
         if self._ignore_case and char.isascii():

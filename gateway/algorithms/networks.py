@@ -113,7 +113,7 @@ def _place(network: Network) -> tuple[tuple[int, int], int]:
 
 
 def client_network(text: str) -> Network | None:
-    """What stands for one client: its IPv4 address, or the /64 network of its IPv6 address. None: it is no address."""
+    """The key of one client: its IPv4 address, or the /64 network of its IPv6 address. None: not an address."""
     try:
         address = unmapped_address(text)
     except ValueError:

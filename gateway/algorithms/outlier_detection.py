@@ -15,7 +15,7 @@ from gateway.plurals import counted
 
 @dataclass(frozen=True, slots=True)
 class OutlierSettings:
-    """What makes an outlier, and how many may be left out how long. A count or percentage of 0 turns its rule off."""
+    """Rules of outliers, and limits of their ejection. A count or percentage of 0 turns its rule off."""
 
     consecutive: int = 5  # failures of any kind in a row
     consecutive_gateway: int = 0  # of those, answers 502, 503, 504 and attempts without an answer
@@ -33,7 +33,7 @@ class OutlierSettings:
 
 
 class OutlierRecord:
-    """What is known of one endpoint. It belongs to the endpoint's identity, and outlives its place in a set."""
+    """Statistics of one endpoint. They belong to the endpoint's identity, and outlive its place in a set."""
 
     __slots__ = (
         "counted",
@@ -70,7 +70,7 @@ class OutlierRecord:
         self.failures = 0
 
     def succeeded(self) -> None:
-        """It answered, and not with a 5xx."""
+        """Record an answer other than 5xx."""
         self.requests += 1
         self.in_a_row = 0
         self.in_a_row_gateway = 0
@@ -83,7 +83,7 @@ class OutlierRecord:
 
     @property
     def clean(self) -> bool:
-        """Nothing of it need be remembered when its endpoint leaves."""
+        """Whether it can be forgotten when its endpoint leaves."""
         return not self.ejected and self.multiplier == 0
 
 

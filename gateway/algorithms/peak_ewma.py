@@ -19,7 +19,7 @@ class PeakEwma:
         self._at = 0.0
 
     def observe(self, seconds: float, now: float) -> None:
-        """It took so long. For what failed or was refused, say how long it shall be avoided."""
+        """Record a latency. For failures and refusals, pass the time for which to avoid the endpoint."""
         cost = self.cost(now)
         kept = math.exp(-max(0.0, now - self._at) / DECAY)
         self._cost = seconds if seconds > self._cost else cost + seconds * (1 - kept)
@@ -30,7 +30,7 @@ class PeakEwma:
         return self._cost * math.exp(-max(0.0, now - self._at) / DECAY)
 
     def load(self, in_flight: float, now: float) -> float:
-        """What one more request will wait for, at a guess. While the first answer is out, none else shall follow."""
+        """The estimated latency of one more request. Until the first answer, no other request should follow."""
         if self._cost == 0.0 and in_flight:
             return UNKNOWN + in_flight
         return self.cost(now) * (in_flight + 1)

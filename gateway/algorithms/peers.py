@@ -1,9 +1,9 @@
 """Who stands out from its peers: by the share of its failures, or by how long it takes.
 
 By its share of failures: as Envoy's outlier detection by success rate, compared with the mean and the deviation of the
-others, so that one of four can be told. (Compared with all, itself included, one of n is never more than sqrt(n - 1)
-deviations away.) By its latency: as Iglewicz and Hoaglin, by median and MAD. Both have floors, below which a difference
-is none, and chance, of few requests, counts for something.
+others, so that one of four can be detected. (Compared with all, itself included, one of n is never more than sqrt(n -
+1) deviations away.) By its latency: as Iglewicz and Hoaglin, by median and MAD. Both have floors, below which a
+difference is none, and chance, of few requests, counts for something.
 """
 
 from __future__ import annotations

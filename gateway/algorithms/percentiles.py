@@ -55,7 +55,7 @@ class Sketch:
         self.counts[at] += 1
 
     def cover(self, lowest: int, highest: int) -> None:
-        """Have room from this index to that one."""
+        """Extend the array to hold indexes from this to that one."""
         if not self.counts:
             self.first = lowest
         below = max(0, self.first - lowest)
@@ -95,7 +95,7 @@ class Sketch:
         return made
 
     def minus(self, earlier: Sketch) -> Sketch:
-        """What has been counted since `earlier`, a copy of this."""
+        """The counts since `earlier`, a copy of this."""
         made = Sketch()
         made.zeros, made.count = self.zeros - earlier.zeros, self.count - earlier.count
         made.total = self.total - earlier.total

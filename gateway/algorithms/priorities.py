@@ -25,7 +25,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one level does."""
+    """The share of one level."""
 
     percent: int  # of the traffic
     panic: bool  # all its endpoints are used, not only the healthy ones

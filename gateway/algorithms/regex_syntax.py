@@ -1,4 +1,4 @@
-"""From the text of a pattern to its nodes; `linear_regex` says what patterns may have."""
+"""Parses the text of a pattern to its nodes; `linear_regex` checks what patterns may have."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def parse(pattern: str) -> tuple[Node, bool]:
 
 
 class _Parser:
-    """From the text of a pattern to its nodes."""
+    """Parses the text of a pattern to its nodes."""
 
     def __init__(self, pattern: str) -> None:
         if len(pattern) > MAX_LENGTH:
@@ -119,20 +119,19 @@ class _Parser:
 
     def _repeated(self) -> Node:
         node = self._atom()
-        bounds = self._bounds()
+        simple: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
+        bounds: tuple[int, int | None] | None = None
+        char = self._peek()
+        if char in simple:
+            self._at += 1
+            bounds = simple[char]
+        elif char == "{":
+            bounds = self._counted()
         if bounds is None:
             return node
         if self._peek() and self._peek() in "*+?{":
             raise self._error("a quantifier after a quantifier; remove it")
         return Repeat(node, *bounds)
-
-    def _bounds(self) -> tuple[int, int | None] | None:
-        simple: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
-        char = self._peek()
-        if char in simple:
-            self._at += 1
-            return simple[char]
-        return self._counted() if char == "{" else None
 
     def _counted(self) -> tuple[int, int | None]:
         start, closing = self._at, self._text.find("}", self._at, self._end)

@@ -12,12 +12,12 @@ _OF_NORMAL: Final = 1.4826  # what the median absolute deviation of a normal dis
 
 
 class Usual:
-    """What is usual, of some values. `floor` is the least deviation that counts as one, in their unit."""
+    """Median and deviation of some values. `floor` is the least deviation, in their unit."""
 
     __slots__ = ("deviation", "middle")
 
     def __init__(self, values: Sequence[float], floor: float) -> None:
-        """Of one value or more."""
+        """Computes it for at least one value."""
         self.middle = median(values)
         spread = median(abs(value - self.middle) for value in values)
         self.deviation = max(_OF_NORMAL * spread, floor)

@@ -29,10 +29,11 @@ class Sizes:
         self.total += size
         at = min((size - 1).bit_length(), HIGHEST)
         if at >= len(self.counts):
-            self._cover(at)
+            self.cover(at)
         self.counts[at] += 1
 
-    def _cover(self, highest: int) -> None:
+    def cover(self, highest: int) -> None:
+        """Extend the array to this index."""
         self.counts.extend([0] * (highest + 1 - len(self.counts)))
 
     def merge(self, other: Sizes) -> None:
@@ -40,7 +41,7 @@ class Sizes:
         self.count += other.count
         self.zeros += other.zeros
         self.total += other.total
-        self._cover(len(other.counts) - 1)
+        self.cover(len(other.counts) - 1)
         for at, count in enumerate(other.counts):
             self.counts[at] += count
 

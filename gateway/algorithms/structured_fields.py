@@ -111,19 +111,16 @@ class _Parser:
             self._white(" \t")
             if self._at == len(self._text):
                 break
-            self._need(",")
+            if not self._skip(","):
+                raise self._wrong()
             self._white(" \t")
             if self._at == len(self._text):
                 raise StructureError("it ends with a comma")
         return members
 
     def _member(self) -> Member:
-        return self._inner_list() if self._skip("(") else self._item()
-
-    def _item(self) -> Item:
-        return Item(self._value(), self._parameters())
-
-    def _inner_list(self) -> InnerList:
+        if not self._skip("("):
+            return self._item()
         items: list[Item] = []
         while True:
             self._white(" ")
@@ -133,6 +130,9 @@ class _Parser:
             self._few(len(items))
             if self._text[self._at : self._at + 1] not in (" ", ")"):
                 raise self._wrong()
+
+    def _item(self) -> Item:
+        return Item(self._value(), self._parameters())
 
     def _parameters(self) -> Parameters:
         parameters: dict[str, Bare] = {}
@@ -150,7 +150,11 @@ class _Parser:
         if char == ":":
             return self._binary()
         if char == "?":
-            return self._boolean()
+            found = self._text[self._at : self._at + 2]
+            if found not in ("?0", "?1"):
+                raise self._wrong()
+            self._at += 2
+            return found == "?1"
         if char == "-" or char.isdigit():
             number = self._match(_NUMBER)[0]
             return Decimal(number) if "." in number else int(number)
@@ -161,13 +165,6 @@ class _Parser:
             return base64.b64decode(self._match(_BINARY)[1], validate=True)
         except binascii.Error:
             raise StructureError("a byte sequence is not base64") from None
-
-    def _boolean(self) -> bool:
-        found = self._text[self._at : self._at + 2]
-        if found not in ("?0", "?1"):
-            raise self._wrong()
-        self._at += 2
-        return found == "?1"
 
     def _key(self) -> str:
         return self._match(_KEY)[0]
@@ -183,10 +180,6 @@ class _Parser:
         found = self._text.startswith(char, self._at)
         self._at += found
         return found
-
-    def _need(self, char: str) -> None:
-        if not self._skip(char):
-            raise self._wrong()
 
     def _white(self, chars: str) -> None:
         while self._at < len(self._text) and self._text[self._at] in chars:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class WindowedSum:
-    """What was added in the last `seconds` seconds, of which the running one is the last. O(1), amortised.
+    """The sum of the last `seconds` seconds, including the current one. O(1), amortised.
 
     Times are seconds of any clock; one that goes back is taken for standing still. Who adds with every request may do
     what `add` does by itself, without the call.

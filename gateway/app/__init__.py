@@ -1,4 +1,4 @@
-"""What answers requests: a head -> Exchange -> Response. `asgi.py`: the same as an ASGI application."""
+"""Answers requests: a head -> Exchange -> Response. `asgi.py`: the same as an ASGI application."""
 
 from gateway.app.gateway import Gateway
 

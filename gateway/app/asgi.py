@@ -30,7 +30,7 @@ Scope = dict[str, Any]
 
 
 class Application:
-    """What an ASGI server calls."""
+    """The ASGI application."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -43,7 +43,12 @@ class Application:
         elif kind == "websocket":
             await self._websocket(scope, receive, send)
         else:
-            await self._lifespan(receive, send)
+            await receive()
+            await self._gateway.reloader.start()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await self._gateway.reloader.stop()
+            await send({"type": "lifespan.shutdown.complete"})
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway, snapshot = self._gateway, self._gateway.reloader.current
@@ -78,14 +83,6 @@ class Application:
             exchange.close()
             outcome.sent, outcome.received = counts.sent, counts.received
             gateway.report(exchange, outcome)
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        await self._gateway.reloader.start()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self._gateway.reloader.stop()
-        await send({"type": "lifespan.shutdown.complete"})
 
 
 class AsgiChannel(Channel):

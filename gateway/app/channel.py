@@ -1,4 +1,4 @@
-"""What the gateway needs of a client: the head of a request, its body, and a way for the response.
+"""The interface of a client's exchange for the gateway: the head of a request, its body, and the response.
 
 `server/channel.py` has it of our own server's connections, `asgi.py` of any ASGI server.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from gateway.http import Headers, Outcome, Response
-from gateway.http.bodies import Expectation
+from gateway.http.bodies import AtHand, Expectation
 from gateway.http.messages import RequestHead
 
 
-class Channel:
+class Channel(AtHand):
     """The client's side of one exchange, and its request body.
 
     What sends answers with something to wait for while the client does not read, and with None otherwise. A response
@@ -27,6 +27,7 @@ class Channel:
     expectation: Expectation | None = None  # of a client that waits for a 100 before it sends the body
     received: int = 0  # bytes of the request body that were read
     sends_trailers: bool = True
+    refused: bool = False  # by this gateway, for what the request is
 
     # The request body: a Body.
 
@@ -42,7 +43,7 @@ class Channel:
         raise NotImplementedError
 
     def close(self) -> None:
-        """What still comes is not wanted."""
+        """Stop reading the body: its rest is discarded."""
 
     # The response.
 
@@ -71,4 +72,4 @@ class Channel:
         raise NotImplementedError
 
     def over(self) -> None:
-        """Nothing more is sent, whether the response is complete or not."""
+        """End of sending: nothing more is sent, whether the response is complete or not."""

@@ -19,7 +19,7 @@ from gateway.routes.table import RouteTable
 MOVING: Final = frozenset({"COPY", "MOVE"})
 _HEADER: Final = b"destination"
 _AUTHORITY: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#\\]*")
-_OF_ANOTHER: Final = "the Destination is no place of the route that takes this request; name one of its own paths"
+_OF_ANOTHER: Final = "the Destination is not a path of the route that takes this request; name one of its paths"
 
 
 def check_destination(exchange: Exchange, table: RouteTable[RouteHandler], rule: Rule) -> None:

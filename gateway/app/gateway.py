@@ -81,6 +81,7 @@ class Gateway:
                     response = await handler_of(exchange, snapshot)(exchange)
                 except BaseException as error:  # a policy or an application may raise anything
                     response = problem_of(error, exchange, snapshot)
+                    channel.refused = response.status < 500
                 outcome.status = response.status
                 body = response.body
                 if isinstance(body, bytes) and response.session is None:
@@ -114,7 +115,7 @@ class Gateway:
             await waiting
 
     def _carry(self, channel: Channel, exchange: Exchange, response: Response, outcome: Outcome) -> Awaitable[None]:
-        """What does not end with its head: a body that streams, or a WebSocket."""
+        """Responses that do not end with their head: a streaming body, or a WebSocket."""
         body, session = response.body, response.session
         if session is None:
             assert not isinstance(body, bytes)
@@ -131,7 +132,7 @@ class Gateway:
         exchange = self.exchange(head, peer, scheme, snapshot)
         exchange.error = error
         _trace(exchange, snapshot)
-        response = problem_for(error, exchange, full=_tells_all(snapshot))
+        response = problem_for(error, exchange, full=_shows_detail(snapshot))
         outcome.status = response.status
         if isinstance(response.body, bytes):
             outcome.sent = len(response.body)
@@ -210,24 +211,24 @@ def problem_of(error: BaseException, exchange: Exchange, snapshot: Snapshot | No
         logger.error("request %s: %s %s failed", exchange.request_id, exchange.method, exchange.path, exc_info=error)
         error = GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id")
     try:
-        return problem_for(error, exchange, full=_tells_all(snapshot))
+        return problem_for(error, exchange, full=_shows_detail(snapshot))
     except Exception:
         logger.exception("the problem document of a request cannot be made")
         return Response(500, [(b"content-length", b"0")])
 
 
 def _trace(exchange: Exchange, snapshot: Snapshot | None) -> None:
-    """Have a request that was refused before its route's policies belong to a trace, too."""
+    """Assign a trace also to a request that was refused before its route's policies."""
     if exchange.trace_id is None and snapshot is not None and snapshot.tracing is not None:
         snapshot.tracing.enter(exchange)
 
 
-def _tells_all(snapshot: Snapshot | None) -> bool:
+def _shows_detail(snapshot: Snapshot | None) -> bool:
     return snapshot is not None and snapshot.configuration.middleware.errors.detail == "full"
 
 
 def handler_of(exchange: Exchange, snapshot: Snapshot | None) -> Handler:
-    """What answers this exchange. Raises GatewayError where there is nothing."""
+    """The handler of this exchange. Raises GatewayError if there is none."""
     if snapshot is None:
         detail = "the configuration has errors, which the log and /health of the admin port name; correct the files"
         raise GatewayError(ErrorKind.NO_CONFIGURATION, detail)
@@ -245,7 +246,7 @@ def handler_of(exchange: Exchange, snapshot: Snapshot | None) -> Handler:
         method, exchange.host, path, exchange.query, exchange.headers, exchange.fields, pieces
     )
     if isinstance(match, NoMatch):
-        raise _no_match(exchange, match)
+        return _worded(exchange, snapshot, match, pieces)
     rule, value, exchange.target_path, exchange.parameters, _, exchange.path = match
     exchange.route = rule.id
     if rule.methods is None and method not in REGISTERED:
@@ -281,6 +282,25 @@ def _of_announced(
         if not isinstance(match, NoMatch) and any(isinstance(each, Cors) for each in match.value.middlewares):
             return match
     return None
+
+
+def _worded(exchange: Exchange, snapshot: Snapshot, match: NoMatch, pieces: tuple[str, ...]) -> Handler:
+    """What answers a request that no route takes: where one takes its path, in the words of that one's clients. Raises
+    GatewayError where it has none of its own."""
+    error, table = _no_match(exchange, match), snapshot.table
+
+    async def refusing(exchange: Exchange) -> Response:
+        raise error
+
+    for method in match.allow:
+        taken = table.match(
+            method, exchange.host, exchange.path, exchange.query, exchange.headers, exchange.fields, pieces
+        )
+        if not isinstance(taken, NoMatch) and taken.value.worded is not None:
+            _trace(exchange, snapshot)
+            exchange.target_path = taken.path
+            return taken.value.worded(refusing)
+    raise error
 
 
 def _no_match(exchange: Exchange, match: NoMatch) -> GatewayError:

@@ -30,7 +30,7 @@ def _unrecorded(reloader: Reloader) -> bool:
 
 
 def health(path: str, reloader: Reloader, *, draining: bool) -> tuple[int, Headers, bytes]:
-    """What the data port answers: status, headers, body."""
+    """The answer of the data port: status, headers, body."""
     status, body = probe(path, reloader, draining=draining)
     headers = [
         (b"content-type", b"application/json"),

@@ -13,26 +13,30 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from hmac import compare_digest
 from pathlib import Path
 from typing import Final
 
 from gateway.auth.key_files import KeyFiles
 from gateway.auth.scheme import AuthResult, Locations, Recognised, Refused
-from gateway.config.models import ConsumerConfig
+from gateway.config.models import Consumer
 from gateway.config.models.auth.consumers import ApiKeyConfig
+from gateway.config.models.auth.plain_consumers import HashedKey
 from gateway.config.models.auth.schemes import ApiKeyScheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 from gateway.http.fields import values
 from gateway.http.parameters import cookie_values, query_values
 
-Holder = Callable[[ConsumerConfig, str], Recognised]
+Holder = Callable[[Consumer, str], Recognised]
 """Makes the identity of a consumer who shows a key with this fingerprint."""
 
-MAX_BYTES: Final = 1024  # of a key
-FINGERPRINT_BYTES: Final = 6  # of the hash: enough to find the key by, too little to tell anything about it
+Key = ApiKeyConfig | HashedKey
 
-_NOTHING_MOUNTED: Final[Mapping[bytes, ConsumerConfig]] = {}
+MAX_BYTES: Final = 1024  # of a key
+FINGERPRINT_BYTES: Final = 6  # of the hash: enough to identify the key, too little to guess it
+
+_NOTHING_MOUNTED: Final[Mapping[bytes, Consumer]] = {}
 
 TWO_KEYS: Final = Refused("the request carries more than one API key; send one", ErrorKind.AMBIGUOUS_CREDENTIALS)
 UNKNOWN: Final = Refused("the API key is not known")
@@ -54,24 +58,26 @@ class KeyRing:
 
     def __init__(
         self,
-        consumers: Iterable[ConsumerConfig],
+        consumers: Iterable[Consumer],
         holder: Holder,
         files: KeyFiles,
         base: Path,
-        mounted: Mapping[bytes, ConsumerConfig] = _NOTHING_MOUNTED,
+        mounted: Mapping[bytes, Consumer] = _NOTHING_MOUNTED,
     ) -> None:
         self._holder = holder
         self._mounted = mounted  # keys of a directory, by their SHA-256
         self._files = files
-        self._by_digest: dict[bytes, tuple[ConsumerConfig, ApiKeyConfig]] = {}
-        self._by_file: dict[Path, tuple[ConsumerConfig, ApiKeyConfig]] = {}
+        self._by_digest: dict[bytes, Consumer | tuple[Consumer, Key]] = {}  # or whose only key it is
+        self._by_file: dict[Path, tuple[Consumer, Key]] = {}
         self._used: dict[bytes, ApiKey] = {}  # those of _by_digest that came up: to prepare 100,000 takes seconds
+        self._index: dict[bytes, bytes] | None = None  # digests by their beginnings, once that is asked for
+        self._indexed: Mapping[bytes, Path] = {}  # the keys in files that are in it
         self._found: Mapping[bytes, Path] = {}
         self._from_files: Mapping[bytes, ApiKey] = {}
         for consumer in consumers:
             for key in consumer.keys:
-                if key.sha256 is not None:
-                    self._by_digest[bytes.fromhex(key.sha256.removeprefix("sha256:"))] = consumer, key
+                if (digest := key.digest) is not None:
+                    self._by_digest[digest] = consumer if len(consumer.keys) == 1 else (consumer, key)
                 elif key.file is not None:
                     self._by_file[base / key.file] = consumer, key
 
@@ -80,13 +86,28 @@ class KeyRing:
         key = self._used.get(digest)
         return self._first_use(digest) if key is None else key
 
+    def beginning(self, prefix: bytes) -> ApiKey | None:
+        """The key whose SHA-256 begins so, of at least FINGERPRINT_BYTES: for callers with its fingerprint."""
+        if self._index is None or self._indexed is not self._files.found:
+            self._indexed = self._files.found
+            self._index = {
+                digest[:FINGERPRINT_BYTES]: digest
+                for digests in (self._by_digest, self._mounted, self._in_files())
+                for digest in digests
+            }
+        digest = self._index.get(prefix[:FINGERPRINT_BYTES])
+        if digest is None or not compare_digest(digest[: len(prefix)], prefix):
+            return None
+        return self.find(digest)
+
     def _first_use(self, digest: bytes) -> ApiKey | None:
         named = self._by_digest.get(digest)
         if named is None and digest in self._mounted:
             named = self._mounted[digest], ApiKeyConfig(hash="sha256:" + digest.hex())
         if named is None:
             return self._in_files().get(digest) if self._by_file else None
-        key = self._used[digest] = self._key(*named, digest)
+        consumer, written = named if isinstance(named, tuple) else (named, named.keys[0])
+        key = self._used[digest] = self._key(consumer, written, digest)
         return key
 
     def _in_files(self) -> Mapping[bytes, ApiKey]:
@@ -100,7 +121,7 @@ class KeyRing:
             }
         return self._from_files
 
-    def _key(self, consumer: ConsumerConfig, key: ApiKeyConfig, digest: bytes) -> ApiKey:
+    def _key(self, consumer: Consumer, key: Key, digest: bytes) -> ApiKey:
         holder = self._holder(consumer, "sha256:" + digest[:FINGERPRINT_BYTES].hex())
         begins = -math.inf if key.not_before is None else key.not_before
         return ApiKey(holder, begins, math.inf if key.expires is None else key.expires)
@@ -108,7 +129,15 @@ class KeyRing:
 
 def holder_of(ring: KeyRing, key: bytes) -> Recognised | Refused:
     """Whose key this is; UNKNOWN where it is in no ring, or why it does not hold."""
-    entry = ring.find(sha256(key).digest()) if len(key) <= MAX_BYTES else None
+    return _holding(ring.find(sha256(key).digest()) if len(key) <= MAX_BYTES else None)
+
+
+def holder_of_fingerprint(ring: KeyRing, prefix: bytes) -> Recognised | Refused:
+    """The same of a key of which only the beginning of its SHA-256 is known."""
+    return _holding(ring.beginning(prefix))
+
+
+def _holding(entry: ApiKey | None) -> Recognised | Refused:
     if entry is None:
         return UNKNOWN
     now = time.time()
@@ -134,13 +163,17 @@ class ApiKeys:
 
     async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
         """Whose key it is, if there is one."""
+        return self.recognise(exchange)
+
+    def recognise(self, exchange: Exchange) -> AuthResult:
+        """The same, which waits for nothing."""
         keys = self.shown(exchange)
         if len(keys) != 1:
             return TWO_KEYS if keys else None
         return holder_of(self.ring, keys[0])
 
     def shown(self, exchange: Exchange) -> list[bytes]:
-        """What is in its places, each as often as it is there."""
+        """The values in its places, with repetitions."""
         keys: list[bytes] = []
         fields, headers = exchange.fields, exchange.headers
         if self.header is not None and self.header in fields:
@@ -172,6 +205,6 @@ def api_keys(name: str, config: ApiKeyScheme, ring: KeyRing) -> ApiKeys:
     return ApiKeys(name, ring, locations, header, config.query, cookie, config.realm, config.forward)
 
 
-def key_paths(consumers: Iterable[ConsumerConfig], base: Path) -> frozenset[Path]:
+def key_paths(consumers: Iterable[Consumer], base: Path) -> frozenset[Path]:
     """The files that keys are in."""
     return frozenset(base / key.file for consumer in consumers for key in consumer.keys if key.file is not None)

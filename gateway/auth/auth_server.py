@@ -32,12 +32,12 @@ class AuthServerError(Exception):
 
 
 class AuthServerBusyError(AuthServerError):
-    """It was not asked, because too many others wait for their answers."""
+    """The request was not sent, because too many others wait for their answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the server said. Names of headers in lower case."""
+    """The server's answer. Names of headers in lower case."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -46,7 +46,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked."""
+    """The request to the server."""
 
     method: Literal["GET", "POST"]
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -86,7 +86,7 @@ class AuthServer:
             await client.aclose()
 
     async def ask(self, query: Query, requester: Requester = NO_REQUESTER) -> Reply:
-        """What it says, within the time; as long at most it takes until it can be asked. Raises AuthServerError."""
+        """Its answer, within the time limit, which includes waiting for a free slot. Raises AuthServerError."""
         if not self._breaker.allows(time.monotonic(), requester.address):
             times = f"{FAILURES} times in a row"
             raise AuthServerError(f"{self.shown} did not answer {times}, and is left alone for {PAUSE:g} s")

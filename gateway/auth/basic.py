@@ -64,7 +64,7 @@ class Basic:
         self._wrong: ByteCache[bytes, tuple[AuthResult, float]] = ByteCache(REMEMBERED_WRONG)
         self._checks: dict[bytes, asyncio.Task[AuthResult]] = {}
         costs = {user.hash.cost: user.hash for user in users.values()}
-        self._unknown = [hash_.of_nobody() for hash_ in costs.values()] or [password.of_nobody()]
+        self._unknown = [hash_.dummy() for hash_ in costs.values()] or [password.dummy()]
         self._memory = max(hash_.memory for hash_ in self._unknown)
 
     async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:

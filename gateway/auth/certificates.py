@@ -21,12 +21,12 @@ _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class CertificateError(ValueError):
-    """What was handed over is no certificate; the text says why."""
+    """The value is not a certificate; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What is known of a certificate. Names as `CertificateConfig` writes them; times in seconds since 1970."""
+    """The properties of a certificate. Names as `CertificateConfig` writes them; times in seconds since 1970."""
 
     fingerprint: str
     subject: str | None

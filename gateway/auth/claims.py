@@ -1,4 +1,4 @@
-"""What a verified token says: whether it holds here and now (RFC 7519, 4.1), and who its bearer is. Pure."""
+"""Validates the claims of a verified token (RFC 7519, 4.1), and makes its identity. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Claims = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ClaimRules:
-    """What the tokens of one issuer must say."""
+    """The required claims of one issuer's tokens."""
 
     audiences: frozenset[str]  # none: any
     leeway: float  # seconds
@@ -25,7 +25,7 @@ class ClaimRules:
 
 
 def check(claims: Claims, rules: ClaimRules, now: float) -> float:
-    """When the token expires, in seconds since 1970. Raises TokenError where it does not hold."""
+    """The expiry of a token, in seconds since 1970. Raises TokenError if it is invalid now."""
     expires = _time(claims, "exp")
     if expires is None:
         raise TokenError("the token has no exp")
@@ -98,5 +98,5 @@ def names(claims: Claims, path: str, separator: str | None = None) -> frozenset[
 
 
 def _is_name(text: str) -> bool:
-    """What can be written in a header and a log line and read back as the same."""
+    """Whether a text can be written in a header and a log line and read back unchanged."""
     return 0 < len(text) <= MAX_TEXT and text.isprintable() and text == text.strip()

@@ -33,8 +33,10 @@ def _instant(context: click.Context, parameter: click.Parameter, value: str | No
 
 @keys.command()
 @click.option("--consumer", default="NAME", show_default=True, help="Name of the consumer that the key is for.")
-@click.option("--not-before", callback=_instant, metavar="TIME", help="When it begins to hold: 2026-01-31T12:00:00Z.")
-@click.option("--expires", callback=_instant, metavar="TIME", help="When it ceases to hold.")
+@click.option(
+    "--not-before", callback=_instant, metavar="TIME", help="The time from which it is valid: 2026-01-31T12:00:00Z."
+)
+@click.option("--expires", callback=_instant, metavar="TIME", help="The time at which it expires.")
 @JSON
 def new(consumer: str, not_before: str | None, expires: str | None, as_json: bool) -> None:
     """Make an API key: the key is shown once, and its hash as YAML to paste."""

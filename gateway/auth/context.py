@@ -1,4 +1,4 @@
-"""What is at hand where schemes are made of auth.yaml."""
+"""The context in which schemes are made from auth.yaml."""
 
 from __future__ import annotations
 

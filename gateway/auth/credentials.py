@@ -9,7 +9,7 @@ from gateway.http.parameters import parameter_name
 
 
 def authorization(exchange: Exchange, scheme: bytes) -> bytes | None:
-    """What follows this scheme in `Authorization` (RFC 9110, 11.6.2), if it is this scheme: b"bearer", b"basic"."""
+    """The credentials of this scheme in `Authorization` (RFC 9110, 11.6.2): b"bearer", b"basic"."""
     value = exchange.fields.get(b"authorization")
     if value is None:
         return None
@@ -55,7 +55,7 @@ def conceal(exchange: Exchange, locations: Locations) -> None:
 
 
 def _conceal_in_referer(exchange: Exchange, names: frozenset[bytes]) -> None:
-    """What a page asks for is sent with the URL of the page, in which the browser showed its token."""
+    """A `Referer` may contain a token in the URL of the page that sent the request."""
     lines = []
     for line in values(exchange.headers, b"referer"):
         before, _, query = line.partition(b"?")

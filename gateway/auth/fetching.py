@@ -22,7 +22,7 @@ _MAX_AGE = re.compile(r"(?:^|[,\s])max-age=([0-9]{1,9})(?:$|[,\s;])", re.ASCII |
 
 
 class FetchError(Exception):
-    """What was asked for is not to be had; the text says why."""
+    """The document cannot be fetched; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)

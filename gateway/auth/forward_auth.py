@@ -80,7 +80,7 @@ class ForwardAuth:
     forward: bool = False
 
     async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
-        """What the service says. Without a credential, too: it may allow that, or send the caller to log in."""
+        """The service's decision. Also without a credential: it may allow that, or redirect the caller to a login."""
         token = self._token(exchange)
         if isinstance(token, Refused):
             return token
@@ -100,7 +100,7 @@ class ForwardAuth:
         return self.failure
 
     def _token(self, exchange: Exchange) -> bytes | Refused | None:
-        """What is shown in `Authorization`: by the caller, or else by the gateway for it."""
+        """The value of `Authorization`: the caller's, or else the gateway's for it."""
         token = self.token_locations.find(exchange)
         other = isinstance(token, bytes) and authorization(exchange, b"bearer") is None
         return TWO_TOKENS if other and b"authorization" in exchange.fields else token
@@ -129,7 +129,7 @@ class ForwardAuth:
                 yield from ((name, value) for value in values(exchange.headers, name))
 
     def _query_part(self, exchange: Exchange) -> bytes:
-        """Without credentials, of other schemes either: services write the URI to their logs."""
+        """The query part without credentials of any scheme: services log it."""
         names = self.secret_parameters
         if exchange.route in self.to_models:
             names |= BESIDE.parameters
@@ -139,7 +139,7 @@ class ForwardAuth:
         return b"?" + query if query else b""
 
     def _credential(self, exchange: Exchange, token: bytes | None) -> bytes | None:
-        """What stands for all that the service may know the caller by; None where there is nothing."""
+        """The cache key of all credentials that the service may use; None if there are none."""
         shown = [value for name in self.request_headers for value in values(exchange.headers, name)]
         shown += [token] if token is not None else []
         return sha256(b"\n".join(shown)).digest() if shown else None

@@ -24,11 +24,12 @@ _SHA = re.compile(r"\{SHA\}([A-Za-z0-9+/]{27}=)", re.ASCII)
 
 
 class Hash(Protocol):
-    """What is kept of a password."""
+    """The stored form of a password."""
 
     @property
     def cost(self) -> tuple[str | int, ...]:
-        """What a check takes time by: the kind of hash and its parameters. Equal ones take equally long."""
+        """The parameters that determine the time of a check: the kind of hash and its costs. Equal ones take equally
+        long."""
         ...
 
     @property
@@ -40,7 +41,7 @@ class Hash(Protocol):
         """Whether it is this password. Blocks."""
         ...
 
-    def of_nobody(self) -> Hash:
+    def dummy(self) -> Hash:
         """A hash that no password has, and that costs as much to check."""
         ...
 
@@ -64,7 +65,7 @@ class Bcrypt:
 
         return bcrypt.checkpw(password.encode()[:72], self.text)
 
-    def of_nobody(self) -> Bcrypt:
+    def dummy(self) -> Bcrypt:
         return Bcrypt(self.text[:7] + b"." * 53)
 
 
@@ -86,7 +87,7 @@ class Apr1:
     def verify(self, password: str) -> bool:
         return hmac.compare_digest(apr1(password.encode(), self.salt.encode()), self.digest)
 
-    def of_nobody(self) -> Apr1:
+    def dummy(self) -> Apr1:
         return Apr1(self.salt, "!" * 22)
 
 
@@ -108,7 +109,7 @@ class Sha1:
         made = hashlib.sha1(password.encode(), usedforsecurity=False).digest()
         return hmac.compare_digest(made, self.digest)
 
-    def of_nobody(self) -> Sha1:
+    def dummy(self) -> Sha1:
         return Sha1(os.urandom(20))
 
 
@@ -130,12 +131,12 @@ class Keyed:
     def verify(self, password: str) -> bool:
         return hmac.compare_digest(hmac.digest(self.key, password.encode(), "sha256"), self.digest)
 
-    def of_nobody(self) -> Keyed:
+    def dummy(self) -> Keyed:
         return Keyed(self.key, os.urandom(32))
 
 
 def keyed(password: str) -> Keyed:
-    """Of a password that stands in a file."""
+    """A keyed hash of a password that is in a file as plain text."""
     key = os.urandom(32)
     return Keyed(key, hmac.digest(key, password.encode(), "sha256"))
 

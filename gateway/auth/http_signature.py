@@ -22,7 +22,7 @@ from gateway.auth.signature_base import ComponentError, covered_names, signature
 from gateway.auth.signature_keys import SignatureKey, SignatureKeyError, public_key, shared_key
 from gateway.config.models.auth.http_signature import HttpSignatureScheme, SignatureKeyConfig
 from gateway.config.problems import Path as Place
-from gateway.config.regular_files import read_secret
+from gateway.config.regular_files import read_secret, to_mend
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange
 from gateway.http.decisions import Mode, deny
@@ -39,7 +39,7 @@ TOO_NEW = Refused("the signature was created in the future; set the clock")
 NO_DIGEST = Refused("the body is not covered: sign a Content-Digest header with sha-256 or sha-512 (RFC 9530)")
 WRONG_DIGEST = Refused("the body is not the one that Content-Digest names")
 REPLAYED = Refused("this signed message came before; add a nonce to send the same again")
-FORGOTTEN = Refused("the signature is older than what is remembered of those that came before; sign the request anew")
+FORGOTTEN = Refused("the signature is older than the record of former ones; sign the request again")
 HEADERS = Locations(frozenset({b"signature", b"signature-input"}))
 FULL = unavailable("too many signed requests are remembered at the moment")
 
@@ -67,7 +67,7 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What a signature must be like."""
+    """The requirements on a signature."""
 
     components: frozenset[str]
     body: bool  # whether a body must be covered
@@ -163,7 +163,8 @@ class HttpSignature:
         return digest, WRONG_DIGEST if exchange.body is None and not digest.is_right else None
 
     def _refuse_replay(self, signer: Signer, signature: Signature, base: bytes, now: float) -> Refused | None:
-        """By what was signed: for some algorithms, a second valid signature can be made from a first one."""
+        """The replay key is the signed base: for some algorithms, a second valid signature can be derived from a first
+        one."""
         replays, created = self.memory.of(self.name), _time(signature.parameters.get("created")) or 0
         if not self.once:
             replays.let_pass(created)
@@ -190,7 +191,7 @@ def _refuse_loss(exchange: Exchange, signature: Signature) -> Refused | None:
     covered = {str(item.value) for item in signature.covered.items}
     ending = {name.decode("latin-1") for name in nominated(exchange.headers, exchange.fields) - ENDS_HERE}
     lost = ", ".join(sorted(covered & ending))
-    return Refused(f"the Connection header would take what is signed from the request: {lost}") if lost else None
+    return Refused(f"the Connection header would remove signed headers from the request: {lost}") if lost else None
 
 
 def _time(value: Bare | None) -> int | None:
@@ -246,7 +247,7 @@ def _key(auth: AuthContext, config: SignatureKeyConfig, place: Place) -> Signatu
         pem = config.key if config.key is not None else read_secret(auth.base / str(config.key_file))
         return public_key(config.algorithm, pem.encode())
     except OSError as error:
-        message = f"the file cannot be read: {error.strerror}; create it, or correct the path"
+        message = f"the file cannot be read: {error.strerror}; {to_mend(error)}"
     except SignatureKeyError as error:
         message = str(error)
     except ValueError as error:

@@ -47,7 +47,7 @@ _OTHER_KINDS = frozenset({"refresh_token", "refresh", "offline", "id_token", "id
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What answers must be like, and how long they are reused (seconds)."""
+    """The requirements on answers, and how long they are cached (seconds)."""
 
     issuer: str | None
     claims: ClaimRules
@@ -96,10 +96,9 @@ class Introspection:
         known = self._known.get(digest) or self._refused.get(digest)
         if known is not None and time.time() < known[1]:
             return known[0]
-        return NOT_ASKED if dry_run else await self._look_up(digest, token, exchange)
-
-    async def _look_up(self, digest: bytes, token: bytes, exchange: Exchange) -> AuthResult:
-        """Several requests with the same token wait for one look-up, which goes on when one of them gives up."""
+        if dry_run:
+            return NOT_ASKED
+        # Several requests with the same token wait for one look-up, which goes on when one of them gives up.
         look_up = self._look_ups.get(digest)
         if look_up is None:
             asked = self._asked(digest, token, owner_of(exchange), trace_lines(exchange.extra_headers))
@@ -128,7 +127,7 @@ class Introspection:
             del self._look_ups[digest]
 
     def _judge(self, claims: dict[str, Any], token: bytes) -> tuple[AuthResult, float]:
-        """What an answer means, and how long to reuse it."""
+        """The result of an answer, and how long to cache it."""
         rules = self._rules
         if claims.get("active") is not True:
             return INACTIVE, rules.negative_cache

@@ -1,4 +1,4 @@
-"""From what auth.yaml says of an issuer to its keys and the rules for its tokens."""
+"""Makes the keys of an issuer and the rules for its tokens from auth.yaml."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.auth.key_set import FixedKeys, KeySource
 from gateway.auth.token import load_json
 from gateway.config.models.auth.jwt import IssuerConfig
 from gateway.config.problems import Path as Place
-from gateway.config.regular_files import read_secret
+from gateway.config.regular_files import read_secret, to_mend
 
 
 def issuer(auth: AuthContext, config: IssuerConfig, place: Place) -> Issuer:
@@ -44,16 +44,14 @@ def _in_file(auth: AuthContext, name: str) -> list[Key]:
     try:
         text = read_secret(auth.base / name)
     except OSError as error:
-        raise KeyUnfitError(f"the file cannot be read: {error.strerror}; create it, or correct the path") from None
+        raise KeyUnfitError(f"the file cannot be read: {error.strerror}; {to_mend(error)}") from None
     except UnicodeDecodeError:
         raise KeyUnfitError("the file is not UTF-8") from None
     except ValueError as error:
         raise KeyUnfitError(f"the file cannot be used: {error}") from None
-    return _in_key_set(text) if text.lstrip().startswith("{") else from_pem(text)
-
-
-def _in_key_set(text: str) -> list[Key]:
-    """The keys of a JSON Web Key Set in a file: there, each must be fit that is for verifying signatures."""
+    if not text.lstrip().startswith("{"):
+        return from_pem(text)
+    # The keys of a JSON Web Key Set in a file: there, each must be fit that is for verifying signatures.
     try:
         keys, wrong = from_jwks(load_json(text.encode()))
     except (ValueError, RecursionError) as error:

@@ -71,7 +71,7 @@ def from_pem(text: str) -> list[Key]:
         raise KeyUnfitError("this is a private key; the gateway needs only the public one: openssl pkey -pubout")
     blocks = [block + _PEM_END for block in text.split(_PEM_END)[:-1]]
     if not blocks:
-        raise KeyUnfitError("there is no -----BEGIN PUBLIC KEY----- in it")
+        raise KeyUnfitError("it has no -----BEGIN PUBLIC KEY-----")
     return [_public(None, _load_pem(block.strip())) for block in blocks]
 
 
@@ -91,7 +91,7 @@ def from_jwk(jwk: Any) -> Key:
         raise KeyUnfitError("it is not a JSON object")
     kind, kid, algorithm = jwk.get("kty"), jwk.get("kid"), jwk.get("alg")
     if not isinstance(kind, str) or kind not in _REQUIRED:
-        raise KeyUnfitError("its kty is none of RSA, EC, OKP and oct")
+        raise KeyUnfitError("its kty is not RSA, EC, OKP or oct")
     if not isinstance(kid, str | None) or not isinstance(algorithm, str | None):
         raise KeyUnfitError("its kid or its alg is not a text")
     # RFC 7517, 4.2 and 4.3.
@@ -101,16 +101,6 @@ def from_jwk(jwk: Any) -> Key:
     operations = jwk.get("key_ops")
     if operations is not None and (not isinstance(operations, list) or "verify" not in operations):
         raise KeyUnfitError(not_for_verifying)
-    _check_members(jwk, kind)
-    key = from_secret(base64url(jwk["k"].encode())) if kind == "oct" else _public(kid, _load_jwk(jwk, kind))
-    if algorithm is None:
-        return Key(kid, key.algorithms, key.material)
-    if algorithm not in key.algorithms:
-        raise KeyUnfitError("its alg is not one for keys of its type, size or curve")
-    return Key(kid, frozenset({algorithm}), key.material)
-
-
-def _check_members(jwk: dict[str, Any], kind: str) -> None:
     for name in _REQUIRED[kind]:
         if not isinstance(jwk.get(name), str):
             raise KeyUnfitError(f"it has no {name}")
@@ -120,6 +110,12 @@ def _check_members(jwk: dict[str, Any], kind: str) -> None:
             raise KeyUnfitError(f"its {name} is not base64url without padding") from None
     if kind != "oct" and any(name in jwk for name in _PRIVATE):
         raise KeyUnfitError("it has private parts, so others may have it, too")
+    key = from_secret(base64url(jwk["k"].encode())) if kind == "oct" else _public(kid, _load_jwk(jwk, kind))
+    if algorithm is None:
+        return Key(kid, key.algorithms, key.material)
+    if algorithm not in key.algorithms:
+        raise KeyUnfitError("its alg is not one for keys of its type, size or curve")
+    return Key(kid, frozenset({algorithm}), key.material)
 
 
 def _load_jwk(jwk: dict[str, Any], kind: str) -> Any:

@@ -93,7 +93,7 @@ class PublishedKeys(FetchedKeys):
         if self.failures:
             left = max(0.0, self.seconds_left)
             held = f"the old ones hold for {left:.0f} s more" if left else "its tokens are answered 503"
-            remedy = "see whether the gateway reaches the issuer, and whether its certificate holds"
+            remedy = "see whether its address is right and the gateway reaches it, and whether its certificate holds"
             yield f"the keys of {self.settings.issuer} cannot be fetched, {held}: {self._reason}; {remedy}"
 
     async def keys_for(self, kid: str | None, algorithm: str | None = None, *, dry_run: bool) -> KeySet | Refused:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from gateway.config.regular_files import read_regular
+from gateway.config.regular_files import read_regular, to_mend
 from gateway.live import Tasks
 from gateway.plurals import counted
 
@@ -88,7 +88,7 @@ def _read(path: Path) -> bytes:
     try:
         return read_regular(path, LARGEST_FILE)
     except OSError as error:
-        raise KeyFileError(path, f"{error.strerror or 'it cannot be read'}; create it, or correct the path") from None
+        raise KeyFileError(path, f"{error.strerror or 'it cannot be read'}; {to_mend(error)}") from None
     except ValueError as error:
         raise KeyFileError(path, str(error)) from None
 

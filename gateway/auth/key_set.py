@@ -48,7 +48,7 @@ class KeySet:
         return [key for key in some if algorithm in key.algorithms]
 
     def crowded(self) -> str | None:
-        """What has so many keys that not all of them are tried, in words."""
+        """A description of a set with more keys than are tried."""
         for kid in (None, *self._by_kid):
             for algorithm in sorted({name for key in self.keys for name in key.algorithms}):
                 if (number := len(self._fitting(kid, algorithm))) > MAX_TRIES:
@@ -93,5 +93,5 @@ class FixedKeys:
         return self._keys
 
     async def newer_than(self, keys: KeySet, kid: str | None, algorithm: str) -> KeySet | None:
-        """None: there are no others."""
+        """The refreshed keys. None: there are no others."""
         return None

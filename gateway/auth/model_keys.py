@@ -1,7 +1,7 @@
 """API keys on routes to models and to MCP servers: also where the SDKs put them.
 
-A key may be in several of these places, as long as it is the same one. What is there ends at the gateway, whoever
-called: the provider gets a key of its own.
+A key may be in several of these places, as long as it is the same one. It is not forwarded, whatever the
+result: the provider gets a key of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAYBE_ANOTHER: Final = replace(UNKNOWN, final=False)
 
 
 def shown_beside(exchange: Exchange) -> Iterator[bytes]:
-    """What is in the places of SDKs but `Authorization`."""
+    """Keys in the places of SDKs other than `Authorization`."""
     for name in HEADERS:
         if name in exchange.fields:
             yield from values(exchange.headers, name)
@@ -51,7 +51,7 @@ class ModelKeys:
 
     @property
     def name(self) -> str:
-        """As auth.yaml calls it."""
+        """Its name in auth.yaml."""
         return self.keys.name
 
     @property
@@ -66,7 +66,7 @@ class ModelKeys:
         return self.keys.forward
 
     def shown(self, exchange: Exchange) -> set[bytes]:
-        """What is in any of these places; an empty one counts only where there is nothing else."""
+        """The keys in any of these places; an empty one counts only if there are no others."""
         found = {*self.keys.shown(exchange), *shown_beside(exchange)} if self.beside else set()
         if self.bearer and (token := authorization(exchange, b"bearer")) is not None:
             found.add(token)
@@ -81,7 +81,7 @@ class ModelKeys:
         return MAYBE_ANOTHER if result is UNKNOWN and not self.final else result
 
     def challenge(self, refused: Refused | None) -> bytes:
-        """As that of the scheme elsewhere."""
+        """The challenge, that of the scheme elsewhere."""
         return self.keys.challenge(refused)
 
 
@@ -96,7 +96,7 @@ class OneCredential:
 
     @property
     def name(self) -> str:
-        """That of the first scheme for keys."""
+        """The name of the first scheme for keys."""
         return self.schemes[0].name
 
     @property
@@ -105,7 +105,7 @@ class OneCredential:
         return EVERYWHERE
 
     async def authenticate(self, exchange: Exchange, *, dry_run: bool = False) -> AuthResult:
-        """Nobody, or a refusal."""
+        """The anonymous identity, or a refusal."""
         if self.beside.isdisjoint(exchange.fields) and not exchange.query and not exchange.websocket:
             return None
         found = set().union(*(scheme.shown(exchange) for scheme in self.schemes)) - {b""}

@@ -11,17 +11,17 @@ from gateway.auth.context import AuthContext
 from gateway.auth.htpasswd import Hash
 from gateway.auth.key_files import KeyFileError, digests_of
 from gateway.config.directories import contents_of
-from gateway.config.models import ConsumerConfig
+from gateway.config.models import Consumer, ConsumerConfig
 from gateway.config.models.auth.schemes import ApiKeyScheme, BasicScheme
 from gateway.config.problems import Path as Place
-from gateway.config.regular_files import read_regular
+from gateway.config.regular_files import read_regular, to_mend
 
 MAX_NAME = 200  # characters
 MAX_FILE = 16 * 1024**2  # bytes of an htpasswd file
 
 
 def mounted_users(auth: AuthContext, scheme: str, config: BasicScheme) -> dict[str, User]:
-    """By name. What cannot be used is a problem of `auth`."""
+    """Users by name. Unusable entries are a problem of `auth`."""
     place: Place = ("schemes", scheme, "basic")
     hashes: dict[str, Hash] = {}
     for file in config.htpasswd:
@@ -37,7 +37,7 @@ def _in_file(auth: AuthContext, place: Place, file: str) -> Iterator[tuple[str, 
     try:
         text = read_regular(auth.base / file, MAX_FILE).decode()
     except OSError as error:
-        auth.problem(place, f"{file} cannot be read: {error.strerror}; create it, or correct the path")
+        auth.problem(place, f"{file} cannot be read: {error.strerror}; {to_mend(error)}")
         return
     except ValueError as error:  # a UnicodeDecodeError, whose own text would quote the content, is one
         reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
@@ -63,12 +63,12 @@ def _in_directory(auth: AuthContext, place: Place, directory: str) -> Iterator[t
             auth.problem(place, f"{directory}/{name} cannot be used: {reason}")
 
 
-def mounted_keys(auth: AuthContext, scheme: str, config: ApiKeyScheme) -> Mapping[bytes, ConsumerConfig]:
+def mounted_keys(auth: AuthContext, scheme: str, config: ApiKeyScheme) -> Mapping[bytes, Consumer]:
     """Whose they are, by the SHA-256 of each. What cannot be used is a problem of `auth`."""
     if config.directory is None:
         return {}
     place: Place = ("schemes", scheme, "api_key", "directory")
-    found: dict[bytes, ConsumerConfig] = {}
+    found: dict[bytes, Consumer] = {}
     for name, content in _contents(auth, place, config.directory).items():
         try:
             consumer = auth.identities.consumers.get(name) or ConsumerConfig(name=_checked_name(name))
@@ -87,7 +87,8 @@ def _contents(auth: AuthContext, place: Place, directory: str) -> Mapping[str, b
     try:
         return contents_of(auth.base / directory)
     except OSError as error:
-        auth.problem(place, f"{directory} cannot be read: {error.strerror}; mount or create it, or correct the path")
+        mount = "" if isinstance(error, PermissionError) else "mount or "
+        auth.problem(place, f"{directory} cannot be read: {error.strerror}; {mount}{to_mend(error)}")
     except ValueError as error:
         auth.problem(place, f"{directory} cannot be used: {error}")
     return {}

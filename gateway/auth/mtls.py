@@ -15,7 +15,7 @@ from gateway.auth.certificates import FORMATS, MAX_BYTES, Certificate, Certifica
 from gateway.auth.context import AuthContext
 from gateway.auth.credentials import has_two
 from gateway.auth.scheme import AuthResult, Locations, Recognised, Refused
-from gateway.config.models import ConsumerConfig
+from gateway.config.models import Consumer
 from gateway.config.models.auth.mtls import CertificateConfig, MtlsScheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
@@ -32,7 +32,7 @@ SEVERAL = Refused("the client certificate is of several consumers", ErrorKind.FO
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """What a certificate must be like to be this consumer's. Makes the identity of who shows one."""
+    """The required properties of this consumer's certificates, and the identity of their holders."""
 
     wanted: CertificateConfig
     consumer: str
@@ -68,7 +68,7 @@ class Holders:
 
 
 def _mark(wanted: CertificateConfig) -> str:
-    """The most telling of what is asked for."""
+    """The most specific of the configured properties."""
     if wanted.fingerprint is not None:
         return f"#{wanted.fingerprint}"
     return wanted.san if wanted.san is not None else f"={wanted.subject}"
@@ -127,7 +127,7 @@ def _in_time(certificate: Certificate) -> Refused | None:
 # From auth.yaml.
 
 
-def _holder(auth: AuthContext, scheme: str, consumer: ConsumerConfig, wanted: CertificateConfig) -> Holder:
+def _holder(auth: AuthContext, scheme: str, consumer: Consumer, wanted: CertificateConfig) -> Holder:
     return Holder(wanted, consumer.name, lambda print_: auth.identities.of_consumer(consumer, scheme, print_))
 
 

@@ -26,7 +26,7 @@ _FORMAT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PasswordHash:
-    """What is kept of a password."""
+    """The stored form of a password."""
 
     log_n: int
     r: int
@@ -36,7 +36,7 @@ class PasswordHash:
 
     @property
     def cost(self) -> tuple[str | int, ...]:
-        """What a check takes time by: ln, r, p."""
+        """The parameters that determine the time of a check: ln, r, p."""
         return "scrypt", self.log_n, self.r, self.p
 
     @property
@@ -48,9 +48,9 @@ class PasswordHash:
         """Whether it is this password. Takes some 90 ms (with the parameters of `make`) on the calling thread."""
         return hmac.compare_digest(self._derive(password, self.salt, len(self.digest)), self.digest)
 
-    def of_nobody(self) -> PasswordHash:
+    def dummy(self) -> PasswordHash:
         """A hash that no password has, and that costs as much to check."""
-        return of_nobody(self.log_n, self.r, self.p)
+        return dummy(self.log_n, self.r, self.p)
 
     def _derive(self, password: str, salt: bytes, length: int) -> bytes:
         data = unicodedata.normalize("NFC", password).encode()
@@ -67,7 +67,7 @@ def make(password: str) -> PasswordHash:
     return PasswordHash(empty.log_n, empty.r, empty.p, empty.salt, empty._derive(password, empty.salt, 32))
 
 
-def of_nobody(log_n: int = 15, r: int = 8, p: int = 1) -> PasswordHash:
+def dummy(log_n: int = 15, r: int = 8, p: int = 1) -> PasswordHash:
     """A hash that no password has, and that costs as much to check as any with these parameters."""
     return PasswordHash(log_n, r, p, os.urandom(16), os.urandom(32))
 

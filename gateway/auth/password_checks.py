@@ -35,7 +35,7 @@ class PasswordChecks:
             self._threads = None
 
     async def run(self, owner: Hashable, memory: int, check: Callable[[], bool]) -> bool:
-        """What the check says, which takes so many bytes. Raises BusyError where too many wait."""
+        """The result of the check, which takes so many bytes. Raises BusyError if too many wait."""
         async with self._turns.turn(owner, max(memory, MEMORY // AT_A_TIME)):
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(AT_A_TIME, "password", _step_back)
@@ -43,6 +43,6 @@ class PasswordChecks:
 
 
 def _step_back() -> None:
-    """To Linux, a thread has a priority of its own; elsewhere this would be that of the process."""
+    """On Linux, the priority of a thread is its own; elsewhere it would be that of the process."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -1,4 +1,4 @@
-"""What hashes of passwords cost the gateway that checks them."""
+"""Costs of password hashes for the gateway that checks them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
     usual = max(hashes.values(), key=lambda found: number[found.cost]).cost
     unusual = [index for index, found in hashes.items() if found.cost != usual]
     large = [index for index, found in hashes.items() if found.memory > MEMORY]
-    remedy = "make them anew with `gateway keys password`"
+    remedy = "create them again with `gateway keys password`"
     if unusual:
         message = "a wrong password costs the sum of all parameters that hashes have, and this one has others than most"
         message += f" ({len(unusual)} have); {remedy}"

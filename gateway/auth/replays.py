@@ -31,7 +31,7 @@ class ReplayMemory:
 
 
 class Replays:
-    """What remembers messages by their digests. It outlives a reload, and is bounded.
+    """Remembers messages by their digests. It outlives a reload, and is bounded.
 
     It never forgets early to make room: that would let a message in twice. It is full before. `now` is in seconds, of
     any clock, and `seconds` for how long a message can be valid, at most. A reload may raise that: then messages hold

@@ -1,4 +1,4 @@
-"""What all schemes have in common: they look at an exchange and recognise the caller, refuse it, or pass."""
+"""The interface of all schemes: they recognise the caller of an exchange, refuse it, or pass."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Refused:
 
 
 AuthResult = Recognised | Refused | None
-"""None: the request carries no credential for this scheme."""
+"""The result. None: the request carries no credential for this scheme."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Scheme(Protocol):
 
     @property
     def name(self) -> str:
-        """As auth.yaml calls it."""
+        """Its name in auth.yaml."""
         ...
 
     @property

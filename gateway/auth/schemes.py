@@ -1,4 +1,4 @@
-"""From auth.yaml to the schemes that are in it. `KINDS` has one line for each kind of scheme."""
+"""Makes the schemes of auth.yaml. `KINDS` has one line for each kind of scheme."""
 
 from __future__ import annotations
 

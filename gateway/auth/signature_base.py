@@ -1,4 +1,4 @@
-"""What a signature is over: the components of a request, written down as RFC 9421, 2 says. Pure."""
+"""The signature base: the covered components of a request in the form of RFC 9421, 2. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl, quote
 
 from gateway.algorithms.structured_fields import (
-    Bare,
     InnerList,
     Item,
     StructureError,
@@ -24,7 +23,7 @@ COVERED_BY: Mapping[str, frozenset[str]] = {
     "@target-uri": frozenset({"@scheme", "@authority", "@path", "@query", "@request-target"}),
     "@request-target": frozenset({"@path", "@query"}),
 }
-"""What is covered along with these: it is part of them."""
+"""Components that are covered along with these, as parts of them."""
 
 
 class ComponentError(ValueError):
@@ -67,7 +66,16 @@ def _value(exchange: Exchange, item: Item) -> str:
         if as_bytes:
             return ", ".join(f":{b64encode(line).decode()}:" for line in lines)
         whole = b", ".join(lines).decode("latin-1")
-        return whole if key is None else _member(name, whole, key)
+        if key is None:
+            return whole
+        # 2.1.2: one member of a dictionary.
+        try:
+            members = parse_dictionary(whole)
+        except StructureError as error:
+            raise ComponentError(f'the header "{name}" is no dictionary: {error}') from None
+        if type(key) is not str or key not in members:
+            raise ComponentError(f'the header "{name}" has no member "{key!s}"')
+        return serialise(members[key])
     if name == "@query-param":
         return _query_parameter(exchange, item)
     derive = _DERIVED.get(name)
@@ -124,19 +132,5 @@ def _query_parameter(exchange: Exchange, item: Item) -> str:
 
 
 def _encoded(text: str) -> str:
-    """As the percent-encode set of application/x-www-form-urlencoded has it, with %20 for a space."""
+    """Percent-encoding as of application/x-www-form-urlencoded, with %20 for a space."""
     return quote(text, safe="*-._").replace("~", "%7E")
-
-
-# Fields (2.1).
-
-
-def _member(name: str, text: str, key: Bare) -> str:
-    """2.1.2: one member of a dictionary."""
-    try:
-        members = parse_dictionary(text)
-    except StructureError as error:
-        raise ComponentError(f'the header "{name}" is no dictionary: {error}') from None
-    if type(key) is not str or key not in members:
-        raise ComponentError(f'the header "{name}" has no member "{key!s}"')
-    return serialise(members[key])

@@ -35,7 +35,7 @@ class SignatureKey:
 
 
 def shared_key(secret: bytes) -> SignatureKey:
-    """For hmac-sha256 (3.3.3)."""
+    """A key for hmac-sha256 (3.3.3)."""
 
     def verifies(signature: bytes, signed: bytes) -> bool:
         return hmac.compare_digest(hmac.digest(secret, signed, "sha256"), signature)
@@ -44,7 +44,7 @@ def shared_key(secret: bytes) -> SignatureKey:
 
 
 def public_key(algorithm: str, pem: bytes) -> SignatureKey:
-    """For any of the others. Raises SignatureKeyError where the key is none for this algorithm."""
+    """A key for any other algorithm. Raises SignatureKeyError if it does not fit the algorithm."""
     try:
         key = load_pem_public_key(pem)
     except Exception:  # a malformed key raises many kinds of errors

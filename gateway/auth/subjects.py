@@ -1,4 +1,4 @@
-"""From the claims of a token to the consumer who bears it."""
+"""Finds the consumer of a token by its claims."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.auth.claims import Claims
 from gateway.auth.identities import Identities
 from gateway.auth.scheme import Recognised, Refused
 from gateway.auth.token import TokenError
-from gateway.config.models import ConsumerConfig
+from gateway.config.models import Consumer
 from gateway.config.models.auth.scheme_keys import Claims as ClaimNames
 from gateway.errors import ErrorKind
 from gateway.http import Identity
@@ -23,7 +23,7 @@ NOT_ITS_SUBJECT = Refused(
 class SubjectMapper:
     """Finds the consumer that the subject of a token stands for, or makes one of its claims."""
 
-    def __init__(self, consumers: Iterable[ConsumerConfig], identities: Identities) -> None:
+    def __init__(self, consumers: Iterable[Consumer], identities: Identities) -> None:
         self._identities = identities
         self._subjects = {
             (subject.issuer, subject.subject): consumer for consumer in consumers for subject in consumer.subjects

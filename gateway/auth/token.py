@@ -34,7 +34,7 @@ class TokenTimeError(TokenError):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a token says of itself."""
+    """The claims of a token."""
 
     algorithm: str
     kid: str | None

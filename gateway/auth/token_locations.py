@@ -47,7 +47,7 @@ class TokenLocations:
         return token if len(token) <= MAX_BYTES and TOKEN_CHARS.issuperset(token) else MALFORMED
 
     def _elsewhere(self, exchange: Exchange) -> Iterator[bytes]:
-        """What is in the other locations; an empty cookie is one that was taken back."""
+        """The tokens in the other locations; an empty cookie is one that was deleted."""
         if self.header is not None and self.header in exchange.fields:
             yield from (_without_scheme(value) for value in values(exchange.headers, self.header))
         if self.query is not None and exchange.query:

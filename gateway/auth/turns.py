@@ -16,7 +16,7 @@ from gateway.http import Exchange
 
 
 class BusyError(Exception):
-    """As much waits as may wait."""
+    """Raised when the queue is full."""
 
 
 class Turns:
@@ -39,7 +39,14 @@ class Turns:
     @asynccontextmanager
     async def turn(self, owner: Hashable, weight: int = 1) -> AsyncIterator[None]:
         """Wait until it is the owner's turn; it ends with the block. Raises BusyError."""
-        future = self._enqueue(owner, weight)
+        own = len(self._queues.get(owner, ()))
+        if own >= self._waiting_of_one:
+            raise BusyError
+        if self._waiting >= self._most:
+            self._turn_away_one_of_many(own)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(owner, deque()).append((future, weight))
+        self._waiting += 1
         self._advance()
         try:
             await future
@@ -53,17 +60,6 @@ class Turns:
             yield
         finally:
             self._end(owner, weight)
-
-    def _enqueue(self, owner: Hashable, weight: int) -> asyncio.Future[None]:
-        own = len(self._queues.get(owner, ()))
-        if own >= self._waiting_of_one:
-            raise BusyError
-        if self._waiting >= self._most:
-            self._turn_away_one_of_many(own)
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(owner, deque()).append((future, weight))
-        self._waiting += 1
-        return future
 
     def _turn_away_one_of_many(self, own: int) -> None:
         """The last of the longest queue makes room, where that is longer than the queue of who asks for it."""
@@ -82,7 +78,7 @@ class Turns:
             del self._queues[owner]
 
     def _advance(self) -> None:
-        """Let begin what may, in turns."""
+        """Start queued items, in turn, as far as there are slots."""
         while (owner := self._next()) is not None:
             future, weight = self._queues[owner].popleft()
             self._waiting -= 1
@@ -95,7 +91,7 @@ class Turns:
                 future.set_result(None)
 
     def _next(self) -> Hashable | None:
-        """Of those with the least work under way, the one whose turn it is."""
+        """The next client: of those with the least work in progress, the one that has waited longest."""
         may = [owner for owner in self._queues if self._working[owner] < self._at_once_of_one]
         if not may:
             return None

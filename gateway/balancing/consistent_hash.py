@@ -14,7 +14,7 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.steps import in_steps
 
 Key = Callable[[Exchange], bytes | None]
-"""What of a request stands for its client; None where it has none, and any endpoint will do."""
+"""The key of a request; None if it has none, and any endpoint will do."""
 
 Lookup = Callable[[int], int]
 """The number of the endpoint that serves a hash of 64 bits."""

@@ -1,4 +1,4 @@
-"""What consistent hashing goes by: the key of a request, and the table."""
+"""Keys and tables of consistent hashing."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ DEFAULT: Final = "least_request"
 
 
 def balancing_of(config: Balance, beside: Callable[[Work], None]) -> Callable[[], Balancer]:
-    """What makes the balancers of a service; equal for equal settings. `beside` does long work."""
+    """Makes the balancers of a service; equal for equal settings. `beside` runs long work."""
     hashing = config.consistent_hash
     if hashing is None:
         return BALANCERS[config.method]

@@ -14,7 +14,7 @@ from gateway.http.messages import Exchange
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.steps import in_steps
 
-FEW: Final = 100  # endpoints, of which the rest is soon gone through
+FEW: Final = 100  # endpoints, few enough for a scan of the rest
 DRAWS: Final = 16
 
 

@@ -1,4 +1,4 @@
-"""What a bus is: it takes messages from one role, and hands them to the others."""
+"""The interface of a bus: it takes messages from one role, and delivers them to the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What a bus knows of a message that it hands over."""
+    """The metadata of a delivered message."""
 
     id: str
     sender: str
@@ -104,7 +104,7 @@ class Bus(Protocol):
         ...
 
     def retract(self, kind: type[Message], key: str) -> None:
-        """Have those who come later not learn what was said of this key."""
+        """Delete the retained message of this key, so that later subscribers do not get it."""
         ...
 
     def subscribe(self, kind: type[M], handle: Handler[M], group: str | None = None) -> Subscription:

@@ -16,7 +16,7 @@ PLACE: Final[Place] = ("middleware.yaml", ("bus",))
 
 
 def bus_identity(context: Context) -> Hashable:
-    """What makes it another bus."""
+    """The settings that identify a bus."""
     return redis_identity(context) if context.configuration.middleware.bus == "redis" else None
 
 

@@ -17,7 +17,7 @@ TOO_LARGE: Final = b"!"  # what is read in place of a message that is larger
 
 
 class Unreadable(Exception):
-    """What came is no message for this gateway. `reason` is one of a few, for the metric of dropped messages."""
+    """The bytes are not a message for this gateway. `reason` is one of a few, for the metric of dropped messages."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -36,12 +36,12 @@ class Letter:
 
     @property
     def place(self) -> tuple[str, str]:
-        """What it takes the place of; of most, itself."""
+        """The message that it replaces; for most, itself."""
         return self.kind, self.id if self.key is None else self.key
 
 
 def letter_of(message: Message, sender: str, number: int) -> Letter:
-    """The message in its envelope. `number` tells it from all others of this sender. Raises Unreadable."""
+    """The message in its envelope. `number` is unique for this sender. Raises Unreadable."""
     sent = message.for_bus()
     id = f"{sender}.{number}"
     head = {"v": VERSION, "kind": sent.KIND, "id": id, "at": round(time.time(), 3), "from": sender}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from gateway.bus.bus import Counts, Handler, LetterWriter, M
@@ -13,7 +14,7 @@ from gateway.live import Tasks
 
 
 class Inbox:
-    """What waits to be handed over to one handler."""
+    """The queue of one handler."""
 
     def __init__(self, delivery: Delivery, counts: Counts, tasks: Tasks, over: Callable[[Inbox], None]) -> None:
         self.delivery = delivery
@@ -31,10 +32,11 @@ class Inbox:
             await self.queue.wanted.wait()
             for letter in self.queue.take():
                 await self.delivery.take(letter.data, 0.0)
+                await asyncio.sleep(0)  # between two of them, requests have their turn
 
 
 class MemoryBus:
-    """See `Bus`. Nobody is asked for room: a handler that is slow loses the oldest of its own messages."""
+    """See `Bus`. There is no backpressure: a slow handler loses its own oldest messages."""
 
     name = "this process"
     connected = True

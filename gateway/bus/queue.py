@@ -35,7 +35,7 @@ class LetterQueue:
         return iter(self._letters.values())
 
     def put(self, letter: Letter) -> None:
-        """As the last one."""
+        """Append it as the last one."""
         self.remove(letter.place)
         self._letters[letter.place] = letter
         self.bytes += _size(letter)

@@ -21,7 +21,7 @@ from gateway.bus.delivery import Delivery
 from gateway.bus.letters import MAX_BYTES, Letter
 from gateway.bus.memory import Inbox
 from gateway.bus.queue import LetterQueue
-from gateway.events import Message, ServiceRegistry
+from gateway.events import AgentRegistry, Message, ServiceRegistry
 from gateway.live import Tasks
 from gateway.outside.redis_link import RedisLink
 from gateway.outside.redis_pipeline import Arguments
@@ -42,8 +42,8 @@ LATEST_SECONDS: Final = 60.0  # that a message may wait to be sent, and that a f
 CLAIM_SECONDS: Final = 5.0  # between two looks for what was not handled
 IDLE_SECONDS: Final = 15.0  # after which a message that was not handled goes to another process
 ATTEMPTS: Final = 5  # to handle a message, each of which ended with the process
-CONSUMER_SECONDS: Final = 3600.0  # after which a consumer that is gone is forgotten
-KEYED: Final = (ServiceRegistry.KIND,)
+CONSUMER_SECONDS: Final = 3600.0  # after which an absent consumer is deleted
+KEYED: Final = (ServiceRegistry.KIND, AgentRegistry.KIND)
 
 
 class RedisBus:
@@ -132,15 +132,15 @@ class RedisBus:
         return time.monotonic() - self._heard.get(sender, -inf)
 
     def key(self, *words: str) -> str:
-        """What something of the bus is called in Redis."""
+        """The name of a key of the bus in Redis."""
         return ":".join([f"{self._link.prefix}bus", *words])
 
     def once(self, script: Script, keys: Sequence[str], arguments: Arguments) -> asyncio.Future[Any]:
-        """What Redis answers, or None."""
+        """The answer of Redis, or None."""
         return self._link.ask(script, keys, arguments, CALL_SECONDS)
 
     async def ask(self, script: Script, keys: Sequence[str], arguments: Arguments) -> list[Any]:
-        """What Redis answers, as soon as it does."""
+        """The answer of Redis, however long it takes."""
         while True:
             answer = await self.once(script, keys, arguments)
             if isinstance(answer, list):

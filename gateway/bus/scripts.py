@@ -1,4 +1,4 @@
-"""What Redis does for the bus: a stream for each kind of message, bounded in messages and in bytes.
+"""Redis scripts of the bus: a stream for each kind of message, bounded in messages and in bytes.
 
 An entry has two fields: `m`, the envelope, and `w`, how many milliseconds it had waited before it came here. Ages are
 measured by the clock of Redis alone. What lies under these keys and is of another type, because another program has put
@@ -156,7 +156,7 @@ SHARE: Final = Script(
     _READING
     + """
 -- KEYS: the stream. ARGV: the group, the consumer, the most bytes of a message and of an answer.
--- Answers entries that nobody in the group has got yet.
+-- Answers entries that no consumer of the group has received yet.
 mend(KEYS[1], 'stream')
 local time, answer, size = now(), {}, 0
 while size < tonumber(ARGV[4]) and #answer < 100 do
@@ -180,7 +180,7 @@ CLAIM: Final = Script(
     + """
 -- KEYS: the stream. ARGV: the group, the consumer, after how many milliseconds what one got and has not handled goes to
 -- another, how often it may, the most bytes of a message, and after how long a consumer that has nothing is forgotten.
--- Answers how many will not be handled (they were handed over too often, or are gone), then entries.
+-- Answers how many will not be handled (they were handed over too often, or are deleted), then entries.
 mend(KEYS[1], 'stream')
 local known = redis.pcall('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])
 if known.err then return {0} end

@@ -19,7 +19,7 @@ MOST_REFRESHES: Final = 64  # at a time, for which no client waits
 
 
 class Counts:
-    """What requests came to, since the start."""
+    """Results of requests since the start."""
 
     def __init__(self) -> None:
         self.hits = 0
@@ -34,7 +34,7 @@ class Counts:
 
 
 class Cache:
-    """What all routes share. `room` is for bodies on their way into the store."""
+    """The state that all routes share. `room` is for bodies that are being stored."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -61,7 +61,7 @@ class Cache:
             task.cancel()
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have something done for which no request waits."""
+        """Run something in the background."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ran)
@@ -72,7 +72,7 @@ class Cache:
             logger.error("a response could not be fetched or stored", exc_info=error)
 
     def vary(self, key: Key) -> tuple[bytes, ...]:
-        """What Vary named the last time."""
+        """The fields that Vary named the last time."""
         return self._vary.get(key) or ()
 
     async def keep(self, key: Key, stored: Stored, began: float, seconds: float) -> bool:
@@ -86,7 +86,7 @@ class Cache:
         return kept
 
     async def invalidate(self, resource: str) -> None:
-        """What is stored of a resource is not right any more, nor what is on its way."""
+        """Invalidate what is stored of a resource, and fetches in progress."""
         self._invalidated.put(resource, self.store.now())
         self.counts.invalidated += 1
         await self.store.drop(resource)

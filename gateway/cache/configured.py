@@ -1,4 +1,4 @@
-"""From the configuration to the cache of a route."""
+"""Makes the cache of a route from the configuration."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def route_cache(context: Context, route: RouteConfig) -> RouteCache | None:
 
 
 def cache_of(context: Context) -> Cache:
-    """What all routes share. Another size changes what there is; another store is another cache."""
+    """The state that all routes share. Another size resizes it; another store makes a new cache."""
     config = _config(context)
     if config.store == "redis":
         identity = ("cache", "redis", *redis_identity(context))

@@ -30,7 +30,7 @@ FALLBACK: Final = "fallback"
 """The rule of the decision by which a route's fallback says that it answered (`upstream/fallback.py`)."""
 
 _NOT_STORED: Final = frozenset({b"age", b"content-length", b"cache-status"})
-"""What is made again each time a stored response is sent."""
+"""Fields that are generated each time a stored response is sent."""
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Fetch:
     _held: Deferred = field(default_factory=Deferred)
 
     async def response(self) -> Response:
-        """What the client gets. Raises GatewayError."""
+        """The client's response. Raises GatewayError."""
         try:
             return await self._settle(await self._ask())
         except GatewayError as error:
@@ -207,7 +207,7 @@ class Fetch:
         return Stored(answer.status, tuple(headers), b"", age, at, vary, self.asked.variant_of(vary), terms)
 
     def _record(self, answer: Response, body: Body, made: Stored) -> None:
-        """Have the body read into the store, and by the client from there."""
+        """Stream the body into the store, and from there to the client."""
 
         def kept(whole: bytes | None) -> None:
             if whole is None:

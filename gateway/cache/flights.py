@@ -9,7 +9,7 @@ from gateway.algorithms.byte_cache import ByteCache
 
 Landing = Literal["stored", "apart", "failed", "lost"]
 """How a fetch ended: what came can be looked up; each must ask for itself, also for what comes next; each must ask for
-itself this time; the one that asked is gone, and another may ask for all."""
+itself this time; the one that fetched has disconnected, and another may ask for all."""
 
 APART_SECONDS: Final = 60.0  # for which what could not be shared is asked for by each request itself
 FAILED_SECONDS: Final = 1.0  # after a failure, for which a stale response is used without asking again
@@ -30,7 +30,7 @@ class Flight:
         return self._landing.result() if self._landing.done() else None
 
     def land(self, landing: Landing) -> None:
-        """It is over. What was said first holds."""
+        """End the flight. The first result counts."""
         if not self._landing.done():
             self._landing.set_result(landing)
 
@@ -59,7 +59,7 @@ class Flights:
         return flight
 
     def end(self, what: bytes, flight: Flight, landing: Landing, now: float) -> None:
-        """It is over. What cannot be shared is not waited for again for a while."""
+        """End the flight. Responses that cannot be shared are not waited for again for a while."""
         flight.land(landing)
         if self._flights.get(what) is flight:
             del self._flights[what]

@@ -1,4 +1,4 @@
-"""What a request that changes something makes of what is stored (RFC 9111, 4.4)."""
+"""Invalidation of stored responses by unsafe requests (RFC 9111, 4.4)."""
 
 from __future__ import annotations
 

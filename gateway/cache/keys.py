@@ -24,7 +24,7 @@ from gateway.upstream.request import prefix_before
 REMEMBERED: Final = 1024  # names of headers whose meaning is remembered
 
 CREDENTIALS: Final = Locations(headers=frozenset({b"authorization", b"proxy-authorization", b"cookie"}))
-"""What is one on every route, whatever auth.yaml says."""
+"""Credentials on every route, whatever auth.yaml says."""
 
 _PLAIN: Final = 0
 _KEYED: Final = 1
@@ -111,5 +111,5 @@ def _passes(exchange: Exchange, name: bytes) -> bool:
 
 
 def resource_of(host: str, path: str, query: bytes) -> str:
-    """What is invalidated and purged as one. `query` with its question mark."""
+    """The unit of invalidation and purging. `query` with its question mark."""
     return f"{host.lower()} {path}{query.decode('latin-1')}"

@@ -30,7 +30,7 @@ class Room:
         return True
 
     def give_back(self, size: int) -> None:
-        """They are free again."""
+        """Give the bytes back."""
         self.used -= size
 
 

@@ -57,7 +57,11 @@ class RedisStore:
         if vary != expected:  # another gateway, or a former one, stored it
             self._vary.put(name, vary)
             answer = await self._find(name, variant_of(vary))
-        return None if answer is None or answer[1] is None else _read(answer)
+        if answer is None or answer[1] is None:
+            return None
+        _, value, now = answer
+        at, _, packed = value.partition(b" ")
+        return unpack(packed, time.monotonic() - max(0, now - int(at)) / 1000) if at.isdigit() else None
 
     async def _find(self, name: str, variant: bytes) -> Any:
         return await self._link.ask(FIND, [self._name("e", name)], [variant.hex()])
@@ -113,16 +117,10 @@ class RedisStore:
 
 
 def _is_meant(purge: Purge, resource: bytes | None, selector: bytes | None) -> bool:
-    """What is over already is removed on the way."""
+    """Whether a purge selects an entry. Expired ones are removed meanwhile."""
     if resource is None or selector is None:
         return True
     return purge.fits(resource.decode("latin-1")) and purge.fits_route(selector.decode("latin-1"))
-
-
-def _read(answer: Any) -> Stored | None:
-    _, value, now = answer
-    at, _, packed = value.partition(b" ")
-    return unpack(packed, time.monotonic() - max(0, now - int(at)) / 1000) if at.isdigit() else None
 
 
 def _digest(*texts: str) -> str:
@@ -141,7 +139,7 @@ def pack(stored: Stored) -> bytes:
 
 
 def unpack(data: bytes, at: float) -> Stored | None:
-    """None where it is not what `pack` makes, as when another version of the gateway wrote it."""
+    """The unpacked value. None if it has another format, such as that of another version of the gateway."""
     head, _, body = data.partition(b"\n")
     try:
         version, status, initial_age, variant, vary, headers, terms = orjson.loads(head)

@@ -18,7 +18,7 @@ PLAIN_METHODS: Final = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What one route wants. Times are in seconds, sizes in bytes.
+    """Cache settings of one route. Times are in seconds, sizes in bytes.
 
     `route`: its id, with which its keys begin, and `target`, where it leads: another one is another answer.
     """
@@ -52,7 +52,7 @@ class Asked:
         self._sent: Headers | None = None
 
     def variant_of(self, names: tuple[bytes, ...]) -> bytes:
-        """What tells it apart by these fields, as the backend gets them: the gateway's own are among them."""
+        """Its variant key by these fields as the backend gets them, including those the gateway adds."""
         if names and self._sent is None:
             self._sent = request_headers(self.exchange)
         return variant(names, self._sent or [])

@@ -81,7 +81,7 @@ class RouteCache:
         return from_store(exchange, stored, age, said)
 
     def explain(self, exchange: Exchange) -> str:
-        """What would be done now, as far as it is known without asking a store outside."""
+        """The expected decision, without access to an external store."""
         credential = self._keys.has_credential(exchange)
         if reason := self._why_not(exchange, credential=credential):
             return f"passed by: {reason}"
@@ -131,7 +131,7 @@ class RouteCache:
         return verdict(stored.terms, age, asked.wish, self.rules.leeway), age
 
     def _use(self, asked: Asked, stored: Stored | None, *, collapsed: bool) -> Response | None:
-        """What is stored, where it may be used. Raises GatewayError where it must be, and may not."""
+        """The stored response, if it may be used. Raises GatewayError if it must be used, and may not."""
         if stored is not None:
             said, age = self._verdict(asked, stored)
             if (
@@ -145,7 +145,7 @@ class RouteCache:
                     self._refresh(asked, stored, self._what(asked))
                 return self._serve(asked, stored, age, fresh=said == "fresh", collapsed=collapsed)
         if asked.wish.only_if_cached:
-            raise GatewayError(ErrorKind.NOT_CACHED, "the request is only for what is stored, and nothing is")
+            raise GatewayError(ErrorKind.NOT_CACHED, "the request allows a stored response only, and there is none")
         return None
 
     def _serve(self, asked: Asked, stored: Stored, age: float, *, fresh: bool, collapsed: bool) -> Response:
@@ -165,7 +165,7 @@ class RouteCache:
     # What is not.
 
     def _what(self, asked: Asked) -> bytes:
-        """What a fetch is for: those with the same wait for it."""
+        """The key of a fetch: requests with the same key wait for it."""
         key, names = asked.key, self.cache.vary(asked.key)
         text = f"{key.resource}\0{key.selector}\0".encode()
         return blake2b(text + asked.variant_of(names), digest_size=16).digest()
@@ -216,7 +216,7 @@ class RouteCache:
 _SAID: Final[dict[Verdict, str]] = {
     "fresh": "a stored response is used",
     "stale": "a stored response is used, as the client takes stale ones",
-    "refresh": "a stored response is used, though stale, and a new one asked for meanwhile",
+    "refresh": "a stale stored response is used, while a new one is fetched",
     "validate": "a stored response is validated first",
 }
 

@@ -33,7 +33,7 @@ local found = redis.call('HMGET', KEYS[1], 'vary', ARGV[1])
 return {found[1] or '', found[2], now}
 """
 )
-"""What Vary names, the response (or nothing), and the time."""
+"""The fields in Vary, the response (or nothing), and the time."""
 
 KEEP = Script(
     _REMOVE

@@ -1,4 +1,4 @@
-"""What is stored, under what, and what the cache asks of the place where it is stored."""
+"""The stored data, its keys, and the interface of stores."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """What is to be removed: all that fits everything that is said."""
+    """The selection to remove: all entries that match every member."""
 
     route: str | None = None
     host: str | None = None
@@ -63,7 +63,7 @@ class Purge:
 
 
 VariantOf = Callable[[tuple[bytes, ...]], bytes]
-"""What tells a request apart by these fields (`algorithms/http_cache/vary.py`)."""
+"""The variant key of a request by these fields (`algorithms/http_cache/vary.py`)."""
 
 
 class Store(Protocol):

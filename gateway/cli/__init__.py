@@ -5,78 +5,86 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Any
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, Final
 
 import click
 
-from gateway.admin.alerts_commands import alerts
-from gateway.admin.blocklist_commands import blocklist
-from gateway.admin.commands import admin
-from gateway.admin.config_commands import config
-from gateway.admin.monitor_commands import monitor
-from gateway.admin.quota_commands import quota
-from gateway.admin.recent_commands import last
-from gateway.admin.status_commands import reload, status, top
-from gateway.auth.commands import keys
-from gateway.cli.checking import check, routes, schema
-from gateway.cli.completion import completion
-from gateway.cli.explaining import explain
-from gateway.cli.importing import import_command
-from gateway.cli.models import models
-from gateway.cli.serving import serve
-from gateway.cli.starting import init
-from gateway.cli.testing import test
-from gateway.demo_models.commands import demo
-from gateway.http import messages
-from gateway.monitor.audit_commands import audit
-from gateway.registry.commands import register
+from gateway.cli.interpreter import described
+from gateway.cli.terminal import guard_terminals
 
-COMMANDS: tuple[click.Command, ...] = (
-    init,
-    serve,
-    check,
-    explain,
-    test,
-    routes,
-    schema,
-    import_command,
-    last,
-    reload,
-    status,
-    top,
-    monitor,
-    alerts,
-    config,
-    keys,
-    blocklist,
-    quota,
-    models,
-    admin,
-    audit,
-    register,
-    demo,
-    completion,
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "init": ("gateway.cli.starting", "init"),
+    "serve": ("gateway.cli.serving", "serve"),
+    "check": ("gateway.cli.checking", "check"),
+    "explain": ("gateway.cli.explaining", "explain"),
+    "test": ("gateway.cli.testing", "test"),
+    "routes": ("gateway.cli.checking", "routes"),
+    "schema": ("gateway.cli.checking", "schema"),
+    "import": ("gateway.cli.importing", "import_command"),
+    "last": ("gateway.admin.recent_commands", "last"),
+    "reload": ("gateway.admin.status_commands", "reload"),
+    "status": ("gateway.admin.status_commands", "status"),
+    "top": ("gateway.admin.status_commands", "top"),
+    "monitor": ("gateway.admin.monitor_commands", "monitor"),
+    "alerts": ("gateway.admin.alerts_commands", "alerts"),
+    "config": ("gateway.admin.config_commands", "config"),
+    "keys": ("gateway.auth.commands", "keys"),
+    "blocklist": ("gateway.admin.blocklist_commands", "blocklist"),
+    "quota": ("gateway.admin.quota_commands", "quota"),
+    "models": ("gateway.cli.models", "models"),
+    "admin": ("gateway.admin.commands", "admin"),
+    "audit": ("gateway.monitor.audit_commands", "audit"),
+    "register": ("gateway.registry.commands", "register"),
+    "control-plane": ("gateway.control_plane.commands", "control_plane"),
+    "revisions": ("gateway.control_plane.rollout_commands", "revisions"),
+    "rollout": ("gateway.control_plane.rollout_commands", "rollout"),
+    "agents": ("gateway.agents.commands", "agents"),
+    "demo": ("gateway.demo_models.commands", "demo"),
+    "completion": ("gateway.cli.completion", "completion"),
+}
+"""The module of each command, which is imported when it is asked for, and its name there."""
+
+
+class _Commands(click.Group):
+    """All of them. A start imports none but its own: fifty modules fewer."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+def _print_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(f"gateway {version('flowmaster-gateway')}, {described()}")
+        context.exit()
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version, and what runs it.",
 )
-
-
-def _made() -> str:
-    """Whether the request path runs as it was written, or compiled (see setup.py)."""
-    return "interpreted" if (messages.__file__ or "").endswith(".py") else "compiled"
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="flowmaster-gateway", message=f"gateway %(version)s, {_made()}")
 def main() -> None:
     """A self-hosted API gateway."""
-
-
-for command in COMMANDS:
-    main.add_command(command)
 
 
 def run() -> None:
     """The command; it ends when it is done. Policies and applications may have left threads, or work for the end of
     the process, that never end: neither is waited for."""
+    guard_terminals()
     code: Any = 0
     try:
         main(prog_name="gateway")
@@ -86,6 +94,6 @@ def run() -> None:
         click.echo(code, err=True)
         code = 1
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+        with contextlib.suppress(OSError, ValueError):  # the reader has closed it
             stream.flush()
     os._exit(code or 0)

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 @click.command()
 @CONFIG
 @RESOLVE
-@click.option("--here", is_flag=True, help="What serve would not find on this machine is an error, and not a warning.")
+@click.option("--here", is_flag=True, help="Missing prerequisites of serve on this machine are errors, not warnings.")
 @click.option("--no-env", is_flag=True, help="Environment variables that are not set are warnings, and not errors.")
-@click.option("--host", default="0.0.0.0", show_default=True, help="As for serve: an address that must be free.")
+@click.option(
+    "--host", default="0.0.0.0", show_default=True, help="With --here: an address of serve that must be free."
+)
 @click.option("--port", default=9000, show_default=True, type=click.IntRange(0, 65535), help="The same.")
 @click.option("--admin", default="127.0.0.1:9001", show_default=True, help="The same, or off.")
 @JSON
@@ -41,7 +43,7 @@ def check(
     admin: str,
     as_json: bool,
 ) -> None:
-    """Validate the configuration, and warn of what is probably not meant. Exit code 1 on errors."""
+    """Validate the configuration, and warn of probable mistakes. Exit code 1 on errors."""
     from gateway.check import Asked  # noqa: PLC0415  the other commands start faster without it
     from gateway.check import check as run  # noqa: PLC0415
     from gateway.outside.here import Port, gateway_answers  # noqa: PLC0415

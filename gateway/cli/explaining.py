@@ -16,7 +16,7 @@ from gateway.cli.options import CONFIG, compiled
 from gateway.json_output import JSON, print_json
 
 EXIT_CODES = {"no route": 3, "refused": 4}
-"""By the outcome; 0 for all others."""
+"""Exit codes by outcome; 0 for all others."""
 
 MAX_BODY = 64 * 1024**2  # bytes
 MAX_SENT = 16 * 1024  # bytes of a body that a running gateway is asked with: it stands in a URL
@@ -41,7 +41,7 @@ _MAX_VALUE = 64 * 1024  # bytes of a header's value in a file
     metavar="TEXT",
     help="Its body, or the name of a file that has it; also @FILE, @- for standard input, @@ for an @.",
 )
-@click.option("--running", is_flag=True, help="Ask the gateway that runs: it knows endpoints, health and breakers.")
+@click.option("--running", is_flag=True, help="Ask a running gateway, which knows endpoints, health and breakers.")
 @ADMIN
 @JSON
 @click.pass_context
@@ -57,7 +57,7 @@ def explain(
     admin: str,
     as_json: bool,
 ) -> None:
-    """Say which route takes a request and why, which rule would allow or refuse it, and why not the other routes.
+    """Show which route takes a request and why, which rule would allow or refuse it, and why not the other routes.
 
     By the files, as if the gateway had just started; as it stands with --running, or where --admin says which one to
     ask. Exit code 0: it would be forwarded, redirected or answered. 1: the configuration is wrong. 2: the question is.

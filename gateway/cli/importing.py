@@ -19,12 +19,13 @@ REPORT = "import-report.md"
     "--output",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Directory for routes.yaml, middleware.yaml, auth.yaml and import-report.md; none of them may be there yet.",
+    help="Directory for routes.yaml, middleware.yaml, auth.yaml and import-report.md; none of them may exist yet.",
 )
 def import_command(file: Path, output: Path) -> None:
     """Translate a kong.yml, a dynamic file of Traefik, an nginx.conf or a krakend.json.
 
-    What became of each line, and what could not be said, is printed, and written to import-report.md. Exit code 1 where
+    The translation of each line, and lines that are not translated, are printed, and written to import-report.md. Exit
+    code 1 where
     the file cannot be read, or nothing in it could be translated.
     """
     from gateway.config.load import ConfigError  # noqa: PLC0415  the other commands start faster without it
@@ -38,7 +39,7 @@ def import_command(file: Path, output: Path) -> None:
         sys.exit(1)
     if problems := problems_of(imported, output):
         for problem in problems:
-            click.echo(f"error: what it became is wrong, a mistake of this command: {problem}", err=True)
+            click.echo(f"error: the translation is invalid, a bug of this command: {problem}", err=True)
         sys.exit(1)
     text = imported.report.markdown(imported.files)
     contents = imported.files | {REPORT: text}

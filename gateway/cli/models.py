@@ -21,7 +21,7 @@ _BY = click.option(
     "--by",
     multiple=True,
     type=click.Choice(("tenant", "consumer", "model")),
-    help="What the sums are of; may be repeated. Default: model.",
+    help="The grouping of the sums; may be repeated. Default: model.",
 )
 _CONSUMER = click.option("--consumer", metavar="NAME", help="Only this consumer.")
 
@@ -37,7 +37,7 @@ def models() -> None:
 @_CONSUMER
 @JSON
 def usage(admin: str, by: tuple[str, ...], consumer: str | None, as_json: bool) -> None:
-    """Show the tokens and the money that models took since the gateway began."""
+    """Show the tokens and the money used by models since the gateway started."""
     answer = _asked(admin, consumer, by)
     if as_json:
         print_json(answer)
@@ -65,7 +65,7 @@ def usage(admin: str, by: tuple[str, ...], consumer: str | None, as_json: bool) 
 @_CONSUMER
 @JSON
 def budgets(admin: str, consumer: str | None, as_json: bool) -> None:
-    """Show what is used and left of budgets: by whom most was used, or by one consumer."""
+    """Show usage and rest of budgets: of those with the most usage, or of one consumer."""
     answer = _asked(admin, consumer, ())["budgets"]
     if as_json:
         print_json(answer)
@@ -91,7 +91,7 @@ def budgets(admin: str, consumer: str | None, as_json: bool) -> None:
 @ADMIN
 @JSON
 def estimates(admin: str, as_json: bool) -> None:
-    """Show how many tokens a byte is taken for, by model and route, and how far off that was."""
+    """Show the estimated tokens per byte, by model and route, and the error of the estimates."""
     answer = _asked(admin, None, ())["estimates"]
     if as_json:
         print_json(answer)
@@ -116,7 +116,7 @@ def estimates(admin: str, as_json: bool) -> None:
 @click.option("--budget", metavar="NAME", help="Only the budget of this name.")
 @JSON
 def reset(admin: str, consumer: str, budget: str | None, as_json: bool) -> None:
-    """Let a consumer, or its tenant, begin anew in the current windows of its budgets."""
+    """Reset a consumer, or its tenant, in the current windows of its budgets."""
     about = {"consumer": consumer} | ({} if budget is None else {"budget": budget})
     answer = ask(admin, "DELETE", "/models/budgets", params=about)
     if as_json:
@@ -131,7 +131,7 @@ def reset(admin: str, consumer: str, budget: str | None, as_json: bool) -> None:
 @click.argument("names", metavar="[PROVIDER/MODEL]...", nargs=-1)
 @JSON
 def prices(directory: Path, names: tuple[str, ...], as_json: bool) -> None:
-    """Show what tokens cost, of the models that models.yaml names, or of these; dollars for a million."""
+    """Show token prices of the models in models.yaml, or of these, in dollars for a million."""
     from gateway.config.load import ConfigError, load  # noqa: PLC0415  the other commands start faster without it
     from gateway.llm.money import named_backends, prices_of  # noqa: PLC0415
 

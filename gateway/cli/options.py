@@ -35,7 +35,7 @@ RESOLVE = click.option(
     default="",
     metavar="NAME=ADDRESS,...",
     callback=addresses,
-    help="Addresses of names that the name service need not know, beside those of the file `hosts` in the directory.",
+    help="Addresses of names without DNS, beside those of the file `hosts` in the directory.",
 )
 
 

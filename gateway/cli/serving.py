@@ -37,11 +37,11 @@ def roles_of(context: click.Context, parameter: click.Parameter, text: str) -> R
     show_default=True,
     callback=roles_of,
     metavar="ROLE,...",
-    help="What this process does; fewer than all of them need bus: redis. See docs/roles.md.",
+    help="Roles of this process; a part of them needs bus: redis. See docs/roles.md.",
 )
-@click.option("--strict", is_flag=True, help="Exit with 1 where the configuration has errors at the start.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if the configuration has errors at the start.")
 @click.option(
-    "--takeover", is_flag=True, help="Take over from the gateway that runs with the same state_directory, if one does."
+    "--takeover", is_flag=True, help="Take over from a running gateway with the same state_directory, if there is one."
 )
 @click.option(
     "--reuse-port",
@@ -56,7 +56,7 @@ def roles_of(context: click.Context, parameter: click.Parameter, text: str) -> R
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
-    help="The least that the gateway's own log has, on stderr.",
+    help="The level of the gateway's own log, on stderr.",
 )
 @RESOLVE
 def serve(

@@ -34,7 +34,7 @@ BACKEND = "http://localhost:3000"
 )
 @click.option("--models", is_flag=True, help="A gateway for models: with models.yaml, and without a backend.")
 def init(directory: Path, backend: str | None, description: Path | None, *, models: bool) -> None:
-    """Write the first files of a configuration, with comments. Files that are there are never overwritten."""
+    """Write the first files of a configuration, with comments. Existing files are never overwritten."""
     from gateway.starter.files import files, models_files  # noqa: PLC0415  the other commands start faster without these
 
     if models:
@@ -72,10 +72,11 @@ def _begin(directory: Path, texts: Mapping[str, str], what: str, left_out: Itera
 def _described(path: Path | None) -> Description | None:
     if path is None:
         return None
-    from gateway.starter.openapi import DescriptionError, read_description  # noqa: PLC0415
+    from gateway.starter.openapi import MAX_BYTES, DescriptionError, read_description  # noqa: PLC0415
 
     try:
-        described = read_description(path.read_bytes())
+        with path.open("rb") as stream:  # which may have no end
+            described = read_description(stream.read(MAX_BYTES + 1))
     except (OSError, DescriptionError) as error:
         _fail(f"{path}: {error}")
     if not described.routes:

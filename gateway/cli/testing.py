@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @JSON
 def test(directory: Path, files: Sequence[Path], as_json: bool) -> None:
-    """Hold requests against the configuration: each of FILES says what should become of them.
+    """Test the configuration with requests: each of FILES has requests and their expected results.
 
-    Nothing is sent, no other service is asked, and each test begins with nothing counted. Exit code 1 where a test
+    Nothing is sent, no other service is called, and each test begins with empty counters. Exit code 1 where a test
     fails, or a file or the configuration is wrong.
     """
     from gateway.config.secrets import KnownSecrets  # noqa: PLC0415  the other commands start faster without these

@@ -31,7 +31,7 @@ def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
 
 
 def contents_of(directory: Path) -> Mapping[str, bytes]:
-    """What is in each of them, by name. Raises OSError and ValueError."""
+    """The contents of each of them, by name. Raises OSError and ValueError."""
     contents = {}
     for name, _ in files_of(directory):
         try:

@@ -90,7 +90,9 @@ def _missing(directory: Path, name: str) -> Iterator[Problem]:
     elif (directory / other).exists():
         yield _about(other, f"this file is not read; rename it to {name}")
     elif FILES[name] is RoutesFile and not (directory / "models.yaml").exists():  # which has routes by itself
-        yield _about(name, f"there is no such file in {directory}; create it, or name another directory with --config")
+        yield _about(
+            name, f"the file does not exist in {directory}; create it, or name another directory with --config"
+        )
 
 
 def _about(file: str, message: str) -> Problem:

@@ -14,7 +14,7 @@ from gateway.config.secrets import HIDDEN, KnownSecrets, names_a_secret
 VERSIONS: Final = 20
 MAX_BYTES: Final = 16 * 1024**2  # of all versions together; the newest is kept in any case
 
-_PAIR = re.compile(r"(?P<key>[\w.-]+)(?P<colon>[\"']?\s*:\s+)(?P<value>[^\s#{\[&*|>][^#\n]*)")
+_KEY = re.compile(r"([\w.-]+)[\"']?\s*:\s+(?=[^\s#{\[&*|>])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,9 @@ class Version:
 
     digest: str
     loaded_at: float  # time.time()
-    cause: str  # start, files, request or rollback
+    cause: str  # start, files, request, rollback or control plane
     files: Mapping[str, bytes]  # contents by name
+    revision: str | None = None  # the digest of the bundle that it was, where it has come from a control plane
 
     @property
     def size(self) -> int:
@@ -47,6 +48,9 @@ class History:
     def __iter__(self) -> Iterator[Version]:
         return iter(self._versions)
 
+    def __reversed__(self) -> Iterator[Version]:
+        return reversed(self._versions)
+
     def __len__(self) -> int:
         return len(self._versions)
 
@@ -57,7 +61,7 @@ class History:
 
 
 def difference(old: Version, new: Version, secrets: KnownSecrets) -> str:
-    """What changed, as a unified diff of all files, without secrets. Not for the event loop."""
+    """The changes, as a unified diff of all files, without secrets. Not for the event loop."""
     lines: list[str] = []
     for name in sorted(old.files.keys() | new.files.keys()):
         before, after = old.files.get(name, b""), new.files.get(name, b"")
@@ -71,8 +75,12 @@ def difference(old: Version, new: Version, secrets: KnownSecrets) -> str:
 
 def _shown(data: bytes, secrets: KnownSecrets) -> list[str]:
     text = secrets.hide(data.decode("utf-8", "backslashreplace"))
-    return [_PAIR.sub(_masked, line) for line in text.splitlines()]
+    return [_masked(line) for line in text.splitlines()]
 
 
-def _masked(pair: re.Match[str]) -> str:
-    return f"{pair['key']}{pair['colon']}{HIDDEN}" if names_a_secret(pair["key"]) else pair[0]
+def _masked(line: str) -> str:
+    """A line without what stands behind a key that names a secret; in a mapping on one line, all of the rest."""
+    for key in _KEY.finditer(line):
+        if names_a_secret(key[1]):
+            return line[: key.end()] + HIDDEN
+    return line

@@ -16,11 +16,14 @@ Place = tuple[str, Path]
 def host_names(configuration: Configuration) -> dict[str, Place]:
     """The host of every target, endpoint of a service, provider and MCP server, and the first place that names it."""
     found: dict[str, Place] = {}
+    targets: dict[str, Place] = {}  # many routes lead to the same
     for index, route in enumerate(configuration.routes.routes):
         for place, text in _targets(route):
-            target = parse_target(text)
-            if isinstance(target, AddressTarget):
-                found.setdefault(target.host, ("routes.yaml", ("routes", index, *place)))
+            targets.setdefault(text, ("routes.yaml", ("routes", index, *place)))
+    for text, first in targets.items():
+        target = parse_target(text)
+        if isinstance(target, AddressTarget):
+            found.setdefault(target.host, first)
     for name, service in configuration.routes.services.items():
         for index, endpoint in enumerate(service.endpoints):
             place = ("services", name, "endpoints", index)
@@ -31,7 +34,7 @@ def host_names(configuration: Configuration) -> dict[str, Place]:
 
 
 def perhaps_meant(name: str, others: Iterable[str]) -> str:
-    """What to add where a name does not resolve: another that is much like it."""
+    """A hint for a name that does not resolve: a similar one."""
     likely = suggest(name, sorted(others), 0.8)
     return f'; did you mean "{likely}"?' if likely is not None and likely != name else ""
 

@@ -15,7 +15,7 @@ MAX_BYTES = 1024**2
 
 
 def read_hosts(directory: Path) -> dict[str, str]:
-    """Addresses by name; none where there is no such file. Raises ConfigError."""
+    """Addresses by name; none if the file does not exist. Raises ConfigError."""
     try:
         with (directory / FILE).open("rb") as stream:
             lines = stream.read(MAX_BYTES).decode().splitlines()

@@ -1,7 +1,7 @@
-"""From the files of a directory to one Configuration, or to every error in them."""
+"""Loads the files of a directory to one Configuration, or reports every error in them."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path as FilePath
 from typing import Any, cast
@@ -13,14 +13,16 @@ from gateway.config.files import read_files
 from gateway.config.group_names import naming_routes
 from gateway.config.model_routes import with_models
 from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, ModelsFile, RoutesFile
+from gateway.config.models.auth.plain_consumers import PlainConsumers
 from gateway.config.models.errors import to_fault
 from gateway.config.models.routes import RoutesBesideModels
 from gateway.config.named_files import named_in
 from gateway.config.problems import ConfigError, Fault, Path, Problem
+from gateway.config.regular_files import read_secret
 from gateway.config.route_files import MAIN, RouteFiles, combined, in_order, is_route_file
 from gateway.config.secrets import KnownSecrets
 from gateway.config.spelling import in_snake_case, without_pairs
-from gateway.config.yaml.compose import compose
+from gateway.config.yaml.compose import Folding, compose
 from gateway.config.yaml.document import Document
 from gateway.config.yaml.expand import Converter, Expander
 from gateway.config.yaml.places import to_problem
@@ -42,23 +44,28 @@ def parse(
     base: FilePath,
     secrets: KnownSecrets | None = None,
     named: set[str] | None = None,
+    read: Callable[[FilePath], str] = read_secret,
 ) -> Configuration:
     """The configuration that these contents, by file name, make up.
 
-    `${...}` is taken from `environment` and from files, relative to `base`. What is found to be secret is added to
-    `secrets`, and the other files that are named to `named`, also where the configuration is refused. Raises
+    `${...}` is taken from `environment` and from files, relative to `base`, by `read`. What is found to be secret is
+    added to `secrets`, and the other files that are named to `named`, also where the configuration is refused. Raises
     ConfigError with every error of all files.
     """
-    expander = Expander(environment, base, secrets)
+    expander = Expander(environment, base, secrets, read)
     routes, whole = _routes(files)
     spelled, spelling = _models_document(files)
     kind = RoutesFile if spelled is None else RoutesBesideModels
     readings = {"routes.yaml": _Reading(routes.document, routes.problems, expander, whole=whole, model=kind)}
     for name in ("middleware.yaml", "auth.yaml"):
-        document, problems = compose(name, files.get(name, b""))
+        folding = Folding("consumers", PlainConsumers().fold) if name == "auth.yaml" else None
+        document, problems = compose(name, files.get(name, b""), folding)
         readings[name] = _Reading(document or Document(name, None), problems, expander, whole=document is not None)
     if spelled is not None:
         readings[spelled.file] = _Reading(spelled, spelling, expander, whole=spelled.root is not None)
+    elif "models.yaml" in files and not any(files.get(name) for name in in_order(files)):
+        message = "the file is empty, and there is no routes.yaml; name a provider here, or write a route there"
+        readings["routes.yaml"].problems = [Problem("models.yaml", 0, 0, "", message)]
     names = expander.named.union(*(reading.named for reading in readings.values()))
     if named is not None:
         named |= names
@@ -72,7 +79,8 @@ def parse(
     table = with_models(cast(RoutesFile, readings["routes.yaml"].model), models, middleware.timeouts)
     if not table.routes:
         message = "there is no route, and models.yaml has neither providers nor mcp, which have their own; write one"
-        raise ConfigError([Problem(MAIN, 0, 0, "", message)])
+        blamed = MAIN if files.get(MAIN, b"") or models is None else "models.yaml"
+        raise ConfigError([Problem(blamed, 0, 0, "", message)])
     groups = {name: tuple(table.routes[number].id for number in numbers) for name, numbers in routes.groups}
     configuration = Configuration(
         routes=table,

@@ -27,12 +27,12 @@ class AutomaticRoute(RouteConfig):
 
     @property
     def public(self) -> bool:
-        """Whether it is for anyone: what a server says of its authorization (RFC 9728)."""
-        return self.path.startswith(METADATA_PATH)
+        """Whether it is for anyone: that something is there, and what a server says of its authorization (RFC 9728)."""
+        return self.path.startswith(METADATA_PATH) or self.paths == PROBES
 
 
 def target_of(route: RouteConfig, models: ModelsFile | None) -> Target | None:
-    """What a route leads to in the place of a backend."""
+    """The target of a model route."""
     if models is None:
         return None
     if route.target == MODELS:
@@ -72,16 +72,17 @@ def _to_models(route: RouteConfig, models: ModelsFile, total: float | None) -> R
         "cache": RouteCache(enabled=False),
     }
     made = route.model_copy(update=update)
-    made.model_fields_set.difference_update(update.keys() - route.model_fields_set)  # which nobody has written
+    made.model_fields_set.difference_update(update.keys() - route.model_fields_set)  # not written in a file
     return made
 
 
 def _automatic(
     written: tuple[RouteConfig, ...], table: RoutesFile, models: ModelsFile, taken: set[str]
 ) -> Iterator[AutomaticRoute]:
+    public = {"auth": (), "authorize": ()}
     if models.in_force and not any(route.target == MODELS for route in written):
         yield _route(table, taken, id=MODELS, paths=PATHS, methods=METHODS, target=MODELS)
-        yield _route(table, taken, id=PROBE, paths=PROBES, methods=("HEAD",), target=MODELS)
+        yield _route(table, taken, id=PROBE, paths=PROBES, methods=("HEAD",), target=MODELS, **public)
     reached = {endpoint_of(route, models) for route in written}
     for name, endpoint in models.mcp.items():
         if name not in reached:
@@ -89,7 +90,6 @@ def _automatic(
             target = MCP + ending
             yield _route(table, taken, id=target, path=endpoint.path, methods=METHODS, target=target)
             path = METADATA_PATH + endpoint.path
-            public = {"auth": (), "authorize": ()}
             yield _route(table, taken, id=METADATA + ending, path=path, methods=("GET",), target=target, **public)
 
 

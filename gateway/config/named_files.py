@@ -43,7 +43,7 @@ def named_in(file: str, value: Any) -> Iterable[str]:
 
 
 class Digests:
-    """Tells the contents of files apart; what has not been touched is not read again."""
+    """Identifies the contents of files; unmodified files are not read again."""
 
     def __init__(self, base: Path) -> None:
         self._base = base

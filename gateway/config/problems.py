@@ -1,4 +1,4 @@
-"""What is wrong in the files, each with its place."""
+"""Errors and warnings of the files, each with its place."""
 
 import difflib
 import json
@@ -27,7 +27,7 @@ class Problem:
     severity: Severity = "error"
 
     def __str__(self) -> str:
-        """As `routes.yaml:12:5: routes[1].upstrem: unknown key; did you mean "upstream"?`."""
+        """The problem as text: `routes.yaml:12:5: routes[1].upstrem: unknown key; did you mean "upstream"?`."""
         position = f":{self.line}:{self.column}" if self.line else ""
         return f"{self.file}{position}: " + (f"{self.where}: " if self.where else "") + self.message
 

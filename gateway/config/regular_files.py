@@ -28,3 +28,10 @@ def read_regular(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise ValueError(f"it is larger than {limit // 1024} KiB")
     return data
+
+
+def to_mend(error: OSError) -> str:
+    """What to do about a file or directory that could not be read."""
+    if isinstance(error, PermissionError):
+        return "give the gateway's user the right to read it and to enter the directories above it"
+    return "create it, or correct the path"

@@ -96,7 +96,7 @@ class _Combining:
     def _file(self, file: str, root: Mapping, defaults: _Source | None) -> None:
         for key, entry in root.entries.items():
             if key in _ONLY_MAIN and file != MAIN:
-                message = f"{key} stands in {MAIN} only, for all files; move it there"
+                message = f"{key} is only valid in {MAIN}, for all files; move it there"
                 self._problem(file, (key,), entry, message)
             elif key == "routes" and isinstance(entry.node, Items):
                 for index, node in enumerate(entry.node.items):
@@ -199,7 +199,7 @@ def _handed_down(node: Mapping, origin: Origin, sources: Sequence[_Source], grou
 
 
 def _added_up(sources: Sequence[_Source]) -> Entry | None:
-    """The entries of all, the outermost first; None where one of them is no list, which its model tells."""
+    """The entries of all, the outermost first; None if one of them is not a list, which its model reports."""
     entry: Entry | None = None
     items: list[Node] = []
     origins: dict[str | int, Origin] = {}
@@ -234,7 +234,7 @@ def _joined(prefix: str, entry: Entry) -> Entry:
 
 
 def _behind(prefix: str, node: Node) -> Node:
-    if not isinstance(node, Scalar) or _is_nothing(node):  # which its model tells
+    if not isinstance(node, Scalar) or _is_nothing(node):  # reported by its model
         return node
     if node.text and not node.text.startswith(("/", "${")):
         return node

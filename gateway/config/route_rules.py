@@ -10,7 +10,7 @@ from gateway.routes.rule import Rule
 
 
 def rule(route: RouteConfig) -> Rule:
-    """What the route table needs to know of a route."""
+    """The rule of a route for the route table."""
     origin, path = split_location(route.redirect.to) if route.redirect else ("", route.rewrite)
     return Rule(
         id=route.id,
@@ -35,5 +35,5 @@ def rules(configuration: Configuration) -> list[Rule]:
 
 
 def predicate(name: str, value: Predicate) -> RulePredicate:
-    """What a value under this name must be."""
+    """The predicate of a value under this name."""
     return RulePredicate(name, value.exact, value.regex, value.present is not False)

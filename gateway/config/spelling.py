@@ -1,4 +1,4 @@
-"""models.yaml as such files are elsewhere: in JSON, with keys in camelCase."""
+"""models.yaml and control-plane.yaml as such files are elsewhere: in JSON, with keys in camelCase."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ _PAIR = re.compile(rb"(?<!\\)((?:\\\\)*)((?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD]
 _UPPER = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
-def in_snake_case(document: Document) -> tuple[Document, list[Problem]]:
+def in_snake_case(document: Document, top: type[Model] | None = None) -> tuple[Document, list[Problem]]:
     """The document with the keys that its models know, and what is there in both spellings. The names that people
-    choose, such as those of providers, are as they were; and all of it knows how it stands in the file."""
+    choose, such as those of providers, are as they were; and all of it knows how it stands in the file.
+
+    `top` is the model of a file which is none of a gateway's.
+    """
     if document.root is None:
         return document, []
-    spelling = _Spelling(document.file, levels(document.file))
+    spelling = _Spelling(document.file, levels(document.file, top))
     return Document(document.file, spelling.spelled(document.root, (), ())), spelling.problems
 
 

@@ -12,9 +12,11 @@ import fcntl
 import os
 import signal
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.config.directories import files_of
 from gateway.config.files import listed, read_files
 from gateway.config.problems import ConfigError, Problem
 
@@ -25,16 +27,22 @@ Contents = Mapping[str, bytes] | ConfigError
 """The contents of the files by name, or why they cannot be read."""
 
 
-def look(directory: Path) -> tuple[Contents, ConfigError | None]:
-    """What is there now, and which files are being written: before, while or after they were read."""
-    before = _being_written(directory, listed(directory))
+class BeingWritten(ConfigError):
+    """Files that a process has open for writing, or wrote while they were read: they are for a moment later."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        message = "this file is being written; it is read once the writer has closed it"
+        super().__init__([Problem(name, 0, 0, "", message) for name in names])
+
+
+def look(directory: Path, named: Iterable[str] = ()) -> tuple[Contents, BeingWritten | None]:
+    """What is there now, and which files, these that it names included, are being written: before, while or after they
+    were read."""
+    before = being_written(directory, (*listed(directory), *named))
     contents = _read(directory)
-    names = dict.fromkeys((*listed(directory), *(() if isinstance(contents, ConfigError) else contents)))
-    written = before | _being_written(directory, names)
-    if not written:
-        return contents, None
-    message = "this file is being written; it is read once the writer has closed it"
-    return contents, ConfigError([Problem(name, 0, 0, "", message) for name in names if name in written])
+    names = dict.fromkeys((*listed(directory), *(() if isinstance(contents, ConfigError) else contents), *named))
+    written = before | being_written(directory, names)
+    return contents, BeingWritten([name for name in names if name in written]) if written else None
 
 
 def _read(directory: Path) -> Contents:
@@ -53,7 +61,7 @@ def same(one: Contents | None, other: Contents | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was there: the files, and the digests of the others that they name."""
+    """The state: the files, and the digests of the others that they name."""
 
     contents: Contents
     named: Mapping[str, bytes]
@@ -63,12 +71,16 @@ class Seen:
         return other is not None and self.named == other.named and same(self.contents, other.contents)
 
 
-def _being_written(directory: Path, names: Iterable[str]) -> set[str]:
-    """The files that are open for writing, as far as this process may know."""
+def being_written(directory: Path, names: Iterable[str]) -> set[str]:
+    """The files that are open for writing, or directories with such files, as far as this process may know."""
     return {name for name in names if _has_writer(directory / name)}
 
 
 def _has_writer(path: Path) -> bool:
+    if path.is_dir():
+        with suppress(OSError, ValueError):
+            return any(_has_writer(path / name) for name, _ in files_of(path))
+        return False
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -96,12 +108,17 @@ class Settling:
     def settled(self, seen: Seen, now: float, *, written: bool) -> bool:
         """Whether what is there is new, and has stayed as it is for long enough."""
         if seen.same(self._applied):
-            self._seen = seen
+            self._seen = self._applied  # not `seen`: the files are held once
             return False
         if written or not seen.same(self._seen):
             self._seen, self._since = seen, now
             return False
         return now - self._since >= SETTLE_SECONDS
+
+    def changed(self, named: Mapping[str, bytes]) -> list[str]:
+        """Which of the files that are named are others than those in force."""
+        known = {} if self._applied is None else self._applied.named
+        return [name for name, digest in named.items() if known.get(name) != digest]
 
     def applied(self, seen: Seen) -> None:
         """This is what is in force, or was refused."""

@@ -1,4 +1,4 @@
-"""What each path answers."""
+"""The answers by path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.demo_models.frames import Frame
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was generated, in one piece and as events."""
+    """A generated answer, in one piece and as events."""
 
     asked: Asked
     reply: Reply
@@ -49,7 +49,7 @@ ASKED: Mapping[str, Callable[[Document, str, Faults], Answered]] = {
 
 
 def answer(path: str, document: Document, model: str, wanted: Faults, method: str, size: int) -> Answered | None:
-    """What is answered; None: there is nothing at this path. `method` is that of a Gemini path, `size` the body's."""
+    """The answer; None: unknown path. `method` is that of a Gemini path, `size` the body's."""
     if method:
         return _gemini(document, model, wanted, method)
     if path.startswith("/v1/images/"):

@@ -51,7 +51,7 @@ class Received:
 
 @dataclass(slots=True)
 class Tally:
-    """What was served: the input of all answers that began, and the output that was delivered."""
+    """The totals: input of all answers that began, and output that was delivered."""
 
     requests: int = 0
     input: int = 0
@@ -194,7 +194,7 @@ class DemoModels:
 
 
 def _document(body: bytes) -> Any:
-    """What a body says, lenient as many servers are: numbers of any size, halves of surrogate pairs."""
+    """The parsed body, as lenient as many servers: numbers of any size, halves of surrogate pairs."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What a request asks for, whatever its family, and what it is answered."""
+"""The parsed request of any family, and its answer."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is answered: words, or calls of tools. `end` is "stop", "limit" or "tools"."""
+    """The answer: words, or calls of tools. `end` is "stop", "limit" or "tools"."""
 
     id: str
     pieces: Sequence[str]

@@ -14,7 +14,7 @@ ENDS = {"stop": "stop", "limit": "length", "tools": "tool_calls"}
 
 
 def asked(document: Mapping[str, Any], model: str, faults: Faults) -> Asked:
-    """What a request of chat/completions asks for."""
+    """The parsed request of chat/completions."""
     messages = [message for message in document.get("messages") or () if isinstance(message, Mapping)]
     limit = whole_number(document.get("max_completion_tokens"))
     options = document.get("stream_options")
@@ -132,7 +132,7 @@ def _call_deltas(reply: Reply) -> Iterator[tuple[dict[str, Any], int]]:
 
 
 def completion_asked(document: Mapping[str, Any], model: str, faults: Faults) -> Asked:
-    """What a request of completions asks for."""
+    """The parsed request of completions."""
     prompt = words_of(document.get("prompt"))
     options = document.get("stream_options")
     return Asked(

@@ -1,4 +1,4 @@
-"""What goes wrong on demand."""
+"""Faults on demand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PLACES = ("before", "after", "at-once")
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What one request is to meet with. The names are those of the parts after the plus.
+    """The faults of one request. The names are those of the parts after the plus.
 
     `fail-429` or another status: refused so; `fail-429-after-7` has a `Retry-After` of 7 seconds.
     `overflow`: the prompt is too long for the model, as the family says that. `error-200`: 200 with an error object.

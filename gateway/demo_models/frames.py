@@ -1,4 +1,4 @@
-"""What an answer is made of while it streams."""
+"""The frames of a streaming answer."""
 
 from __future__ import annotations
 

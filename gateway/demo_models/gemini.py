@@ -13,7 +13,7 @@ ENDS = {"stop": "STOP", "limit": "MAX_TOKENS", "tools": "STOP"}
 
 
 def asked(document: Mapping[str, Any], model: str, faults: Faults, *, stream: bool) -> Asked:
-    """What a request asks for."""
+    """The parsed request."""
     given = document.get("contents")
     contents = [{"parts": [{"text": given}]}] if isinstance(given, str) else given or []
     contents = [content for content in contents if isinstance(content, Mapping)]

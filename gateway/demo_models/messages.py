@@ -15,11 +15,11 @@ EMPTY: Mapping[str, dict[str, Any]] = {
     "text": {"text": ""},
     "tool_use": {"input": {}},
 }
-"""What the first event of a block has not got yet."""
+"""Members that the first event of a block does not have yet."""
 
 
 def asked(document: Mapping[str, Any], model: str, faults: Faults) -> Asked:
-    """What a request asks for. A `system` role among the messages is read as one of the prompt's."""
+    """The parsed request. A `system` role among the messages is read as part of the prompt."""
     messages = [message for message in document.get("messages") or () if isinstance(message, Mapping)]
     last = next((message for message in reversed(messages) if message.get("role") == "user"), {})
     content = last.get("content")

@@ -1,4 +1,4 @@
-"""What is not text: embeddings, images, speech, moderation, and the lists of models."""
+"""Answers other than text: embeddings, images, speech, moderation, and the lists of models."""
 
 from __future__ import annotations
 

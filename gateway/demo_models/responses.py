@@ -13,7 +13,7 @@ OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 
 def asked(document: Mapping[str, Any], model: str, faults: Faults) -> Asked:
-    """What a request asks for. Custom tools take any text, and so the arguments of any function."""
+    """The parsed request. Custom tools take any text, and so the arguments of any function."""
     given = document.get("input")
     items = [{"role": "user", "content": given}] if isinstance(given, str) else given or []
     items = [item for item in items if isinstance(item, Mapping)]

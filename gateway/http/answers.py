@@ -1,4 +1,4 @@
-"""What a policy adds to the answer of the handler behind it."""
+"""Header lines that a policy adds to the answer of the handler behind it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.http.messages import Exchange, Handler, Response
 
 
 async def answer_with(handler: Handler, exchange: Exchange, lines: Sequence[tuple[bytes, bytes]]) -> Response:
-    """What the handler answers, with these header lines, also where it is a refusal."""
+    """The handler's answer with these header lines, also if it is a refusal."""
     try:
         response = await handler(exchange)
     except GatewayError as error:

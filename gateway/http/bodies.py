@@ -1,4 +1,4 @@
-"""What streams: bodies of messages, and WebSockets."""
+"""Streams: bodies of messages, and WebSockets."""
 
 from __future__ import annotations
 
@@ -50,7 +50,18 @@ class WebSocketSession(Protocol):
         ...
 
 
-class WholeBody:
+class AtHand:
+    """A Body of which all may have come already."""
+
+    __slots__ = ()
+
+    def take(self, most: int) -> bytes:
+        """All of it, if that has come, is no more than so many bytes and has no trailers; b"" where it is left to
+        `read`."""
+        return b""
+
+
+class WholeBody(AtHand):
     """A Body that is there as a whole, with its trailers."""
 
     __slots__ = ("_data", "trailers")
@@ -64,7 +75,6 @@ class WholeBody:
         return True
 
     def take(self, most: int) -> bytes:
-        """All of it, if that is no more than so many bytes and has no trailers; b"" where it is left to `read`."""
         if self.trailers or len(self._data) > most:
             return b""
         data, self._data = self._data, b""

@@ -20,5 +20,5 @@ def deny(exchange: Exchange, rule: str, error: GatewayError, mode: Mode = "enfor
 
 
 def allow(exchange: Exchange, rule: str, reason: str) -> None:
-    """Record that `rule` lets the exchange pass, where that is worth telling."""
+    """Record that `rule` lets the exchange pass, if that is worth a line in the log."""
     exchange.decisions += (Decision(rule, "allow", reason),)

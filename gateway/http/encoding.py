@@ -23,7 +23,12 @@ def choose(accept: str, offered: Sequence[str]) -> Choice:
 
     Between codings of the same weight our order decides. No coding is chosen that weighs less than `identity`.
     """
-    weights = _weights(accept)
+    # The weight of each coding that is named; 0 is a refusal, as is what cannot be read.
+    weights: dict[str, float] = {}
+    for element in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in element.split(";"))
+        if name:
+            weights[_ALIASES.get(name, name)] = _weight(parameters)
     others = weights.get("*", 0.0)
     plain = weights.get("identity", 1.0 if others or "*" not in weights else 0.0)
     weighted = [(weights.get(encoding, others), encoding) for encoding in offered]
@@ -31,16 +36,6 @@ def choose(accept: str, offered: Sequence[str]) -> Choice:
     if not weight or ("identity" in weights and weight < plain):
         return Choice(None)
     return Choice(encoding, required=not plain)
-
-
-def _weights(accept: str) -> dict[str, float]:
-    """The weight of each coding that is named; 0 is a refusal, as is what cannot be read."""
-    weights: dict[str, float] = {}
-    for element in accept.lower().split(","):
-        name, *parameters = (part.strip() for part in element.split(";"))
-        if name:
-            weights[_ALIASES.get(name, name)] = _weight(parameters)
-    return weights
 
 
 def _weight(parameters: Sequence[str]) -> float:

@@ -28,7 +28,7 @@ ENDS_HERE: Final = CONNECTION_FIELDS | {b"expect", b"proxy", b"host", b"content-
 """Request lines that are not copied: they are consumed or rewritten here, or set HTTP_PROXY in a CGI backend."""
 
 FRAMING_FIELDS: Final = CONNECTION_FIELDS | {b"content-length", b"expect", b"trailer"}
-"""What says how a message is framed, or is for the next hop only: no setting may write, remove or read these."""
+"""Framing and hop-by-hop fields: no setting may write, remove or read these."""
 
 FORWARDING_FIELDS: Final = frozenset({b"forwarded", b"via", b"x-real-ip", b"x-request-id"})
 
@@ -50,7 +50,7 @@ NEVER_DROPPED: Final = FORWARDING_FIELDS | {
     b"traceparent",
     b"tracestate",
 }
-"""What `Connection` may not remove: a client could otherwise hide from the backend what the gateway says of it."""
+"""Fields that `Connection` must not remove: a client could otherwise hide the gateway's own from the backend."""
 
 _RESERVED: Final = (
     FRAMING_FIELDS
@@ -175,7 +175,7 @@ _NO_TRAILER_PREFIXES: Final = (
 
 
 PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"})
-"""What `Connection` most often says, which names no field."""
+"""The most frequent values of `Connection`, which name no field."""
 
 
 def folded(name: bytes) -> bytes:

@@ -29,7 +29,7 @@ _OUTSIDE_QUOTES: Final = bytes.maketrans(b",;", b"\n\r")  # neither can stand in
 
 
 class Caller(NamedTuple):
-    """What is known of the one who sent a request."""
+    """The sender of a request."""
 
     client: str
     scheme: str
@@ -143,7 +143,7 @@ def parameter(element: bytes, wanted: bytes) -> bytes:
 
 
 def _aligned(headers: Headers, fields: dict[bytes, bytes], name: bytes, place: int) -> bytes:
-    """What a list says of the hop at this place from the right; empty where it says nothing of it."""
+    """The item of a list for the hop at this place from the right; empty if there is none."""
     if name not in fields:
         return b""
     found = items(headers, name)

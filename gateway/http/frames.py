@@ -35,6 +35,7 @@ RESERVED: Final = 0x70
 FRAMES_AT_ONCE: Final = 512  # that one read may take up, so that it takes no more than its share of a loop's turn
 
 CONTROL_LIMIT: Final = 125  # bytes of the payload of a control frame
+CLOSE_REASON: Final = CONTROL_LIMIT - 2  # bytes of the reason in a close frame
 _WHOLE: Final = frozenset({0x80 | TEXT, 0x80 | BINARY})
 _HEADER: Final = 2  # bytes that every frame has
 
@@ -42,11 +43,12 @@ _HEADER: Final = 2  # bytes that every frame has
 class Violation:
     """Why nothing more of a direction may pass."""
 
-    __slots__ = ("code", "reason")
+    __slots__ = ("code", "reason", "said")
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: int, reason: str, said: str = "") -> None:
         self.code = code  # of the close frames that say so (RFC 6455, 7.4.1)
         self.reason = reason
+        self.said = said  # in the close frame to the one who sent it
 
 
 def encode_frame(opcode: int, payload: bytes, *, masked: bool) -> bytes:
@@ -57,9 +59,12 @@ def encode_frame(opcode: int, payload: bytes, *, masked: bool) -> bytes:
     return bytes((0x80 | opcode, 0x80 | len(payload))) + key + mask(payload, key)
 
 
-def close_frame(code: int, *, masked: bool) -> bytes:
-    """A close frame without a reason."""
-    return encode_frame(CLOSE, code.to_bytes(2, "big"), masked=masked)
+def close_frame(code: int, *, masked: bool, said: str = "") -> bytes:
+    """A close frame. `said`: its reason, of which as many characters are sent as there is room for."""
+    reason = said.encode("utf-8", "replace")
+    if len(reason) > CLOSE_REASON:
+        reason = reason[:CLOSE_REASON].decode("utf-8", "ignore").encode()
+    return encode_frame(CLOSE, code.to_bytes(2, "big") + reason, masked=masked)
 
 
 def mask(payload: bytes, key: bytes) -> bytes:
@@ -170,7 +175,7 @@ class FrameReader:
         return frame
 
     def read(self, data: bytes) -> bytes:
-        """What passes on of what has come. Afterwards, unless `plain`, look at `violation`, `closed` and `behind`."""
+        """The received bytes that pass on. Afterwards, unless `plain`, check `violation`, `closed` and `behind`."""
         if self.plain:
             length = len(data) - self._overhead
             # As most reads are: one frame, which is a whole short message.

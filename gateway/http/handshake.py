@@ -45,7 +45,7 @@ class BadHandshake(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Negotiated:
-    """What follows for the frames: the reserved bits that the first frame of a message, and all others, may have."""
+    """The result for the frames: the reserved bits that the first frame of a message, and all others, may have."""
 
     first_bits: int = 0
     other_bits: int = 0
@@ -62,7 +62,7 @@ def accept_of(key: bytes) -> bytes:
 
 
 def check_answer(asked: Headers, answered: Headers) -> Negotiated:
-    """What a 101 agrees to, given the header lines that asked for it. Raises BadHandshake."""
+    """The extensions that a 101 accepts, given the header lines of the request. Raises BadHandshake."""
     fields = dict(answered)
     if fields.get(b"upgrade", b"").lower() != b"websocket" or b"upgrade" not in tokens(answered, b"connection"):
         raise BadHandshake("it is no upgrade to websocket")

@@ -18,7 +18,7 @@ WRITTEN_HERE: Final = FORWARDING_FIELDS | {
     b"x-forwarded-prefix",
     b"x-forwarded-proto",
 }
-"""What the gateway says itself, whatever came under these names."""
+"""Fields that the gateway writes itself, whatever a client sent under these names."""
 
 ADDRESSES: Final = frozenset(
     b"""
@@ -27,7 +27,7 @@ ADDRESSES: Final = frozenset(
     cf-connecting-ipv6 cf-pseudo-ipv4 forwarded-for x-forward-for
     """.split()
 )
-"""What proxies call the client's address."""
+"""Fields in which proxies put the client's address."""
 
 CALLERS: Final = frozenset(
     b"""

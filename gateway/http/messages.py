@@ -27,7 +27,7 @@ _NEVER: Final = float("inf")
 
 
 class Deferred:
-    """What must be closed when a request is over. Shared by an exchange and its copies."""
+    """Resources to close when a request is over. Shared by an exchange and its copies."""
 
     __slots__ = ("_closes", "_over")
 
@@ -74,7 +74,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one rule said of an exchange."""
+    """The decision of one rule about an exchange."""
 
     rule: str  # `rate_limit:per-consumer`
     # "unknown" only in an explanation, for which no other service is asked.
@@ -141,7 +141,7 @@ class Attempt:
     sent: int = 0  # body bytes
     received: int = 0  # body bytes
     failure: ErrorKind | OwnKind | None = None  # None: the response was whole, or its reader went away
-    open_ended: bool = False  # the response ends with the connection: nothing tells whether it is whole
+    open_ended: bool = False  # the response ends with the connection: nothing shows whether it is complete
     unanswered: bool = False  # it failed before a byte of an answer came
     retry: str = ""  # why another attempt followed; empty where none did
     why_not: str = ""  # why none did, although what became of this one is tried again
@@ -297,7 +297,10 @@ class Exchange:
 
         It must not wait, and may be called though nothing is left to close. After the end it is called at once.
         """
-        self._shared().add(close)
+        deferred = self.deferred
+        if deferred is None:
+            deferred = self.deferred = Deferred()
+        deferred.add(close)
 
     def close(self) -> None:
         """The request is over: close what was deferred."""
@@ -337,7 +340,7 @@ class Exchange:
 
 
 class Outcome:
-    """What came of an exchange as the client saw it."""
+    """The outcome of an exchange as the client saw it."""
 
     __slots__ = ("at", "received", "seconds", "sent", "started", "status")
 
@@ -354,14 +357,22 @@ Report = Callable[[Exchange, Outcome], None]
 """Called with every exchange that is over: a log, metrics. Must not raise, and must not wait."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Response:
     """Status, headers, and a body that is either bytes or a stream."""
 
     status: int
     headers: Headers
-    body: bytes | Body = b""
-    session: WebSocketSession | None = None  # status 101 only
+    body: bytes | Body
+    session: WebSocketSession | None  # status 101 only
+
+    def __init__(
+        self, status: int, headers: Headers, body: bytes | Body = b"", session: WebSocketSession | None = None
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.session = session
 
 
 Handler = Callable[[Exchange], Awaitable[Response]]

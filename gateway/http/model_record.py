@@ -1,9 +1,10 @@
 """What was decided about a request to a model, and what came of it: the one thing that metrics, logs, spans and the
 dashboard read. `Exchange.model` has it; None for all other requests.
 
-Names are of three kinds. Those in `backend`, `candidates`, `left_out`, `switches`, `profile` and `api` are configured
-ones, few enough for labels of metrics. `asked` and `answered` are texts of the client and of the provider: for logs and
-spans only. Nothing of prompts, answers or keys is in here, but what `content` of models.yaml asks for.
+Names are of three kinds. Those in `backend`, `candidates`, `switches`, `profile` and `api` are configured ones, few
+enough for labels of metrics. `asked` and `answered` are texts of the client and of the provider, and a reason of
+`left_out` may name a member of the request: for logs and spans only. Nothing of prompts, answers or keys is in here,
+but what `content` of models.yaml asks for.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ class LeftOut(NamedTuple):
     """A provider that was not asked."""
 
     provider: str
-    reason: str  # model, protocol, cooldown, key, breaker, affinity, policy
+    reason: str  # model, protocol, cooldown, key, breaker, affinity, budget, policy, "cannot translate FIELD" (cut)
 
 
 class Content(NamedTuple):
-    """What was said, as texts that may be logged: cut, or only a hash. None: there was nothing."""
+    """Texts of prompt and answer that may be logged: cut, or only a hash. None: there was none."""
 
     prompt: str | None
     answer: str | None
@@ -40,84 +41,48 @@ class Content(NamedTuple):
 class ModelRecord:
     """One request to a model. Filled in as it goes on; complete when the exchange is reported."""
 
-    __slots__ = (
-        "answered",
-        "api",
-        "asked",
-        "backend",
-        "cache_read_tokens",
-        "cache_write_tokens",
-        "candidates",
-        "committed_micros",
-        "committed_tokens",
-        "content",
-        "cost_micros",
-        "dropped",
-        "estimated",
-        "failure",
-        "finished",
-        "first_token_seconds",
-        "from_provider",
-        "input_tokens",
-        "left_out",
-        "model",
-        "output_seconds",
-        "output_tokens",
-        "profile",
-        "provider",
-        "reasoning_tokens",
-        "reserved_micros",
-        "reserved_tokens",
-        "revision",
-        "rule",
-        "streamed",
-        "switches",
-        "tool_calls",
-        "translated",
-        "tries",
-        "unpriced",
-    )
+    # Defaults of the class: most requests differ in few of them.
+    asked: str = ""  # the model, as the client named it
+    streamed: bool = False  # the client asked for a stream
+    # What was chosen.
+    rule: int | None = None  # number of the rule that chose the profile, from 0; None: the default
+    profile: str = ""
+    candidates: tuple[str, ...] = _NONE  # backends, in the order in which they may be tried
+    left_out: tuple[LeftOut, ...] = ()
+    # What came of it.
+    provider: str = ""  # the one that answered, or was tried last
+    model: str = ""  # as that provider was asked
+    backend: str = ""  # "provider/model", with the pattern in place of a name that only a pattern covers
+    tries: int = 0  # attempts at providers
+    switches: tuple[Switch, ...] = ()
+    from_provider: bool = False  # the client has the status, and the body, of a provider
+    translated: str = ""  # the API that the provider was asked by, where that is another one
+    dropped: tuple[str, ...] = _NONE  # fields of the request that the provider does not know
+    answered: str = ""  # the model, as the answer named it
+    finished: bool = False  # the answer was complete
+    failure: str = ""  # reason why the answer ended with an error, as in Switch.reason
+    tool_calls: tuple[str, ...] = _NONE  # names of the tools that the answer calls
+    # Tokens and money. Input includes what was read from or written to a cache, output includes reasoning.
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False  # no count came: input by size, output by the text that was delivered
+    reserved_tokens: int = 0
+    reserved_micros: int = 0  # micro-dollars
+    committed_tokens: int = 0
+    committed_micros: int = 0
+    cost_micros: int = 0
+    unpriced: bool = False  # no price is known for the model: the cost is not
+    content: Content | None = None  # None: it is not to be kept
+    # Time.
+    first_token_seconds: float | None = None  # from the beginning of the request to the first content
+    output_seconds: float = 0.0  # from there to the end of the answer
 
     def __init__(self, api: str, revision: str = "") -> None:
         self.api = api  # "openai.chat", ...: see gateway/llm/apis.py
         self.revision = revision  # digest of the configuration that decided
-        self.asked = ""  # the model, as the client named it
-        self.streamed = False  # the client asked for a stream
-        # What was chosen.
-        self.rule: int | None = None  # number of the rule that chose the profile, from 0; None: the default
-        self.profile = ""
-        self.candidates = _NONE  # backends, in the order in which they may be tried
-        self.left_out: tuple[LeftOut, ...] = ()
-        # What came of it.
-        self.provider = ""  # the one that answered, or was tried last
-        self.model = ""  # as that provider was asked
-        self.backend = ""  # "provider/model", with the pattern in place of a name that only a pattern covers
-        self.tries = 0  # attempts at providers
-        self.switches: tuple[Switch, ...] = ()
-        self.from_provider = False  # the client has the status, and the body, of a provider
-        self.translated = ""  # the API that the provider was asked by, where that is another one
-        self.dropped = _NONE  # fields of the request that the provider does not know
-        self.answered = ""  # the model, as the answer named it
-        self.finished = False  # the answer was complete
-        self.failure = ""  # reason why the answer ended with an error, as in Switch.reason
-        self.tool_calls = _NONE  # names of the tools that the answer calls
-        # Tokens and money. Input includes what was read from or written to a cache, output includes reasoning.
-        self.input_tokens = 0
-        self.output_tokens = 0
-        self.cache_read_tokens = 0
-        self.cache_write_tokens = 0
-        self.reasoning_tokens = 0
-        self.estimated = False  # no count came: input by size, output by the text that was delivered
-        self.reserved_tokens = 0
-        self.reserved_micros = 0  # micro-dollars
-        self.committed_tokens = 0
-        self.committed_micros = 0
-        self.cost_micros = 0
-        self.unpriced = False  # no price is known for the model: the cost is not
-        self.content: Content | None = None  # None: it is not to be kept
-        # Time.
-        self.first_token_seconds: float | None = None  # from the beginning of the request to the first content
-        self.output_seconds = 0.0  # from there to the end of the answer
 
     @property
     def switched(self) -> bool:

@@ -5,7 +5,7 @@ walked around with the other. Every octet that may stand raw in a segment is dec
 upper case, slashes are merged, dot segments resolved. What cannot be brought into this form without guessing is
 refused.
 
-*Sent*: with slashes and escapes as they came, because a backend may tell them apart: object stores have keys with two
+*Sent*: with slashes and escapes as they came, because a backend may distinguish them: object stores have keys with two
 slashes, and `%3B` is no path parameter. Only the dot segments are resolved there, and what has no place in a path is
 escaped.
 """
@@ -66,41 +66,8 @@ def normalise(raw: bytes) -> NormalisedPath:
     original. Raises `PathError` for what has no safe normal form.
     """
     text = raw.decode("latin-1")
-    return NormalisedPath(text, False) if is_plain(text) else _normalise_unusual(raw)
-
-
-def is_sendable(path: str) -> bool:
-    """Whether `path` is as a path may be sent."""
-    try:
-        return normalise(path.encode()).sent == path
-    except PathError:
-        return False
-
-
-def compared(path: str) -> str:
-    """Bring a path as it is sent into the form in which paths are compared."""
-    return normalise(path.encode()).path
-
-
-def normalise_literal(text: str) -> str:
-    """Write a piece of a configured path as it is compared, and leave alone what `normalise` would refuse.
-
-    Dot segments and repeated slashes stay too: `check` tells the user that such a route can never match.
-    """
-    return _LITERAL_ESCAPE.sub(_canonical, text)
-
-
-def sendable_literal(text: str) -> str:
-    """Write a piece of a configured path as it is sent: its escapes stay, what has no place in a path becomes one."""
-    return _LITERAL_ESCAPE.sub(_sendable, text)
-
-
-def merge_slashes(path: str) -> str:
-    """Make one slash of several."""
-    return _SLASHES.sub("/", path)
-
-
-def _normalise_unusual(raw: bytes) -> NormalisedPath:
+    if is_plain(text):
+        return NormalisedPath(text, False)
     if not raw:
         return NormalisedPath("/", False)
     if not raw.startswith(b"/"):
@@ -120,6 +87,37 @@ def _normalise_unusual(raw: bytes) -> NormalisedPath:
     if _OVERLONG.search(path):
         raise PathError("the path contains an overlong UTF-8 encoding")
     return NormalisedPath(path, _ENCODED_SLASH.search(path) is not None, () if path == sent else pieces)
+
+
+def is_sendable(path: str) -> bool:
+    """Whether `path` is as a path may be sent."""
+    try:
+        return normalise(path.encode()).sent == path
+    except PathError:
+        return False
+
+
+def compared(path: str) -> str:
+    """Bring a path as it is sent into the form in which paths are compared."""
+    return normalise(path.encode()).path
+
+
+def normalise_literal(text: str) -> str:
+    """Write a piece of a configured path as it is compared, and leave alone what `normalise` would refuse.
+
+    Dot segments and repeated slashes stay too: `check` reports that such a route can never match.
+    """
+    return _LITERAL_ESCAPE.sub(_canonical, text)
+
+
+def sendable_literal(text: str) -> str:
+    """Write a piece of a configured path as it is sent: its escapes stay, what has no place in a path becomes one."""
+    return _LITERAL_ESCAPE.sub(_sendable, text)
+
+
+def merge_slashes(path: str) -> str:
+    """Make one slash of several."""
+    return _SLASHES.sub("/", path)
 
 
 def _resolve(path: str) -> tuple[str, ...]:

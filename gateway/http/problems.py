@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import orjson
 
-from gateway.errors import ErrorKind, GatewayError
+from gateway.errors import ErrorKind, GatewayError, OwnKind
 from gateway.http.fields import values
 from gateway.http.messages import Exchange, Response
 
@@ -42,24 +44,30 @@ class AnsweredError(GatewayError):
         self.response = response
 
 
+def _common(kind: ErrorKind | OwnKind) -> dict[str, object]:
+    """What the documents of a kind have in common."""
+    return {"type": kind.type, "title": kind.title, "status": kind.status}
+
+
+_BEGINNINGS: Final = {kind.slug: orjson.dumps(_common(kind))[:-1] + b"," for kind in ErrorKind}
+"""The same as text, up to what differs."""
+
+
 def problem_for(error: GatewayError, exchange: Exchange, *, full: bool = False) -> Response:
-    """The response that tells the client what went wrong, and under which id to ask about it.
+    """The response that reports an error to the client, with the request id to ask about.
 
     `full`: also what names hosts, files, services and settings.
     """
     if isinstance(error, AnsweredError):
         error.response.headers += error.headers  # what policies added on its way
         return error.response
-    kind, request_id = error.kind, exchange.request_id
+    kind, request_id, accepted = error.kind, exchange.request_id, b"accept" in exchange.fields
     detail = error.detail if full or error.public_detail is None else error.public_detail
-    if wants_text(b", ".join(values(exchange.headers, b"accept"))):
+    if accepted and wants_text(b", ".join(values(exchange.headers, b"accept"))):
         body = f"{kind.status} {kind.title}\n{detail}\nrequest {request_id}\n".encode()
         media_type = b"text/plain; charset=utf-8"
     else:
         members: dict[str, object] = {
-            "type": kind.type,
-            "title": kind.title,
-            "status": kind.status,
             "detail": detail,
             "origin": kind.origin,
             "route": exchange.route,
@@ -67,7 +75,10 @@ def problem_for(error: GatewayError, exchange: Exchange, *, full: bool = False) 
         }
         if exchange.trace_id is not None:
             members["trace_id"] = exchange.trace_id
-        body = orjson.dumps({**members, **error.members})
+        if isinstance(kind, ErrorKind) and not error.members:
+            body = _BEGINNINGS[kind.slug] + orjson.dumps(members)[1:]
+        else:
+            body = orjson.dumps({**_common(kind), **members, **error.members})
         media_type = b"application/problem+json"
     headers = [
         (b"content-type", media_type),

@@ -1,4 +1,4 @@
-"""What of a request may be a credential, and must not be in a log, beside the headers and the query."""
+"""Parts of a request that may be credentials, and must not be logged, beside headers and query."""
 
 from __future__ import annotations
 

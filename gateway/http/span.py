@@ -1,4 +1,4 @@
-"""What an exchange that is recorded says of itself as a span, and of its attempts as the spans below it."""
+"""Attributes of a sampled exchange as a span, and of its attempts as its child spans."""
 
 from __future__ import annotations
 
@@ -78,9 +78,13 @@ class Span:
             return headers
         own = self._random.randbytes(8).hex()
         self.attempts.append(Tried(own, upstream, scheme, attempt))
+        lines = context_lines(self.trace, own, self.flags, self._b3, self.id)
         # Rules about headers may have changed or removed them; then they have the word.
-        lines = dict(zip(self.lines, context_lines(self.trace, own, self.flags, self._b3, self.id), strict=False))
-        return [lines.get(line, line) for line in headers]
+        if not self._b3:  # the usual case
+            before, after = self.lines[0], lines[0]
+            return [after if line == before else line for line in headers]
+        changed = dict(zip(self.lines, lines, strict=False))
+        return [changed.get(line, line) for line in headers]
 
     def end(self, exchange: Exchange, outcome: Outcome) -> None:
         """The exchange is over."""

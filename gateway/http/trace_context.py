@@ -42,7 +42,7 @@ _NO_SPAN: Final = "0" * 16
 
 
 class Parent:
-    """What the sender of a request says of its trace."""
+    """The trace context of a request's sender."""
 
     __slots__ = ("b3", "flags", "sampled", "span", "trace", "unchanged")
 
@@ -58,7 +58,7 @@ class Parent:
 
 
 def parent_of(traceparent: bytes) -> Parent | None:
-    """What a `traceparent` says; None where it is malformed."""
+    """The parsed `traceparent`; None if it is malformed."""
     match = _TRACEPARENT.fullmatch(traceparent)
     if match is None:
         return None
@@ -69,8 +69,8 @@ def parent_of(traceparent: bytes) -> Parent | None:
 
 
 def parent_in(headers: Headers, fields: dict[bytes, bytes], *, b3: bool) -> Parent | None:
-    """What the headers of a request say; None where they say nothing, or nothing that can be right. A header that is
-    there twice says nothing: nobody could tell which of them counts. `b3`: that counts where there is no traceparent.
+    """The parent in the headers of a request; None if there is none, or no valid one. A header that is
+    duplicated is ignored: it would be ambiguous. `b3`: that counts where there is no traceparent.
     """
     if b"traceparent" in fields:
         parents = values(headers, b"traceparent")
@@ -117,9 +117,9 @@ def _of_ids(trace: bytes, span: bytes, sampled: bool | None, lines: Lines) -> Pa
 
 
 def context_lines(trace: str, span: str, flags: int, b3: str = "", parent: str = "") -> Lines:
-    """The lines that make this span the parent of what the receiver does. `b3`: also in B3, `single` or `multi`, which
-    names the parent of the span, too."""
-    traceparent = (b"traceparent", f"00-{trace}-{span}-{flags:02x}".encode())
+    """The lines that make this span the parent of what the receiver does. `flags`: none but known ones. `b3`: also in
+    B3, `single` or `multi`, which names the parent of the span, too."""
+    traceparent = (b"traceparent", f"00-{trace}-{span}-0{flags}".encode())
     if not b3:
         return (traceparent,)
     sampled = flags & SAMPLED

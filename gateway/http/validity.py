@@ -41,7 +41,7 @@ _KINDS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "error": (BaseException, NoneType),
     "deadline": (int, float),
 }
-"""What the attributes of an exchange are, which reports and all that is further out rely on."""
+"""The types of an exchange's attributes, which reports and outer handlers rely on."""
 
 
 def check_response(answer: object, exchange: Exchange) -> Response:

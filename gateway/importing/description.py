@@ -1,13 +1,13 @@
-"""What a configuration says, whichever gateway it is for. Readers fill it, `writing` writes it."""
+"""A configuration in a neutral form. Readers fill it, `writing` writes it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gateway.importing.patterns import Pattern
+from gateway.importing.patterns import Pattern, intersection, transferred
 from gateway.importing.report import Place, Report, Variable
 
 Settings = dict[str, Any]
@@ -18,6 +18,11 @@ class Reference(str):
     """A text with `${...}` in it that is meant: anything else has its `${` escaped when it is written."""
 
     __slots__ = ()
+
+
+def marked(text: str) -> str:
+    """A text as a `Reference`, where it has a placeholder."""
+    return Reference(text) if "${" in text else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +40,17 @@ class Path:
     """It takes what only a comparison by characters takes: `/apix` for the prefix `/api`."""
 
 
+def narrowed(path: Path, pattern: Pattern) -> Path | None:
+    """The path for a part of what it takes, sent as before; None where how that is sent is not known."""
+    if path.strip is not None or path.rewrite is None:
+        return replace(path, pattern=pattern)
+    rewrite = transferred(path.rewrite, path.pattern, pattern)
+    return None if rewrite is None else replace(path, pattern=pattern, rewrite=rewrite)
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a header or query parameter must be, as our predicate, and a value of that kind."""
+    """A condition on a header or query parameter, as our predicate, and a value that fulfils it."""
 
     predicate: Any
     sample: str | None
@@ -72,18 +85,25 @@ class Route:
     settings: Settings = field(default_factory=dict)
     auth: list[str] | None = None
     authorize: list[Settings] = field(default_factory=list)
+    conditions: list[Settings] = field(default_factory=list)
+    """Rules of `authorize`, too, that say nothing about who calls."""
     policies: list[Policy] = field(default_factory=list)
     leftover: bool = False
     """It only answers what the others of its hosts leave, and is not missed where they leave nothing."""
 
     @property
     def keeps_out(self) -> bool:
-        """Whether it does not let everybody in."""
+        """Whether it restricts access."""
         guards = any(policy.section == "ip_allow" for policy in self.policies)
         return bool(self.auth or self.authorize or guards)
 
+    def overlaps(self, other: Route) -> bool:
+        """Whether a path of this route and one of the other have paths in common."""
+        return any(intersection(own.pattern, path.pattern) for own in self.paths for path in other.paths)
+
     def close(self) -> None:
-        """Let nobody in: what the original asked of callers could not be said, and open would be worse."""
+        """Refuse every request: the access rules of the original cannot be expressed, and an open route would be
+        worse."""
         if CLOSED not in self.authorize:
             self.authorize.append(CLOSED)
 
@@ -102,7 +122,7 @@ class Description:
     services: dict[str, Settings] = field(default_factory=dict)
     policies: list[Policy] = field(default_factory=list)
     upstreams: dict[str, str] = field(default_factory=dict)
-    """What the original calls services, and our name for each."""
+    """The original's names of services, and our name for each."""
     middleware: Settings = field(default_factory=dict)
     """Sections of middleware.yaml that are no rules for routes."""
     schemes: dict[str, Settings] = field(default_factory=dict)
@@ -115,11 +135,11 @@ class Description:
     """Other keys of auth.yaml."""
 
     def guard(self, route: Route, head: str) -> None:
-        """Add a route for all that begins with `head`, where its own paths could not be said: if it kept somebody out,
-        it refuses everybody, as a wider route would take its requests otherwise."""
+        """Add a route for all paths below `head`, if its own paths cannot be expressed: if it restricted access,
+        it refuses every request, since a wider route would take its requests otherwise."""
         if route.keeps_out and route.paths:
             route.close()
-            self.report.differs(route.place, f"all that begins with {head} is refused, until its paths are said")
+            self.report.differs(route.place, f"every path below {head} is refused, until its paths are configured")
             self.routes.append(route)
 
     def secret(self, name: str, place: Place, what: str = "the value", stand_in: str = "") -> Reference:
@@ -146,21 +166,28 @@ class Description:
 
     def scheme(self, wanted: str, settings: Settings) -> str:
         """The name of a scheme with these settings, which is made where there is none."""
-        for name, existing in self.schemes.items():
-            if existing == settings:
-                return name
-        name = free_name(wanted, self.schemes)
-        self.schemes[name] = settings
-        return name
+        return _named(self.schemes, wanted, settings)
 
     def service(self, wanted: str, settings: Settings) -> str:
         """The name of a service with these settings, which is made where there is none."""
-        for name, existing in self.services.items():
-            if existing == settings:
-                return name
-        name = free_name(wanted, self.services)
-        self.services[name] = settings
+        return _named(self.services, wanted, settings)
+
+    def target(self, host: str, address: str, *, secure: bool) -> str:
+        """The service of the upstream that has this host as its name; without one, the address."""
+        if (name := self.upstreams.get(host)) is None:
+            return marked(address)
+        if secure:
+            self.services[name]["protocol"] = "https"
         return name
+
+
+def _named(existing: dict[str, Settings], wanted: str, settings: Settings) -> str:
+    for name, others in existing.items():
+        if others == settings:
+            return name
+    name = free_name(wanted, existing)
+    existing[name] = settings
+    return name
 
 
 def identifier(text: str, longest: int = 60) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 
 from gateway.config.models.header_rules import PIECES, RequestHeaders
 from gateway.http.fields import folded
-from gateway.importing.description import Description
+from gateway.importing.description import Description, Settings
 from gateway.importing.tree import Item
 from gateway.importing.variables import filled_in
 
@@ -20,12 +21,64 @@ _GUARDS = re.compile(
 
 
 def may_refuse(*names: str) -> bool:
-    """Whether a plugin of this name is probably there to keep somebody out."""
+    """Whether a plugin of this name probably restricts access."""
     return any(_GUARDS.search(name) for name in names)
 
 
+def cors_methods(methods: Iterable[str]) -> list[str]:
+    """Those that pages may use: CONNECT and TRACE are never forwarded, and `*` is said by saying none."""
+    return [method for method in methods if method.upper() not in ("CONNECT", "TRACE", "*")]
+
+
+def cors_rule(
+    item: Item, origins: list[str], *, methods: str, headers: str, expose: str, credentials: str, max_age: str
+) -> Settings:
+    """A rule of `cors`. `max_age` is a duration or empty; the others are the keys that the original has for it."""
+    lists = {"methods": cors_methods(item.texts(methods)), "headers": item.texts(headers), "expose": item.texts(expose)}
+    settings: Settings = {"origins": origins} | {key: texts for key, texts in lists.items() if texts}
+    if max_age:
+        settings["max_age"] = max_age
+    if item.flag(credentials):
+        if "*" in [*origins, *lists["headers"], *lists["expose"]]:
+            item.unsaid("credentials are not for everything: name what `*` means", credentials)
+        else:
+            settings["credentials"] = True
+    return settings
+
+
+_SECURITY = {
+    "frameDeny": ("X-Frame-Options", "DENY"),
+    "contentTypeNosniff": ("X-Content-Type-Options", "nosniff"),
+    "browserXssFilter": ("X-XSS-Protection", "1; mode=block"),
+}
+_TEXTS = {
+    "customFrameOptionsValue": "X-Frame-Options",
+    "customBrowserXSSValue": "X-XSS-Protection",
+    "contentSecurityPolicy": "Content-Security-Policy",
+    "contentSecurityPolicyReportOnly": "Content-Security-Policy-Report-Only",
+    "referrerPolicy": "Referrer-Policy",
+    "permissionsPolicy": "Permissions-Policy",
+    "featurePolicy": "Feature-Policy",
+    "publicKey": "Public-Key-Pins",
+}
+
+
+def security_headers(item: Item, spelled: Callable[[str], str]) -> dict[str, str]:
+    """Headers of responses that Traefik and KrakenD have keys for. `spelled`: the original's form of a key of
+    Traefik."""
+    found = {header: text for key, (header, text) in _SECURITY.items() if item.flag(spelled(key))}
+    found |= {header: text for key, header in _TEXTS.items() if (text := item.text(spelled(key)))}
+    if (seconds := item.number(spelled("stsSeconds"))) is not None and seconds > 0:
+        parts = [f"max-age={seconds:.15g}"]
+        parts += ["includeSubDomains"] * item.flag(spelled("stsIncludeSubdomains"))
+        parts += ["preload"] * item.flag(spelled("stsPreload"))
+        found["Strict-Transport-Security"] = "; ".join(parts)
+    item.ignore_keys(spelled("stsIncludeSubdomains"), spelled("stsPreload"))
+    return found
+
+
 def is_secret(name: str) -> bool:
-    """Whether what stands under this name is probably not for everybody's eyes."""
+    """Whether the value of this name is probably a secret."""
     return _SECRET.search(name) is not None
 
 

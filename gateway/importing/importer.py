@@ -12,11 +12,12 @@ from gateway.config.load import parse
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.yaml.compose import compose
 from gateway.config.yaml.document import Mapping, Node
+from gateway.config.yaml.text import MAX_BYTES
 from gateway.importing import kong, krakend, traefik
 from gateway.importing.description import Description
 from gateway.importing.nginx import read_nginx
 from gateway.importing.own import own_file
-from gateway.importing.repair import repair
+from gateway.importing.repair import GONE, repair
 from gateway.importing.report import Report
 from gateway.importing.toml import compose_toml
 from gateway.importing.tree import Item, Seen
@@ -36,9 +37,14 @@ class Imported:
 def import_file(path: Path) -> Imported:
     """Read the configuration of another gateway. Raises ConfigError, with the place, where it cannot be read."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as stream:  # which may have no end
+            data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError([Problem(str(path), 0, 0, "", f"it cannot be read: {error.strerror}")]) from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError(
+            [Problem(path.name, 0, 0, "", f"the file is larger than {MAX_BYTES // 1024**2} MiB; import a part")]
+        )
     if _is_nginx(path.name, data):
         report = Report(path.name, "nginx.conf")
         description = read_nginx(path, report)
@@ -59,7 +65,7 @@ def import_file(path: Path) -> Imported:
         if problem is None or not repair(description, made.routes, problem):
             break
     files = made.files
-    if not description.routes:
+    if all(route.settings == GONE for route in made.routes):
         raise ConfigError([Problem(path.name, 0, 0, "", "no route in it could be translated:\n" + report.markdown([]))])
     return Imported(files, report)
 
@@ -68,7 +74,7 @@ MOST_REPAIRS = 100
 
 
 def problems_of(imported: Imported, base: Path) -> Sequence[Problem]:
-    """What is wrong with what was written, where every variable has some value; `base` is where it will be."""
+    """Errors of the written files, with some value for every variable; `base` is their directory."""
     stand_ins = imported.report.stand_ins()
     try:
         compiled(parse({name: text.encode() for name, text in imported.files.items()}, stand_ins, base=base))
@@ -112,7 +118,7 @@ def _tree(name: str, data: bytes) -> Node:
 
 
 def _reader(node: Node) -> tuple[str, Reader | None, bool]:
-    """What a file is called, or what is wrong with it; who reads it; whether the case of its keys is all the same."""
+    """The name of a file, or its error; its reader; whether the case of its keys is ignored."""
     keys = node.entries.keys() if isinstance(node, Mapping) else set()
     if (ours := own_file(node)) is not None:
         return _OURS.format(ours), None, False

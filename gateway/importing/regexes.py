@@ -1,7 +1,7 @@
 """Regular expressions over paths, as other gateways have them, as patterns of ours.
 
 The text is taken apart at its slashes; what stands between two of them is a literal, a wildcard, or an expression for
-one segment. What cannot be told apart in this way, such as `.*` with something behind it, is not translated.
+one segment. What cannot be distinguished in this way, such as `.*` with something behind it, is not translated.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from string import ascii_letters, digits
 
 from gateway.importing.patterns import Pattern, is_literal
 
@@ -23,6 +24,7 @@ _QUANTIFIER = re.compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})[?+]?")
 _UNKNOWN = re.compile(r"\(\?(?:[=!>]|<[=!])|\\[bBAzZGkgpP1-9QR]|\(\?[a-z]*-|\(\?R|\(\?\(")
 
 
+_SAMPLES = "1aAz-_.~" + ascii_letters + digits + "!$&'()+,;=:@%"
 _GROUPS = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\([^()]*\)")
 _ALTERNATIVES = re.compile(r"\|")
 
@@ -47,7 +49,7 @@ class _Atom:
         if self.plain is not None:
             return self.plain == "/"
         if self.text == "." and self.quantifier in ("", "?"):
-            return False  # one character; nobody who writes it means a slash
+            return False  # one character; not meant to match a slash
         if self.text in (r"\d", r"\w", r"\s", r"\h", r"\v", ""):
             return False
         return re.fullmatch(_spelled(self.text), "/", re.DOTALL) is not None
@@ -96,9 +98,11 @@ def patterns_of(expression: str, *, anywhere: bool = False, ignore_case: bool = 
     if len(found) > MOST:
         raise Unsayable(f"it would become more than {MOST} paths")
     flat = [pattern for patterns, _ in found for pattern in patterns]
+    # No path has a segment of dots: they are resolved before.
+    flat = [pattern for pattern in flat if not {".", ".."} & set(pattern.segments)] or flat
     grouped = all(_is_grouped(list(branch)) for branch in atoms)
     # `/a/*` for what is beneath `/a` and `/a` itself.
-    whole = {Pattern(p.segments, True) for p in flat if p.beneath and Pattern(p.segments) in flat}
+    whole = {Pattern(p.segments, True) for p in flat if p.beneath and not p.further and Pattern(p.segments) in flat}
     parts = {part for p in whole for part in (Pattern(p.segments), Pattern(p.segments, True, True))}
     return Found(
         tuple(dict.fromkeys([*(p for p in flat if p not in parts), *sorted(whole, key=lambda p: p.text)])),
@@ -132,9 +136,9 @@ def anywhere(expression: str) -> str:
 
 
 def head_of(expression: str, *, anywhere: bool = False) -> str:
-    """What every path that fits an expression begins with, as a text; "" where that is not more than a slash.
+    """The literal beginning of every path that matches an expression; "" if that is not more than a slash.
 
-    For expressions that cannot be said: what they guard must be kept, even with more than it.
+    For expressions that cannot be translated: what they guard must stay guarded, even with more than it.
     """
     text = expression.removeprefix("(?i)")
     if (anywhere and not text.startswith(("^", "/", "\\/"))) or _ALTERNATIVES.search(_GROUPS.sub("", text)):
@@ -154,18 +158,19 @@ def head_of(expression: str, *, anywhere: bool = False) -> str:
 def sample_of(expression: str, variant: int = 0) -> str:
     """Some text that fits, as far as that is easily made; another one for each `variant`, where there are several."""
     branches, _ = _sequence(expression.removeprefix("(?i)"), 0)
-    return "".join(_sample(atom, variant) for atom in branches[variant % len(branches)])
+    text = "".join(_sample(atom, variant) for atom in branches[variant % len(branches)])
+    return text.swapcase() if expression.startswith("(?i)") and variant % 4 > 1 else text
 
 
 def _sample(atom: _Atom, variant: int) -> str:
     least = re.match(r"\{(\d+)", atom.quantifier)
-    times = int(least[1]) if least else atom.quantifier[:1] not in ("*", "?")
+    times = int(least[1]) if least else atom.quantifier[:1] not in ("*", "?") or variant % 2
     if atom.branches:
         branch = atom.branches[variant % len(atom.branches)]
         return "".join(_sample(each, variant) for each in branch) * times
     if atom.plain is not None:
         return atom.plain * times
-    fitting = [char for char in "1aAz-_.~" if re.fullmatch(atom.text, char)]
+    fitting = [char for char in _SAMPLES if re.fullmatch(atom.text, char)]
     return fitting[variant % len(fitting)] * times if fitting else ""
 
 
@@ -243,6 +248,10 @@ def _is_any(atom: _Atom) -> bool:
     return atom.takes_slash and atom.plain is None and atom.quantifier[:1] in ("*", "+")
 
 
+def _may_be_nothing(atom: _Atom) -> bool:
+    return _may_be_nothing(atom.branches[0][0]) if atom.branches else atom.quantifier[:1] == "*"
+
+
 def _pattern(atoms: list[_Atom], anywhere: bool, ignore_case: bool) -> tuple[list[Pattern], bool]:
     begins = bool(atoms) and atoms[0].text == "^"
     ends = bool(atoms) and atoms[-1].text == "$"
@@ -261,10 +270,6 @@ def _pattern(atoms: list[_Atom], anywhere: bool, ignore_case: bool) -> tuple[lis
             segments.append([])
         else:
             segments[-1].append(atom)
-    return _with_end(segments, ends, ignore_case)
-
-
-def _with_end(segments: list[list[_Atom]], ends: bool, ignore_case: bool) -> tuple[list[Pattern], bool]:
     *heads, last = segments
     if any(atom.takes_slash for segment in heads for atom in segment):
         raise Unsayable("something follows what may be any number of segments")
@@ -272,7 +277,7 @@ def _with_end(segments: list[list[_Atom]], ends: bool, ignore_case: bool) -> tup
     written = tuple([_segment(segment, names, ignore_case) for segment in heads])
     if last and _is_any(last[-1]):
         if len(last) == 1:
-            return [Pattern(written, True, True)], True
+            return [Pattern(written, True, True, further=not _may_be_nothing(last[0]))], True
         last, ends = last[:-1], False
     if any(atom.takes_slash for atom in last):
         raise Unsayable("something follows what may be any number of segments")
@@ -280,14 +285,21 @@ def _with_end(segments: list[list[_Atom]], ends: bool, ignore_case: bool) -> tup
         pattern = Pattern((*written, _segment(last, names, ignore_case)))
         # A wildcard is at least one character.
         return [pattern, *([Pattern((*written, ""))] if pattern.segments[-1] and _may_be_empty(last) else [])], True
+    return _unended(written, last, names, ignore_case), False
+
+
+def _unended(written: tuple[str, ...], last: list[_Atom], names: set[str], ignore_case: bool) -> list[Pattern]:
+    """The patterns of an expression that ends in the middle of a path."""
     if not last:
-        return [Pattern(written, True, True)], False
+        return [Pattern(written, True, True)]
     own = _segment(last, set(names), ignore_case)
+    if _may_be_empty(last):
+        return [Pattern((*written, "{" + _free("part", names) + "}"), True), Pattern((*written, ""))]
     if is_literal(own):
-        return [Pattern((*written, own), True), Pattern((*written, own + "*"), True)], False
+        return [Pattern((*written, own), True), Pattern((*written, own + "*"), True)]
     if ":" not in own:
-        return [Pattern((*written, own), True)], False
-    return [Pattern((*written, _segment([*last, _Atom("[^/]*", None)], names, ignore_case)), True)], False
+        return [Pattern((*written, own), True)]
+    return [Pattern((*written, _segment([*last, _Atom("[^/]*", None)], names, ignore_case)), True)]
 
 
 def _may_be_empty(atoms: list[_Atom]) -> bool:

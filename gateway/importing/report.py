@@ -1,9 +1,10 @@
-"""What became of every line of the original: what was said, what differs, and what could not be said, and why."""
+"""The fate of every line of the original: translated, different, or not translated, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 Outcome = Literal["said", "differs", "unsaid", "needless"]
@@ -46,7 +47,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """What an environment variable has to hold, and a text of that kind, where not every text is."""
+    """The required contents of an environment variable, and a sample, if not every text is valid."""
 
     place: Place
     what: str
@@ -62,6 +63,8 @@ class Report:
     found: dict[Finding, None] = field(default_factory=dict)
     variables: dict[str, Variable] = field(default_factory=dict)
     """Environment variables that what was written needs."""
+    directory: Path = Path()
+    """Where the original is: its relative paths begin there."""
 
     def stand_ins(self) -> dict[str, str]:
         """Some value for each variable, each another one: keys and secrets must differ."""

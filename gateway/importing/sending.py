@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from gateway.importing.description import Path
-from gateway.importing.patterns import Pattern, as_it_came, beginning, below, intersection, is_literal, transferred
+from gateway.importing.patterns import (
+    Pattern,
+    as_it_came,
+    beginning,
+    below,
+    covers,
+    intersection,
+    is_literal,
+    transferred,
+)
 from gateway.importing.regexes import Unsayable, patterns_of
 
 
@@ -23,9 +32,19 @@ def without(path: Path, prefixes: Iterable[str]) -> list[Path]:
         common = intersection(path.pattern, below(prefix))
         if common == path.pattern:
             return [*made, replace(path, strip=prefix)]
-        if common is not None:
+        if common is not None and not _is_among(common, made):
             made.append(replace(path, pattern=common, strip=prefix))
+        within = intersection(path.pattern, beginning(prefix))
+        rewrite = None if within is None else transferred("/$1/$2", beginning(prefix), within)
+        if within is not None and rewrite is not None and not _is_among(within, made):
+            made.append(
+                replace(path, pattern=within, rewrite=_rooted(rewrite), stray=within.segments[-1].endswith("*"))
+            )
     return [*made, path]
+
+
+def _is_among(pattern: Pattern, made: Sequence[Path]) -> bool:
+    return any(covers(each.pattern, pattern) for each in made)
 
 
 def behind(path: Path, prefix: str) -> Path:
@@ -39,28 +58,25 @@ def instead(path: Path, text: str) -> Path:
 
 
 def replaced(path: Path, expression: str, replacement: str) -> list[Path]:
-    """What a regular expression fits, replaced; the rest as it was. Raises Unsayable."""
-    if (form := _prefix_form(expression, replacement)) is not None:
-        return _with_prefix(path, *form)
-    found = patterns_of(expression, anywhere=True)
-    if not found.grouped and "$" in replacement:
-        raise Unsayable("its groups are not whole segments, or more than they")
+    """Replace what a regular expression matches; the rest is unchanged. Raises Unsayable."""
+    if prefixes := _prefixes(expression, replacement):
+        rewrites = prefixes
+    else:
+        found = patterns_of(expression, anywhere=True)
+        if not found.grouped and "$" in replacement:
+            raise Unsayable("its groups are not whole segments, or more than they")
+        rewrites = dict.fromkeys(found.patterns, re.sub(r"\$\{(\w+)\}", r"$\1", replacement))
     if path.rewrite is not None or path.strip is not None:
         raise Unsayable("the path was changed before; write both changes as one rewrite")
-    template = re.sub(r"\$\{(\w+)\}", r"$\1", replacement)
     made = []
-    for pattern in found.patterns:
+    for pattern, template in rewrites.items():
         common = intersection(pattern, path.pattern)
         rewrite = None if common is None else transferred(template, pattern, common)
-        if common is not None and rewrite is None:
-            raise Unsayable("what it captures cannot be told apart in the path of the route")
         if common is not None and rewrite is not None:
             made.append(replace(path, pattern=common, rewrite=_rooted(rewrite)))
-    return _with_rest(made, path)
-
-
-def _with_rest(made: list[Path], path: Path) -> list[Path]:
-    """What was changed, and of the path what was not."""
+        elif common is not None and not prefixes:
+            raise Unsayable("its captures cannot be distinguished in the path of the route")
+    # What is left of the path is unchanged.
     if any(each.pattern == path.pattern for each in made):
         return made
     if any(each.pattern.text == path.pattern.text and each.pattern.excluded for each in made):
@@ -74,39 +90,24 @@ _PREFIX = re.compile(
 )
 
 
-def _prefix_form(expression: str, replacement: str) -> tuple[Sequence[Pattern], str] | None:
-    """A prefix that is replaced, what follows it kept: what has this prefix, and what comes in the place of all that
-    is before the rest, which begins without a slash."""
+def _prefixes(expression: str, replacement: str) -> dict[Pattern, str]:
+    """The patterns of a prefix that is replaced, what follows it kept, each with its rewrite; none where the expression
+    is something else."""
     match = _PREFIX.fullmatch(expression)
     if match is None:
-        return None
+        return {}
     slash = match["slash"] or ""
     number = 2 if slash == "(/|$)" else 1
     kept = re.fullmatch(rf"([^$]*)\$(?:\{{{number}\}}|{number})", replacement)
     prefix = re.sub(r"\\(.)", r"\1", match["prefix"]).rstrip("/")
     if kept is None or not prefix:
-        return None
-    taken = slash != "" and match["own"] is None
-    patterns = [below(prefix), beginning(prefix)]
+        return {}
+    start = kept[1] if slash != "" and match["own"] is None else kept[1] + "/"
     if slash in ("/", "\\/") or (match["own"] and not match["maybe"]):
-        patterns = [below(prefix + "/")]
-    elif match["own"]:
-        patterns = [below(prefix)]
-    return patterns, kept[1] + ("" if taken else "/")
-
-
-def _with_prefix(path: Path, patterns: Sequence[Pattern], instead: str) -> list[Path]:
-    if path.rewrite is not None or path.strip is not None:
-        raise Unsayable("the path was changed before; write both changes as one rewrite")
-    made: list[Path] = []
-    for pattern in patterns:
-        stray = pattern.segments[-1].endswith("*")
-        template = instead.removesuffix("/") + "$1/$2" if stray and len(patterns) > 1 else instead + "$1"
-        common = intersection(pattern, path.pattern)
-        rewrite = None if common is None else transferred(template, pattern, common)
-        if common is not None and rewrite is not None:
-            made.append(replace(path, pattern=common, rewrite=_rooted(rewrite)))
-    return _with_rest(made, path)
+        return {below(prefix + "/"): start + "$1"}
+    if match["own"]:
+        return {below(prefix): start + "$1"}
+    return {below(prefix): start + "$1", beginning(prefix): start.removesuffix("/") + "$1/$2"}
 
 
 def _sent(path: Path) -> str:

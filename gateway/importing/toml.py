@@ -23,6 +23,8 @@ def compose_toml(file: str, data: bytes) -> Node:
         values = tomllib.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError([Problem(file, 0, 0, "", f"this is not TOML: {error}; correct it")]) from None
+    except RecursionError:
+        raise ConfigError([Problem(file, 0, 0, "", "this is nested too deep; make it flatter")]) from None
     # The line of every key and table header that begins one; what stands within a value is not looked for.
     found: dict[_Path, int] = {}
     counts: dict[_Path, int] = {}

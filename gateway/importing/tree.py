@@ -18,12 +18,12 @@ from gateway.importing.report import Place, Report
 _Path = tuple[str | int, ...]
 
 _NEEDLESS, _NAMED = "needless", "named already"
-"""What became of a value that need not be written, and of one that the report has already."""
+"""The states of a value that need not be written, and of one that is in the report already."""
 
 
 @dataclass(slots=True)
 class Seen:
-    """What was read of a file, by path, and what became of it."""
+    """The values that were read from a file, by path, and their translations."""
 
     report: Report
     fold: bool = False
@@ -116,7 +116,7 @@ class Item:
         return self.node.text if isinstance(self.node, Scalar) else ""
 
     def said(self, text: str) -> None:
-        """What it, and all below it that was asked for, became."""
+        """Set its translation, and that of everything read below it."""
         self._seen.became[self.path] = text
 
     def differs(self, text: str, key: str = "") -> None:
@@ -177,34 +177,29 @@ def _report_rest(item: Item, inherited: str) -> None:
         elif became != _NAMED:
             seen.report.said(item.place, became or "taken into account")
         return
-    for path, line, node in _children(item):
+    for path, line, node in _children(item.node, item.path):
         if path in seen.asked:
             _report_rest(Item(node, line, path, seen), became)
         elif not (isinstance(node, Scalar) and node.plain and resolve(node.text) is None):
             Item(node, line, path, seen).unsaid("the gateway has no such setting")
 
 
-def _children(item: Item) -> Iterator[tuple[_Path, int, Node]]:
-    if isinstance(item.node, Mapping):
-        for key, entry in item.node.entries.items():
-            yield (*item.path, key), entry.line, entry.node
-    elif isinstance(item.node, Sequence):
-        for index, node in enumerate(item.node.items):
-            yield (*item.path, index), node.line, node
+def _children(node: Node, path: _Path) -> Iterator[tuple[_Path, int, Node]]:
+    if isinstance(node, Mapping):
+        for key, entry in node.entries.items():
+            yield (*path, key), entry.line, entry.node
+    elif isinstance(node, Sequence):
+        for index, below in enumerate(node.items):
+            yield (*path, index), below.line, below
 
 
 def _nodes(node: Node) -> Iterator[Node]:
     yield node
-    below = [entry.node for entry in node.entries.values()] if isinstance(node, Mapping) else []
-    for each in node.items if isinstance(node, Sequence) else below:
-        yield from _nodes(each)
+    for _, _, below in _children(node, ()):
+        yield from _nodes(below)
 
 
 def _paths(node: Node, path: _Path) -> Iterator[_Path]:
     yield path
-    if isinstance(node, Mapping):
-        for key, entry in node.entries.items():
-            yield from _paths(entry.node, (*path, key))
-    elif isinstance(node, Sequence):
-        for index, below in enumerate(node.items):
-            yield from _paths(below, (*path, index))
+    for child, _, below in _children(node, path):
+        yield from _paths(below, child)

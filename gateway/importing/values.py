@@ -49,8 +49,10 @@ def network(text: str) -> str:
     return str(found) if "/" in text else text
 
 
+NO_USER = "the user and password of the URL are not sent; set Authorization by `headers` of middleware.yaml"
+
 _URL = re.compile(
-    r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?(?:[^@/]*@)?(?P<host>\[[^\]]*\]|(?:\$\{\w+\}|[^:/?#])*)"
+    r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?(?:(?P<user>[^@/]*)@)?(?P<host>\[[^\]]*\]|(?:\$\{\w+\}|[^:/?#])*)"
     r"(?::(?P<port>\$\{\w+\}|\d*))?(?P<path>/[^?#]*)?.*",
     re.DOTALL,
 )
@@ -64,6 +66,8 @@ class Url:
     host: str
     port: str
     path: str
+    user: str
+    """The user and the password in front of the host."""
 
     @property
     def netloc(self) -> str:
@@ -75,5 +79,6 @@ def split_url(text: str) -> Url:
     """The parts of a text that is meant as a URL."""
     match = _URL.fullmatch(text)
     if match is None:
-        return Url("", "", "", "")
-    return Url((match["scheme"] or "").lower(), match["host"], match["port"] or "", match["path"] or "")
+        return Url("", "", "", "", "")
+    scheme, host, port, path, user = (match[part] or "" for part in ("scheme", "host", "port", "path", "user"))
+    return Url(scheme.lower(), host, port, path, user)

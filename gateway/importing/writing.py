@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
 from gateway.importing.description import Description, Policy, Reference, Route, Settings, free_name
-from gateway.importing.order import Entry, ordered
+from gateway.importing.entries import Entry
+from gateway.importing.order import ordered, turn
 
 _ORDER = ("id", "path", "paths", "host", "methods", "headers", "query", "target", "redirect", "respond")
 
@@ -25,7 +26,7 @@ class Written:
 def written(description: Description) -> Written:
     """Our files; those that would say nothing are left out."""
     names: dict[Route, list[str]] = {}
-    found = list(_routes(ordered(description), protected=bool(description.schemes)))
+    found = list(_routes(_in_place(ordered(description)), protected=bool(description.schemes)))
     taken: set[str] = set()
     for settings, entry in sorted(found, key=lambda each: (each[1].path.stray, each[1].also is not None)):
         settings["id"] = free_name(entry.route.name, taken)
@@ -36,18 +37,19 @@ def written(description: Description) -> Written:
     strays = [_block(settings, entry, source) for settings, entry in found if entry.path.stray]
     head: Settings = {"base_path": "/"} | ({"defaults": description.defaults} if description.defaults else {})
     head |= {"services": description.services} if description.services else {}
-    text = _HEAD.format(source=description.report.source) + _yaml(head) + "\nroutes:\n" + "\n".join(blocks)
+    text = _HEAD.format(source=source) + _yaml(head) + "\nroutes:\n" + "\n".join(blocks)
     if strays:
         text += "\n" + _STRAYS + "\n".join(strays)
     files = {"routes.yaml": text}
-    if middleware := _middleware(description, names):
-        files["middleware.yaml"] = _HEAD.format(source=description.report.source) + _yaml(middleware)
-    if auth := _auth(description):
-        files["auth.yaml"] = _HEAD.format(source=description.report.source) + _yaml(auth)
+    auth: Settings = description.auth | ({"schemes": description.schemes} if description.schemes else {})
+    auth |= {"consumers": list(description.consumers.values())} if description.consumers else {}
+    for name, contents in (("middleware.yaml", _middleware(description, names)), ("auth.yaml", auth)):
+        if contents:
+            files[name] = _HEAD.format(source=source) + _yaml(contents)
     _probes(description)
     for route in description.routes:
         if route not in names and not route.leftover:
-            description.report.unsaid(route.place, "no path of it could be said, so that there is no such route")
+            description.report.unsaid(route.place, "none of its paths can be expressed, so the route is left out")
     in_file = sorted((entry for _, entry in found), key=lambda entry: entry.path.stray)
     return Written(files, [entry.route for entry in in_file])
 
@@ -70,15 +72,45 @@ _STRAYS = (
 )
 
 
-def _routes(entries: list[Entry], *, protected: bool) -> Iterator[tuple[Settings, Entry]]:
-    """Each route once, with all of its paths that are sent in the same way."""
-    groups: dict[object, list[Entry]] = {}
+def _in_place(entries: list[Entry]) -> list[tuple[Entry, bool]]:
+    """Each entry, and whether it must stay where it is: only the order in the file distinguishes it from one of another
+    route, with the same path, or with another expression at the same place."""
+    routes: dict[object, set[Route]] = {}
     for entry in entries:
+        routes.setdefault(turn(entry.path.pattern), set()).add(entry.route)
+    shared = [len(routes[turn(entry.path.pattern)]) > 1 for entry in entries]
+    return [
+        (replace(entry, path=replace(entry.path, stray=False)), True) if contested else (entry, False)
+        for entry, contested in zip(entries, shared, strict=True)
+    ]
+
+
+def _routes(entries: list[tuple[Entry, bool]], *, protected: bool) -> Iterator[tuple[Settings, Entry]]:
+    """Each route once, with all of its paths that are sent in the same way; of those that stay where they are, only
+    such that follow each other."""
+    groups: list[list[Entry]] = []
+    open_groups: dict[object, list[Entry]] = {}
+    last: object = None
+    for entry, contested in entries:
         path = entry.path
-        alone = None if path.rewrite is None else path.pattern
-        key = (entry.route, entry.hosts, entry.methods, entry.also, path.strip, path.rewrite, path.stray, alone)
-        groups.setdefault(key, []).append(entry)
-    for group in groups.values():
+        alone = path.pattern if path.rewrite is not None else None
+        key = (
+            entry.route,
+            entry.hosts,
+            entry.methods,
+            entry.also,
+            path.strip,
+            path.rewrite,
+            path.stray,
+            alone,
+            contested,
+        )
+        if key not in open_groups or (contested and key != last):
+            groups.append([])
+            open_groups[key] = groups[-1]
+        open_groups[key].append(entry)
+        last = key
+    for group in groups:
         yield _settings(group, protected=protected), group[0]
 
 
@@ -106,8 +138,8 @@ def _settings(entries: list[Entry], *, protected: bool) -> Settings:
         settings |= {key: value for key, value in route.settings.items() if key not in _ORDER}
     if route.auth is not None or protected:
         settings["auth"] = route.auth or []
-    if route.authorize:
-        settings["authorize"] = route.authorize
+    if rules := [*route.authorize, *route.conditions]:
+        settings["authorize"] = rules
     return settings
 
 
@@ -116,38 +148,27 @@ def _block(settings: Settings, entry: Entry, source: str) -> str:
     return f"# {place.file or source}:{place.line} {place.where}\n" + _yaml([settings])
 
 
-@dataclass(slots=True)
-class _Rule:
-    policy: Policy
-    routes: list[str] = field(default_factory=list)
-
-
 def _middleware(description: Description, names: dict[Route, list[str]]) -> Settings:
-    rules: dict[Policy, _Rule] = {}
+    rules: dict[Policy, dict[str, None]] = {}
     every = {name for ids in names.values() for name in ids}
+    alone: dict[str, Policy] = {}  # of sections that are one rule for all of their routes
     for route, ids in names.items():
         for policy in route.policies:
-            rules.setdefault(policy, _Rule(policy)).routes.extend(ids)
+            first = policy if policy.name else alone.setdefault(policy.section, policy)
+            if first.settings != policy.settings:
+                text = f"{policy.section} has one rule for all of its routes: that of line {first.place}"
+                description.report.differs(policy.place, text)
+            rules.setdefault(first, {}).update(dict.fromkeys(ids))
     sections: Settings = dict(description.middleware)
-    for rule in rules.values():
-        section: Settings = sections.setdefault(rule.policy.section, {})
-        settings = rule.policy.settings
-        if set(rule.routes) != every:
-            settings = {"routes": list(dict.fromkeys(rule.routes))} | settings
-        if rule.policy.name:
-            section[free_name(rule.policy.name, section)] = settings
+    for policy, routes in rules.items():
+        section: Settings = dict(sections.get(policy.section, {}))
+        sections[policy.section] = section
+        settings = policy.settings if routes.keys() == every else {"routes": list(routes)} | policy.settings
+        if policy.name:
+            section[free_name(policy.name, section)] = settings
         else:
             section |= settings
     return sections
-
-
-def _auth(description: Description) -> Settings:
-    auth = dict(description.auth)
-    if description.schemes:
-        auth["schemes"] = description.schemes
-    if description.consumers:
-        auth["consumers"] = list(description.consumers.values())
-    return auth
 
 
 class _Dumper(yaml.SafeDumper):

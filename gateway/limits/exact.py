@@ -85,12 +85,12 @@ def _answer(requests: Sequence[Request], call: asyncio.Future[Any]) -> None:
     for bids, future in requests:
         taken = None if answer is None else [_read(answer, at, bids, number) for number in range(len(bids))]
         at += sum(len(bid.windows.intervals) for bid in bids)
-        if not future.done():  # its request may have gone, or waited long enough
+        if not future.done():  # its request may have been cancelled, or timed out
             future.set_result(taken)
 
 
 def _read(answer: Sequence[int], at: int, bids: Sequence[Bid], number: int) -> Taken:
-    """What the script says of one limit of a request whose windows begin at `at`."""
+    """The script's result for one limit of a request whose windows begin at `at`."""
     first = at + sum(len(bid.windows.intervals) for bid in bids[:number])
     half = len(answer) // 2
     debts = answer[half + first : half + first + len(bids[number].windows.intervals)]

@@ -1,4 +1,4 @@
-"""What Redis computes of holds, each in one call and by its own clock.
+"""Redis scripts of holds, each one call, with Redis' own clock.
 
 Each window has, beside the counter of what is used (as `COUNT` in `scripts.py` keeps it), a hash of its holds, by name:
 the amount, or `d` where it is settled; and `held`, the sum of the amounts. A sorted set has when each may be forgotten.

@@ -1,7 +1,7 @@
 """Reserve and commit: what a request may use of limits is held before it begins, and settled when it is over.
 
 So requests at once cannot all pass on what is left for one of them. A hold counts like what is used, until it is
-settled with what was used in truth, or expires, because who placed it is gone. What is used is kept in ledgers
+settled with what was used in truth, or expires, because its owner ended. What is used is kept in ledgers
 (`ledger.py`), where it outlives the process; holds of one process are in its memory, and end with it.
 
 What is used beyond a limit is at most the sum, over the holds at once, of what each used beyond its amount.
@@ -19,14 +19,14 @@ from gateway.algorithms.calendar_windows import Span
 from gateway.limits.ledger import Ledger
 
 MOST: Final = 2**53 - 1
-"""What a counter holds at most: the largest whole number up to which Lua and JSON count exactly."""
+"""The maximum of a counter: the largest whole number up to which Lua and JSON count exactly."""
 
 SPARE_EXPIRIES: Final = 1000  # of holds that are settled already, which wait for their time
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one request wants of one window of one limit."""
+    """The claim of one request on one window of one limit."""
 
     ledger: Ledger
     key: str  # whose
@@ -74,6 +74,10 @@ class HoldStore(Protocol):
         """How a window stands as far as this process knows."""
         ...
 
+    def holding(self, ledger: Ledger) -> dict[str, int]:
+        """Holds of this process in the current window, by key."""
+        ...
+
 
 class LocalHolds:
     """Holds in the memory of this process, exactly. `clock` is `time.monotonic`."""
@@ -96,7 +100,7 @@ class LocalHolds:
 
     def assume(self, hold: str, lines: Sequence[Line], seconds: float) -> Reservation:
         """See `HoldStore`: without anything in between, so that requests at once are decided one after the other."""
-        self._expire()
+        self.expire()
         rooms = [self.room(line) for line in lines]
         fits = all(
             not line.enforced or room.used + room.held + line.amount <= line.limit
@@ -116,6 +120,12 @@ class LocalHolds:
     def room(self, line: Line) -> Room:
         """See `HoldStore`."""
         return Room(line.ledger.assume(line.key), self._held.get(_window(line), 0))
+
+    def holding(self, ledger: Ledger) -> dict[str, int]:
+        """See `HoldStore`."""
+        self.expire()
+        window = ledger.name, ledger.span().starts
+        return {key: held for (name, key, starts), held in self._held.items() if (name, starts) == window and held}
 
     def place(self, hold: str, lines: Sequence[Line], amounts: Sequence[int], seconds: float) -> None:
         """Hold these amounts, in the place of what it held, without asking whether there is room."""
@@ -144,11 +154,12 @@ class LocalHolds:
 
     def open(self) -> list[tuple[str, Sequence[Line], float]]:
         """All holds, with the seconds that are left to them."""
-        self._expire()
+        self.expire()
         now = self._clock()
         return [(hold, lines, due - now) for hold, (lines, _, due) in self._open.items()]
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """Drop the holds whose time is over."""
         now = self._clock()
         while self._expiries and self._expiries[0][0] <= now:
             due, hold = heappop(self._expiries)

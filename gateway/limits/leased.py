@@ -107,7 +107,7 @@ class LeasedStore:
         self._spend(self.table.slot(key, now), windows, -cost, now)
 
     def peek(self, key: str, windows: WindowSet, now: int) -> Sequence[int]:
-        """What is owed in each window, as far as this replica knows."""
+        """The debt in each window, as far as this replica knows."""
         lease = self.table.peek(key)
         return [0] * len(windows.intervals) if lease is None else lease.account.debts(windows.intervals, now)
 
@@ -129,7 +129,7 @@ class LeasedStore:
                 await asyncio.sleep(PAUSE_SECONDS if done else RETRY_SECONDS)
 
     async def _settle(self) -> bool:
-        """Tell Redis what was spent, and learn what all replicas together owe. False: it did not answer."""
+        """Report to Redis what was spent, and read what all replicas together owe. False: it did not answer."""
         batch = [(lease, _windows(lease), lease.account.collect()) for lease in list(self._unsettled.values())[:BATCH]]
         keys: list[str] = []
         arguments: list[int] = []

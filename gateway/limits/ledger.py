@@ -1,4 +1,4 @@
-"""What was used of one quota in the current window of the calendar, kept somewhere durable.
+"""Usage of one quota in the current window of the calendar, stored durably.
 
 Requests are counted in memory, and written in batches: every `WRITE_SECONDS`, and when this process ends in order. So a
 crash (kill -9, a power cut) loses at most what was counted in the last `WRITE_SECONDS` and the time of one write. The
@@ -37,7 +37,7 @@ KEPT_SECONDS = 3600  # how long a count is kept after its window: other processe
 
 @dataclass(frozen=True, slots=True)
 class Increment:
-    """What is added to a counter of the book, and what this process knew of it before."""
+    """An addition to a counter of the book, and its former value as this process knew it."""
 
     quota: str
     key: str
@@ -64,6 +64,11 @@ class Book(Protocol):
         """Seconds that a request may wait for a count."""
         ...
 
+    @property
+    def replicas(self) -> int:
+        """How many processes count in it, this one included, as far as it knows."""
+        ...
+
     async def write(self, increments: Sequence[Increment]) -> Sequence[int] | None:
         """Add to the counters, and answer with their totals. None: it does not answer. Never raises."""
         ...
@@ -84,7 +89,7 @@ class _Count:
 
     @property
     def used(self) -> int:
-        """What counts of it. Both counters only ever grow, so that what replicas know can be put together."""
+        """The counted part. Both counters only grow, so that the states of replicas can be merged."""
         return max(0, self.known + self.added - self.forgiven_known - self.forgiven)
 
 
@@ -136,7 +141,7 @@ class Ledger:
         return max(1, int(self.span().ends - self._clock()) + 1)
 
     def used(self, key: str) -> int | None:
-        """What was used of this key; None when that is not read yet (see `read`)."""
+        """The usage of this key; None if it is not read yet (see `read`)."""
         count = self._count(key)
         return count.used if count.read else None
 
@@ -156,14 +161,14 @@ class Ledger:
         self._unwritten[count.span.starts, count.key] = count
 
     def known(self, key: str, span: Span) -> tuple[int, int]:
-        """What the book is known to have of a key, and of what was forgiven of it; nothing where the window is over."""
+        """The known state of the book for a key, and what was forgiven of it; zero if the window is over."""
         if span != self.span():
             return 0, 0
         count = self._count(key)
         return count.known, count.forgiven_known
 
     def learn(self, key: str, span: Span, total: int, forgiven: int) -> None:
-        """What the book was found to have of a key, and of what was forgiven of it, by others than this ledger."""
+        """Note the state of the book for a key, and what was forgiven of it, by others than this ledger."""
         if span == self.span():
             count = self._count(key)
             count.known = max(count.known, total)
@@ -183,8 +188,17 @@ class Ledger:
         return count.read
 
     def assume(self, key: str) -> int:
-        """What was used as far as this process knows; what the book knows is added when it answers again."""
+        """The usage as far as this process knows; the book's state is added when it answers again."""
         return self._count(key).used
+
+    def limit(self, key: str, limit: int) -> int:
+        """What this process may let a key use in all: while the book does not answer, no more than what it knew, and a
+        share of the rest, as the others that count in it go on by themselves, too."""
+        if self.book.available:
+            return limit
+        count = self._count(key)
+        heard = max(0, count.known - count.forgiven_known)
+        return min(limit, heard + max(0, limit - heard) // self.book.replicas)
 
     def note_near(self, key: str, used: int, limit: int) -> None:
         """So much of the limit of a key is used that people may want to know."""
@@ -193,7 +207,7 @@ class Ledger:
 
     @property
     def near(self) -> Mapping[str, tuple[int, int]]:
-        """What was used of which limit, by key, of those that were noted in the current window."""
+        """The usage of each limit, by key, of those that were recorded in the current window."""
         self.span()
         return self._near
 
@@ -256,7 +270,7 @@ class Ledger:
                 if not written.done():
                     written.set_result(True)
             if self._outages != self.book.outages and wrote:
-                # The book was away, and may have lost what it knew: tell it all that is known here.
+                # The book was unavailable, and may have lost its data: send it all that is known here.
                 self._outages = self.book.outages
                 for count in self._table.slots():
                     if count.read:

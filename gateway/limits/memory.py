@@ -32,7 +32,7 @@ class MemoryStore:
             owed = (tat - now if tat > now else 0) + cost * interval
             if owed <= capacity:
                 arrivals[seconds] = now + owed
-                return Taken(True, (owed,))
+                return tuple.__new__(Taken, (True, (owed,)))  # what Taken(...) does, without the call in between
             return Taken(False, _debts(arrivals, windows, now))
         debts = []
         fits = True
@@ -64,7 +64,7 @@ class MemoryStore:
             arrivals[seconds] = max(arrivals.get(seconds, 0), now + owed)
 
     def peek(self, key: str, windows: WindowSet, now: int) -> Sequence[int]:
-        """What is owed in each window, in nanoseconds."""
+        """The debt in each window, in nanoseconds."""
         return _debts(self.table.peek(key) or {}, windows, now)
 
 

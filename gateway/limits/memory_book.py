@@ -14,7 +14,8 @@ class MemoryBook:
     available: Final = True
     outages: Final = 0
     patience: Final = 0.1
+    replicas: Final = 1
 
     async def write(self, increments: Sequence[Increment]) -> Sequence[int] | None:
-        """What was known, and what came to it."""
+        """The known totals with the additions."""
         return [increment.known + increment.added for increment in increments]

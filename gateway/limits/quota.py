@@ -36,7 +36,7 @@ class Quota:
     ledger: Ledger
 
     def limit_for(self, identity: Identity | None) -> int:
-        """What holds for this caller: that of its tier, or of all."""
+        """The limit of this caller: that of its tier, or of all."""
         if identity is not None:
             for group, limit in self.tiers:
                 if group in identity.groups:

@@ -1,4 +1,4 @@
-"""`GET /quota`: tells a caller what is left of its quotas."""
+"""`GET /quota`: the remaining quotas of the caller."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class QuotaReport:
     quotas: Sequence[Quota]
 
     async def __call__(self, exchange: Exchange) -> Response:
-        """What the caller has used and has left, as JSON. Raises GatewayError."""
+        """The usage and the rest of the caller, as JSON. Raises GatewayError."""
         if exchange.method not in ("GET", "HEAD"):
             detail = f"{PATH} takes GET, HEAD, not {exchange.method}"
             raise GatewayError(ErrorKind.METHOD_NOT_ALLOWED, detail, headers=((b"allow", b"GET, HEAD"),))
@@ -56,11 +56,11 @@ def report_route(configuration: Configuration) -> RouteConfig:
     """
     named = [scheme for route in configuration.routes.routes for scheme in route.auth or ()]
     schemes = configuration.auth.default or tuple(dict.fromkeys(named))
-    return RouteConfig(id="quota", path=PATH, target="quota:80", auth=schemes)
+    return RouteConfig.model_construct(id="quota", path=PATH, target="quota:80", auth=schemes)
 
 
 async def state_of(quota: Quota, exchange: Exchange) -> dict[str, Any]:
-    """What the caller of a request has used of a quota and has left, and when that ends."""
+    """Usage and rest of a quota of a request's caller, and when it is reset."""
     key, limit = quota.key(exchange), quota.limit_for(exchange.identity)
     if quota.ledger.used(key) is None:
         await quota.ledger.read(key)

@@ -26,7 +26,7 @@ OnFailure = Literal["open", "closed", "local"]
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """What holds, for whom, and where it is counted: in `store`, or, where that is None, in Redis with every request.
+    """The limits, their subjects, and their store: in `store`, or, if that is None, in Redis with every request.
 
     `fallback` counts while Redis does not answer, where on_failure is `local`.
     """
@@ -45,7 +45,7 @@ class RateLimit:
     fallback: MemoryStore | None
 
     def windows_for(self, identity: Identity | None) -> WindowSet:
-        """What holds for this caller: its own, or those of its tier, or those of all."""
+        """The limit of this caller: its own, or that of its tier, or that of all."""
         if identity is None:
             return self.windows
         own = self.consumers.get(identity.consumer)
@@ -93,7 +93,7 @@ def rate_limit_of(
 
 
 def _own_limits(configuration: Configuration, name: str, burst: int | None) -> dict[str, WindowSet]:
-    """What single consumers have in place of this limit."""
+    """Limits of single consumers in place of this one."""
     return {
         consumer.name: WindowSet(name, windows_of(consumer.limits[name], burst))
         for consumer in configuration.auth.consumers
@@ -119,7 +119,7 @@ def _place(name: str) -> Place:
 
 
 def exact_store(context: Context) -> ExactStore:
-    """What asks Redis for every request, the same for all limits."""
+    """The counter in Redis for every request, the same for all limits."""
     return context.plan.need(
         ("limits.exact", *redis_identity(context)), lambda: ExactStore(redis_link(context)), REDIS_PLACE
     )

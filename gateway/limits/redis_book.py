@@ -40,6 +40,11 @@ class RedisBook:
         """Little, because a request may have waited for Redis already; and none where it was in vain."""
         return self._link.timeout * PATIENCE if self._link.answers else 0.0
 
+    @property
+    def replicas(self) -> int:
+        """As Redis last said."""
+        return max(1, self._link.replicas)
+
     async def write(self, increments: Sequence[Increment]) -> Sequence[int] | None:
         """Add to the counters in one call, and answer with their totals."""
         keys: list[str] = []

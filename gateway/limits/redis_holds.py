@@ -1,6 +1,6 @@
 """Holds in Redis, for several replicas: one call for all windows of a request, never one too many.
 
-What is settled while Redis does not answer is told when it is back, and counts here until then. A Redis that lost its
+What is settled while Redis is unavailable is sent when it is back, and counts locally until then. A Redis that lost its
 data gets the holds that are open here once more, and what is used from the ledgers.
 
 A hold lasts a minute in Redis, however long its request may take, and is renewed while that goes on: so what a replica
@@ -17,7 +17,7 @@ from typing import Final
 
 from gateway.limits.hold_scripts import RESERVE, SETTLE, SETTLED_SECONDS
 from gateway.limits.holds import MOST, Line, LocalHolds, Reservation, Room
-from gateway.limits.ledger import CREDIT, KEPT_SECONDS
+from gateway.limits.ledger import CREDIT, KEPT_SECONDS, Ledger
 from gateway.limits.redis_book import counter_key
 from gateway.live import Supervised, Tasks
 from gateway.outside.redis_link import RedisLink
@@ -79,8 +79,16 @@ class RedisHolds:
         return Reservation(bool(fits), rooms)
 
     def assume(self, hold: str, lines: Sequence[Line], seconds: float) -> Reservation:
-        """See `HoldStore`."""
-        return self.local.assume(hold, lines, seconds)
+        """See `HoldStore`. Each replica takes its share of what was left when Redis was last heard of."""
+        self.local.expire()
+        rooms = [self._of_share(line) for line in lines]
+        fits = all(
+            not line.enforced or room.used + room.held + line.amount <= line.limit
+            for line, room in zip(lines, rooms, strict=True)
+        )
+        if fits:
+            self.local.place(hold, lines, [line.amount for line in lines], seconds)
+        return Reservation(fits, rooms)
 
     def settle(self, hold: str, lines: Sequence[Line], amounts: Sequence[int]) -> None:
         """See `HoldStore`."""
@@ -88,12 +96,22 @@ class RedisHolds:
 
     def room(self, line: Line) -> Room:
         """See `HoldStore`."""
-        return self.local.room(line)
+        return self.local.room(line) if self._link.available else self._of_share(line)
+
+    def holding(self, ledger: Ledger) -> dict[str, int]:
+        """See `HoldStore`."""
+        return self.local.holding(ledger)
 
     @property
     def unsettled(self) -> int:
         """Holds whose end Redis has not heard of."""
         return len(self._unsettled)
+
+    def _of_share(self, line: Line) -> Room:
+        """How a window stands while Redis does not answer: the shares of the other replicas count as held."""
+        used, held = self.local.room(line)
+        left = max(0, line.limit - used)
+        return Room(used, held + left - left // max(1, self._link.replicas))
 
     def _settle_later(self, hold: str, lines: Sequence[Line], amounts: Sequence[int]) -> None:
         if len(self._unsettled) < MOST_UNSETTLED:
@@ -132,21 +150,18 @@ class RedisHolds:
             if not answered:
                 await asyncio.sleep(RETRY_SECONDS)
             elif not self._unsettled:
-                await self._pause()
-
-    async def _pause(self) -> None:
-        """Until something is to be settled, or it is time to see whether Redis was away."""
-        self._wanted.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RETRY_SECONDS):
-                await self._wanted.wait()
+                # Until something is to be settled, or it is time to see whether Redis was away.
+                self._wanted.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_SECONDS):
+                        await self._wanted.wait()
 
     async def _settle_some(self) -> bool:
-        """Tell Redis of some of what is over. False: it did not answer."""
+        """Report some of the settled holds to Redis. False: it did not answer."""
         if not self._link.available:
             return False
         batch = list(self._unsettled.items())[:AT_ONCE]
-        calls = [self._tell(hold, lines, amounts) for hold, (lines, amounts) in batch]
+        calls = [self._report(hold, lines, amounts) for hold, (lines, amounts) in batch]
         answers = [await call for call in calls]
         for (hold, (lines, _)), answer in zip(batch, answers, strict=True):
             if answer is not None:
@@ -156,7 +171,7 @@ class RedisHolds:
                     line.ledger.learn(line.key, line.span, used, forgiven)
         return None not in answers
 
-    def _tell(self, hold: str, lines: Sequence[Line], amounts: Sequence[int]) -> asyncio.Future[list[int] | None]:
+    def _report(self, hold: str, lines: Sequence[Line], amounts: Sequence[int]) -> asyncio.Future[list[int] | None]:
         arguments: list[str | int] = [hold, SETTLED_SECONDS]
         for line, amount in zip(lines, amounts, strict=True):
             arguments += (amount, *line.ledger.known(line.key, line.span), line.span.ends + KEPT_SECONDS)

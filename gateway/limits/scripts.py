@@ -1,4 +1,4 @@
-"""What Redis computes, each in one call and by its own clock. Debts are nanoseconds, as in `algorithms.gcra`.
+"""Redis scripts of limits, each one call, with Redis' own clock. Debts are nanoseconds, as in `algorithms.gcra`.
 
 The state of a window is a text of two numbers: its debt, and when that was (microseconds since 1970). It expires
 when the debt is paid back.

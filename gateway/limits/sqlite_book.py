@@ -50,6 +50,7 @@ class SqliteBook:
 
     def __init__(self, path: Path, most: int = MOST_COUNTED) -> None:
         self.patience = READ_SECONDS
+        self.replicas = 1  # of several that use one file, which is on one machine, all know it is gone
         log = ThrottledLog(logger.error, LOG_SECONDS)
         self._file = SqliteFile(path, "quotas", self._prepare, log, "quotas are only counted in memory")
         self._most = most

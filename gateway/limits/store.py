@@ -1,4 +1,4 @@
-"""What a rate limit asks of the place where it is counted."""
+"""The interface of stores of rate limits."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ class LocalStore(Protocol):
         ...
 
     def peek(self, key: str, windows: WindowSet, now: int) -> Sequence[int]:
-        """What is owed in each window, in nanoseconds."""
+        """The debt in each window, in nanoseconds."""
         ...

@@ -1,4 +1,4 @@
-"""What is kept of each key, for a bounded number of keys."""
+"""State by key, for a bounded number of keys."""
 
 from __future__ import annotations
 
@@ -48,18 +48,8 @@ class Table(Generic[S]):
     def slot(self, key: str, now: int) -> S:
         """The slot under which this key counts."""
         found = self.by_key.get(key)
-        return self._new(key, now) if found is None else found
-
-    def peek(self, key: str) -> S | None:
-        """The slot of this key, if it has one, or shares one because the table is full."""
-        found = self.by_key.get(key)
-        return self._overflow if found is None and len(self.by_key) >= self._most else found
-
-    def slots(self) -> list[S]:
-        """All of them."""
-        return [*self.by_key.values(), *([] if self._overflow is None else [self._overflow])]
-
-    def _new(self, key: str, now: int) -> S:
+        if found is not None:
+            return found
         used = len(self.by_key)
         if 2 * used >= self._most:
             for _ in range(LOOKED_AT if used < self._most else LOOKED_AT_WHEN_FULL):
@@ -75,6 +65,15 @@ class Table(Generic[S]):
         slot = self.by_key[key] = self._make(key, shared)
         self._order.append(key)
         return slot
+
+    def peek(self, key: str) -> S | None:
+        """The slot of this key, if it has one, or shares one because the table is full."""
+        found = self.by_key.get(key)
+        return self._overflow if found is None and len(self.by_key) >= self._most else found
+
+    def slots(self) -> list[S]:
+        """All of them."""
+        return [*self.by_key.values(), *([] if self._overflow is None else [self._overflow])]
 
     def _look(self, now: int) -> None:
         """Move the hand to the next slot, and remove it if it is idle."""

@@ -68,7 +68,7 @@ class Retiring(Protocol):
 
 
 class Measured(Protocol):
-    """A thing with numbers that metrics may tell."""
+    """A live object that has metrics."""
 
     def measures(self) -> Mapping[str, float]:
         """By name; what ends in `_total` only grows, everything else goes up and down."""
@@ -79,7 +79,7 @@ class Troubled(Protocol):
     """A thing that knows when it does not work."""
 
     def troubles(self) -> Iterable[str]:
-        """What is wrong with it now, a sentence each, without secrets: /health shows it."""
+        """Its current problems, a sentence each, without secrets: /health shows them."""
         ...
 
 
@@ -96,7 +96,7 @@ class _Life:
         return found if isinstance(found, Tasks) else None
 
     def end(self, *, process_ends: bool) -> Callable[[], Any] | None:
-        """What ends it: a thing need have neither."""
+        """How to stop it: an object need have neither method."""
         stop, retire = getattr(self.thing, "stop", None), getattr(self.thing, "retire", None)
         return (stop or retire) if process_ends else (retire or stop)
 
@@ -122,11 +122,17 @@ class Plan:
             if key in self.living:
                 self._keep(key)
             else:
-                self._make(key, make, at)
+                self._asking.append([])
+                try:
+                    thing = make()
+                finally:
+                    needs = self._asking.pop()
+                self.lives[key] = _Life(key, thing, at, tuple(dict.fromkeys(needs)))
         return cast(T, self.lives[key].thing)
 
     def after_adoption(self, change: Callable[[], None]) -> None:
-        """What is to be changed in things that live already, once it is sure that this configuration will be served."""
+        """Register a change to existing live objects, applied once it is certain that this configuration will be
+        served."""
         self.afterwards.append(change)
 
     def _keep(self, key: Hashable) -> None:
@@ -136,14 +142,6 @@ class Plan:
                 self._keep(needed)
         self.lives[key] = life
 
-    def _make(self, key: Hashable, make: Callable[[], T], at: Place) -> None:
-        self._asking.append([])
-        try:
-            thing = make()
-        finally:
-            needs = self._asking.pop()
-        self.lives[key] = _Life(key, thing, at, tuple(dict.fromkeys(needs)))
-
 
 class Owner:
     """All that lives in this process. `start_seconds` bound the start of each thing."""
@@ -152,7 +150,7 @@ class Owner:
         self.tasks = Tasks()
         self.start_seconds = start_seconds
         self._lives: Mapping[Hashable, _Life] = {}  # replaced, never changed: a thread may read it
-        self._by_kind: dict[type, tuple[Any, ...]] = {}  # of these, as far as somebody has asked
+        self._by_kind: dict[type, tuple[Any, ...]] = {}  # of these, computed on demand
         self._measured: list[Measured] = []
         self._troubled: list[Troubled] = []
         self._supervised: list[Tasks] = [self.tasks]
@@ -226,7 +224,7 @@ class Owner:
         return total
 
     def troubles(self) -> list[str]:
-        """What does not work at the moment, a sentence each."""
+        """Current failures, a sentence each."""
         found = [trouble for thing in (*self._supervised, *self._troubled) for trouble in thing.troubles()]
         return list(dict.fromkeys(found))
 
@@ -282,7 +280,7 @@ class Owner:
 
 
 async def _bounded(call: Callable[[], Any], seconds: float) -> BaseException | None:
-    """What a call raises, or that it takes longer than this.
+    """The exception of a call, or that it takes longer than this.
 
     It runs in a task of its own, which nothing of what it raises can leave: neither SystemExit nor a cancellation.
     """

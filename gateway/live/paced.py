@@ -9,12 +9,13 @@ from typing import Final, TypeVar
 
 SLICE: Final = 0.001  # seconds of a turn of the loop
 PAUSE: Final = 0.001  # seconds until the next such turn
+PIECES_AT_ONCE: Final = 50  # that are freed in a turn
 
 T = TypeVar("T")
 
 
 async def paced(steps: Generator[None, None, T], pause: float = PAUSE) -> T:
-    """What comes of work that is done in steps, of which each takes less than a SLICE."""
+    """The result of work in steps, of which each takes less than a SLICE."""
     ends = time.perf_counter() + SLICE
     while True:
         try:
@@ -24,3 +25,10 @@ async def paced(steps: Generator[None, None, T], pause: float = PAUSE) -> T:
         if time.perf_counter() >= ends:
             await asyncio.sleep(pause)
             ends = time.perf_counter() + SLICE
+
+
+async def let_go(pieces: list[object]) -> None:
+    """Free what nothing else uses any more little by little: at once it would hold up requests for long."""
+    while pieces:
+        del pieces[-PIECES_AT_ONCE:]
+        await asyncio.sleep(0)

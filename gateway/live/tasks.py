@@ -37,7 +37,7 @@ class Supervised:
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong with it: it died, and has not run for long enough since."""
+        """Its problem: it died, and has not run for long enough since."""
         if not self._in_a_row or self._is_well():
             return None
         state = "waits to be begun again" if self._pausing else "was begun again a moment ago"
@@ -45,7 +45,7 @@ class Supervised:
 
     @property
     def done(self) -> bool:
-        """Whether it is over, for good."""
+        """Whether it has ended and will not be restarted."""
         return self._task.done()
 
     def cancel(self) -> None:
@@ -74,7 +74,7 @@ class Supervised:
         self._pausing = False
         try:
             await self._work()
-        except GeneratorExit:  # the loop is gone: nothing may be awaited any more
+        except GeneratorExit:  # the loop is closed: nothing may be awaited any more
             return False
         except BaseException as error:
             if not is_failure(error):
@@ -113,7 +113,7 @@ class Tasks:
         return self._former_deaths + sum(task.deaths for task in self._running)
 
     def troubles(self) -> list[str]:
-        """What is wrong with them, a sentence each."""
+        """Their problems, a sentence each."""
         return [trouble for task in self._running if (trouble := task.trouble) is not None]
 
     def cancel(self) -> None:

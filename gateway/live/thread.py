@@ -26,7 +26,7 @@ class Worker:
         self._jobs: SimpleQueue[_Job | None] | None = None
 
     async def run(self, work: Callable[[], T], seconds: float | None = None) -> T:
-        """What the work returns. Raises TimeoutError when it takes longer; what comes of it later is dropped.
+        """The result of the work. Raises TimeoutError when it takes longer; a later result is dropped.
 
         The work may only raise an Exception.
         """
@@ -65,16 +65,19 @@ async def on_thread(name: str, work: Callable[[], T], seconds: float | None = No
 
 def _work(jobs: SimpleQueue[_Job | None]) -> None:
     while (job := jobs.get()) is not None:
-        work, loop, outcome = job
-        try:
-            value = work()
-        except Exception as error:
-            settle = _later(outcome, cast(Callable[[object], None], outcome.set_exception), error)
-        else:
-            settle = _later(outcome, outcome.set_result, value)
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(settle)
-        del job, work, outcome, settle
+        _do(*job)
+        del job  # and with it the result, which may be large, while there is nothing to do
+
+
+def _do(work: Callable[[], Any], loop: asyncio.AbstractEventLoop, outcome: asyncio.Future[Any]) -> None:
+    try:
+        value = work()
+    except Exception as error:
+        settle = _later(outcome, cast(Callable[[object], None], outcome.set_exception), error)
+    else:
+        settle = _later(outcome, outcome.set_result, value)
+    with contextlib.suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(settle)
 
 
 def _later(outcome: asyncio.Future[Any], settle: Callable[[Any], None], value: object) -> Callable[[], None]:

@@ -1,16 +1,16 @@
-"""What one request reserves, and what it is charged: between budgets, prices and what was learned of sizes."""
+"""Reservation and charge of one request, from budgets, prices and learned sizes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gateway.http import Decision, Exchange
 from gateway.http.model_record import LeftOut, ModelRecord
 from gateway.llm.choosing import Candidate
 from gateway.llm.claims import Refused, Wanted
 from gateway.llm.money import Money
+from gateway.llm.request import ModelRequest
 from gateway.llm.reservation import Hold
 from gateway.llm.usage import NOTHING, Usage
 
@@ -18,19 +18,29 @@ from gateway.llm.usage import NOTHING, Usage
 class Bill:
     """That of one request."""
 
-    __slots__ = ("_asked", "_choices", "_hold", "_least", "_money", "_record", "_route", "_size", "_tier", "estimated")
+    # Defaults of the class: most requests differ in few of them.
+    _hold: Hold | None = None
+    _least: int = 0  # micro-dollars that it costs
+    _estimated: int = -1
 
-    def __init__(self, money: Money, record: ModelRecord, route: str, size: int, tier: str, choices: int = 1) -> None:
+    def __init__(
+        self, money: Money, record: ModelRecord, route: str, request: ModelRequest, tier: str, choices: int = 1
+    ) -> None:
         self._money = money
         self._record = record
         self._route = route
-        self._size = size  # bytes of the request, where it is JSON
+        self._request = request
         self._tier = tier  # the service tier that is asked for
         self._choices = max(1, choices)  # answers that it asks for
         self._asked = record.asked
-        self._hold: Hold | None = None
-        self._least = 0  # micro-dollars that it costs
-        self.estimated = money.estimator.input_tokens(size, record.asked, route)  # tokens of input
+
+    @property
+    def estimated(self) -> int:
+        """Tokens of input, as estimated from its size."""
+        if self._estimated < 0:
+            size = self._request.text_bytes
+            self._estimated = self._money.estimator.input_tokens(size, self._asked, self._route)
+        return self._estimated
 
     async def reserve(
         self, exchange: Exchange, candidates: Sequence[Candidate], output_limit: int | None, *, generates: bool
@@ -47,7 +57,7 @@ class Bill:
     def explain(
         self, exchange: Exchange, candidates: Sequence[Candidate], output_limit: int | None, *, generates: bool
     ) -> list[Decision]:
-        """What budgets would say of that. Raises Refused where no candidate has a price."""
+        """The decision of budgets about it. Raises Refused if no candidate has a price."""
         budgets = self._money.budgets
         return budgets.explain(exchange, self._wanted(exchange, candidates, output_limit, generates=generates))
 
@@ -60,7 +70,7 @@ class Bill:
             backends,
             self._route,
             self._record.profile,
-            self.estimated,
+            max(1, self.estimated),  # also of what opens a session: nothing passes a budget that is used up
             output_limit,
             seconds,
             self._record.asked,
@@ -71,7 +81,12 @@ class Bill:
 
     def twin(self, record: ModelRecord) -> Bill:
         """Another one for the same request, with nothing reserved."""
-        return Bill(self._money, record, self._route, self._size, self._tier, self._choices)
+        return Bill(self._money, record, self._route, self._request, self._tier, self._choices)
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything is reserved."""
+        return self._hold is not None
 
     async def may_try(self, candidate: Candidate) -> bool:
         """Whether the budgets let this backend be tried, now that others may have been."""
@@ -88,24 +103,33 @@ class Bill:
             return False
         return True
 
+    def opened(self) -> None:
+        """A session is open: that was one request, and nothing of what is said in it is counted."""
+        self._record.reserved_tokens = self._record.reserved_micros = 0
+        if self._hold is not None:
+            self._hold.commit(NOTHING, 0)
+
     def lost(self, usage: Usage) -> None:
         """An attempt took so much, and the client gets nothing of it."""
         if self._hold is not None:
             self._hold.attempt(usage, self._cost(usage, "") or 0)
 
     def in_full(self, usage: Usage) -> Usage:
-        """Of an answer whose rest nobody will count: at least what is reserved."""
+        """Of an answer whose rest will not be counted: at least what is reserved."""
         self._least = self._record.reserved_micros
-        return replace(usage, output=max(usage.output, self._record.reserved_tokens - usage.input), estimated=True)
+        output = max(usage.output, self._record.reserved_tokens - usage.input)
+        read, written, long = usage.cache_read, usage.cache_write, usage.cache_write_long
+        return Usage(usage.input, output, read, written, usage.reasoning, estimated=True, cache_write_long=long)
 
     def over(self, usage: Usage, answered: str, *, finished: bool, text_bytes: int = 0) -> None:
         """The request is over, and took so much of what the client got, with so much text."""
         record, hold = self._record, self._hold
-        if usage == NOTHING and not finished:
+        nothing = usage.is_nothing
+        if nothing and not finished:
             if hold is not None:
                 hold.release()
             return
-        cost = self._cost(usage, answered) if usage != NOTHING else 0
+        cost = 0 if nothing else self._cost(usage, answered)
         cost = max(cost, self._least) if cost is not None else None
         record.unpriced = cost is None
         record.cost_micros = cost or 0
@@ -113,10 +137,11 @@ class Bill:
         record.committed_micros = record.reserved_micros if cost is None else cost
         if hold is not None:
             hold.commit(usage, cost)
-        if not usage.estimated and usage.input:
-            estimator, subject = self._money.estimator, (self._asked, self._route)
+        estimator = self._money.estimator
+        if not usage.estimated and usage.input and estimator.wants(self._asked, self._route):
             output = usage.output // self._choices if finished else None
-            estimator.learn(self._size, *subject, input_tokens=usage.input, output_tokens=output)
+            size, subject = self._request.text_bytes, (self._asked, self._route)
+            estimator.learn(size, *subject, input_tokens=usage.input, output_tokens=output)
             if finished:
                 estimator.learn_text(text_bytes, *subject, output_tokens=usage.output, reasoning=usage.reasoning)
 

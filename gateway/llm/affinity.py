@@ -1,7 +1,7 @@
-"""What a provider has made is known to the key that made it: its ids come back to where they are from.
+"""Objects of a provider are bound to the key that created them: requests with their ids go to the same key.
 
 Where several deployments could answer, the ids of responses that a client gets say which one did, and so does encrypted
-content, both encrypted (AES-GCM, NIST SP 800-38D) and for nobody but the tenant that got them. The same id is always
+content, both encrypted (AES-GCM, NIST SP 800-38D) and valid only for the tenant that got them. The same id is always
 sealed the same way (the nonce is made of it, as in RFC 8452), so that clients can compare them.
 """
 
@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
@@ -54,20 +55,20 @@ class Seal:
     key: CookieKey = field(repr=False)
 
     def sealed(self, origin: Origin, id: str, exchange: Exchange) -> str:
-        """What stands for an id, or for encrypted content where there is none."""
+        """The replacement of an id, or of encrypted content without one."""
         plain = orjson.dumps([*origin, id])
-        owner = _owner(exchange)
+        owner = owner_of(exchange)
         nonce = hmac.digest(self.key.value, owner + b"\0" + plain, hashlib.sha256)[:_NONCE_BYTES]
         sealed = nonce + self._cipher().encrypt(nonce, plain, owner)
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def opened(self, text: str, exchange: Exchange) -> tuple[Origin, str]:
-        """What it stands for. Raises NotOurs."""
+        """The original of a replacement. Raises NotOurs."""
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415  as in `_cipher`
 
         try:
             sealed = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
-            plain = self._cipher().decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _owner(exchange))
+            plain = self._cipher().decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], owner_of(exchange))
         except (binascii.Error, ValueError, InvalidTag):
             raise NotOurs from None
         if base64.urlsafe_b64encode(sealed).decode().rstrip("=") != text:
@@ -81,7 +82,8 @@ class Seal:
         return AESGCM(hashlib.sha256(b"model ids\0" + self.key.value).digest())
 
 
-def _owner(exchange: Exchange) -> bytes:
+def owner_of(exchange: Exchange) -> bytes:
+    """Whose is what this caller gets."""
     identity = exchange.identity
     if identity is None:
         return b""
@@ -95,6 +97,7 @@ class Sealing:
     seal: Seal
     exchange: Exchange
     origin: Origin | None = None  # who has made what the request refers to
+    unknown: str = ""  # the member that refers to what nobody here is known to have made
     known: dict[bytes, bytes] = field(default_factory=dict)  # ids: the provider's, and what the client has
 
     def open_call(self, call: Call) -> Call:
@@ -113,6 +116,8 @@ class Sealing:
             request.body = splice.replaced(body, [(place, orjson.dumps(id)) for place in places])
             request.document = {**request.document, "previous_response_id": id}
             request.previous_response_id = id
+        elif before:
+            self.unknown = "previous_response_id"
         if b'"gw1.' in body:
             found = _SEALED_CONTENT.findall(request.body)
             for _, token in found:
@@ -163,9 +168,12 @@ class Sealing:
 class SealingStream:
     """Seals the ids in a stream. See `Turning`."""
 
-    __slots__ = ("_cut_off", "_origin", "_sealing")
+    __slots__ = ("_cut_off", "_note", "_origin", "_sealing")
 
-    def __init__(self, sealing: Sealing, origin: Origin, cut_off: Any) -> None:
+    def __init__(
+        self, sealing: Sealing, origin: Origin, cut_off: Any, note: Callable[[bytes], None] | None = None
+    ) -> None:
+        self._note = note  # is told what it is made of
         self._sealing = sealing
         self._origin = origin
         self._cut_off = cut_off  # of the reader
@@ -173,6 +181,8 @@ class SealingStream:
     def event(self, event: Event) -> bytes:
         """The event, with sealed ids."""
         self._sealing.note_event(event, self._origin)
+        if self._note is not None and b"output_item.added" in event.data:
+            self._note(event.data)
         return self._sealing.changed(event.raw, self._origin)
 
     def end(self) -> bytes:

@@ -1,8 +1,8 @@
-"""What a provider answered: for the client, or a failure behind which another provider may be asked."""
+"""Answers of providers: passed on to the client, or a failure after which another provider may be tried."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -11,25 +11,31 @@ import orjson
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers, Response, WholeBody
 from gateway.llm import failures
-from gateway.llm.affinity import SealingStream
+from gateway.llm.affinity import Origin, SealingStream
 from gateway.llm.answers import refusal
+from gateway.llm.apis import MESSAGES
 from gateway.llm.failures import Failure
 from gateway.llm.going import Going, Sent
 from gateway.llm.guarded_stream import GuardedStream
 from gateway.llm.guarding import guard_answer, refused_answer
 from gateway.llm.guardrails import Refused
 from gateway.llm.holding import Beginning, Limits, hold
-from gateway.llm.passing import Decoder, MeteredStream, MeteredWhole, Turning, WholeAnswer
-from gateway.llm.providers import Provider, for_client, without_keys
+from gateway.llm.origins import items, signatures
+from gateway.llm.passing import Decoder, MeteredStream, MeteredWhole, Turning
+from gateway.llm.providers import KEPT_WITH_LENGTH, Provider, for_client, without_keys
 from gateway.llm.speaking import ModelError
 from gateway.llm.streams.errors import ProviderError
+from gateway.llm.streams.messages import MessagesReader
 from gateway.llm.streams.reader import document_of
 from gateway.llm.streams.table import reader_of
 from gateway.llm.streams.whole import unread, whole
 from gateway.llm.translate.translation import BadAnswer
 
+_JSON: Final = b"application/json"
+_EVENTS: Final = b"text/event-stream"
 _NO_RETRY: Final = (b"x-should-retry", b"false")  # the SDKs try twice more by themselves, otherwise
 _CODED: Final = frozenset({b"gzip", b"x-gzip", b"deflate"})
+_OF_CODING: Final = frozenset({b"content-encoding", b"content-length"})
 _KEY_REFUSED: Final = "the provider refused the credential of the gateway, whose operator must correct that"
 _REDIRECTS: Final = "the provider answers with a redirect, which is not followed with its key; correct its base_url"
 _NO_ANSWER: Final = "the provider answers with a web page, or with nothing; correct its base_url"
@@ -39,59 +45,107 @@ LONGEST_TRANSLATED: Final = 3600.0  # seconds, for all of it
 MOST_TRANSLATED: Final = 64 * 1024**2  # bytes of an answer that is translated, or has ids that are sealed
 
 
-async def answer_of(
-    going: Going, sent: Sent, provider: Provider, limits: Limits, all_providers: Sequence[Provider]
-) -> Response | Failure:
-    """Ask a provider, and look at its answer until it has content. Raises GatewayError for what is not its fault."""
-    going.meter.sent, going.meter.answer = False, None
-    try:
-        response = await provider.handler(going.exchange)
-    except GatewayError as error:
-        failure = failures.of_error(error)
-        if failure is None:
-            raise
-        return failure
-    except BaseException:  # the client went away: what was sent is charged
-        going.meter.sent = any(attempt.sent for attempt in going.exchange.attempts[-1:])
-        raise
+def at_once(going: Going, sent: Sent, response: Response, providers: Sequence[Provider]) -> Response | Failure | None:
+    """A provider's answer, where it came whole and needs but to be read; None where `in_parts` is to look at it.
+
+    Most answers are such ones, and a coroutine costs as much as reading one.
+    """
     going.meter.sent = True
     if response.session is not None:
         going.record.from_provider = True
         return response
-    if wrong := _is_elsewhere(sent, response):
+    fields = dict(response.headers)
+    kind = fields.get(b"content-type", b"").lower()
+    data, status = response.body, response.status
+    if (status >= 300 or kind.startswith(b"text/html")) and (wrong := _is_elsewhere(sent, status, kind)):
         going.meter.sent = False
         return Failure("error", switch=True, error=GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, wrong))
-    if response.status >= 400:
+    if going.watch is not None or not isinstance(data, bytes) or status >= 400 or kind.startswith(_EVENTS):
+        return None
+    decoder = _decoder(response, fields) if b"content-encoding" in fields else None
+    read = _whole(going, sent, data, status, kind, decoder, providers)
+    return read if isinstance(read, Failure) else _passed_on(going, sent, response, read)
+
+
+async def in_parts(
+    going: Going, sent: Sent, response: Response, limits: Limits, providers: Sequence[Provider]
+) -> Response | Failure:
+    """An answer that is to be waited for, or looked at by guardrails, and one that is an error. Raises GatewayError for
+    what is not the provider's fault."""
+    fields, status = dict(response.headers), response.status
+    kind = fields.get(b"content-type", b"").lower()
+    decoder = _decoder(response, fields)
+    if status >= 400:
         going.meter.sent = False  # nothing was answered: nothing is charged
-        return await _refused(going, sent, response, all_providers)
-    if _is_event_stream(response):
-        return await _streamed(going, sent, response, limits, all_providers)
-    return await _whole(going, sent, response, limits, all_providers)
+        return await _refused(going, sent, response, decoder, providers)
+    if kind.startswith(_EVENTS):
+        return await _streamed(going, sent, response, decoder, limits, providers)
+    held = response.body if isinstance(response.body, bytes) else await _held(going, sent, response, decoder, limits)
+    if not isinstance(held, bytes):
+        return held
+    data = _whole(going, sent, held, status, kind, decoder, providers)
+    if isinstance(data, Failure):
+        return data
+    if sent.translated is not None:
+        kind = _JSON
+    try:
+        data = await guard_answer(going, data, kind, _parsed(data) if _is_json(kind) else None)
+    except Refused as refused:
+        return refused_answer(going, refused.error)
+    return _passed_on(going, sent, response, data)
 
 
-async def _refused(going: Going, sent: Sent, response: Response, providers: Sequence[Provider]) -> Failure:
-    headers, decoder = _decoding(response.headers)
+def _decoder(response: Response, fields: Mapping[bytes, bytes]) -> Decoder | None:
+    """What undoes the compression of an answer, which then loses the lines that say so."""
+    if b"content-encoding" not in fields or fields[b"content-encoding"].strip().lower() not in _CODED:
+        return None
+    response.headers = [line for line in response.headers if line[0] not in _OF_CODING]
+    return Decoder()
+
+
+def _passed_on(going: Going, sent: Sent, response: Response, data: bytes) -> Response:
+    """The answer that the client gets of one that is whole."""
+    going.meter.content()
+    going.record.from_provider = True
+    lines = [line for line in response.headers if line[0] not in KEPT_WITH_LENGTH]
+    if sent.translated is not None:
+        lines = _as_json([line for line in lines if not line[0].startswith(_OF_LIMITS)])
+    lines.append((b"content-length", b"%d" % len(data)))
+    response.headers, response.body = lines, data
+    return response
+
+
+async def _refused(
+    going: Going, sent: Sent, response: Response, decoder: Decoder | None, providers: Sequence[Provider]
+) -> Failure:
     body = await _text_of(response, decoder)
     body = without_keys(body, providers)
-    failure = failures.of_response(Response(response.status, headers, body), body)
+    response.headers = [(name, without_keys(value, providers)) for name, value in response.headers]
+    failure = failures.of_response(Response(response.status, response.headers, body), body)
     if sent.translation is None:
         return failure
     status, said = sent.translation.error(response.status, body)
-    lines = [line for line in headers if not line[0].startswith(_OF_LIMITS)]
+    lines = [line for line in response.headers if not line[0].startswith(_OF_LIMITS)]
     return failure.with_response(Response(status, _as_json(lines), said))
 
 
 async def _streamed(
-    going: Going, sent: Sent, response: Response, limits: Limits, providers: Sequence[Provider]
+    going: Going,
+    sent: Sent,
+    response: Response,
+    decoder: Decoder | None,
+    limits: Limits,
+    providers: Sequence[Provider],
 ) -> Response | Failure:
     """A stream, from its first content on; what came before it is held."""
     meter = going.meter
     reader = reader_of(sent.api, asked=sent.taking_out)
     body = WholeBody(response.body, []) if isinstance(response.body, bytes) else response.body  # all came at once
-    headers, decoder = _decoding(response.headers)
     turning: Turning | None = sent.translated.stream() if sent.translated is not None else None
     if (sealing := going.seals(sent)) is not None:
-        turning = SealingStream(sealing, sent.origin, reader.cut_off)
+        turning = SealingStream(sealing, sent.origin, reader.cut_off, partial(_note_items, going, sent.origin))
+    if going.origins is not None and isinstance(reader, MessagesReader) and sent.translated is None:
+        reader.signed = partial(_note_signature, going, sent.origin)
     clean = partial(without_keys, providers=providers)
     guarded = None
     if going.watch is not None and going.watch.on("stream"):
@@ -109,7 +163,7 @@ async def _streamed(
         return failures.truncated(stream.failure)
     meter.answer = reader
     stream.trouble = partial(_broke, going)
-    lines = [line for line in headers if line[0] != b"content-length"]
+    lines = [line for line in response.headers if line[0] != b"content-length"]
     if sent.translated is not None:
         lines = [line for line in lines if not line[0].startswith(_OF_LIMITS)]
     answer = Response(response.status, for_client(lines), stream)
@@ -120,97 +174,98 @@ async def _streamed(
     return answer
 
 
-async def _whole(
-    going: Going, sent: Sent, response: Response, limits: Limits, providers: Sequence[Provider]
-) -> Response | Failure:
-    """An answer that does not stream. As far as it may be held, a failure in the middle of it is unseen, too."""
-    meter, sealing = going.meter, going.seals(sent)
-    headers, decoder = _decoding(response.headers)
-    data = await _held(going, sent, Response(response.status, headers, response.body), limits, decoder)
-    if not isinstance(data, bytes):
-        return data
-    if _is_json(headers) or sent.api.generates:  # servers leave out what it is
+def _note_signature(going: Going, origin: Origin, signature: str) -> None:
+    if going.origins is not None:
+        going.origins.note((signature.encode("utf-8", "surrogatepass"),), origin, going.exchange)
+
+
+def _note_items(going: Going, origin: Origin, event: bytes) -> None:
+    if going.origins is not None:
+        going.origins.note(items(event), origin, going.exchange)
+
+
+def _whole(
+    going: Going,
+    sent: Sent,
+    data: bytes,
+    status: int,
+    kind: bytes,
+    decoder: Decoder | None,
+    providers: Sequence[Provider],
+) -> bytes | Failure:
+    """An answer that has come whole, in the protocol and with the ids that the client knows."""
+    meter = going.meter
+    try:
+        if decoder is not None:
+            data = decoder.decode(data, MOST_TRANSLATED)
+            decoder.end()
+        if sent.api.generates and (not data or data.isspace()):
+            raise GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, _NO_ANSWER)
+    except GatewayError as error:
+        return failures.truncated(error)
+    if sent.api.generates or _is_json(kind):  # servers leave out what it is
         document = _parsed(data)
-        unknown = unread(sent.api, len(data))
-        said = unknown if document is None else whole(sent.api, document, response.status)
+        said = unread(sent.api, len(data)) if document is None else whole(sent.api, document, status)
         if said.error is not None:
             meter.sent = False
             return failures.of_said(said.error, _said(going, said.error, providers))
-        meter.answer = WholeAnswer(said, said.text_bytes)
+        meter.answer = said
     if sent.translated is not None:
         try:
-            data = sent.translated.answer(data)
+            return sent.translated.answer(data)
         except BadAnswer as error:
             return _untranslatable(going, str(error))
-        headers = _as_json([line for line in headers if not line[0].startswith(_OF_LIMITS)])
-    elif sealing is not None:
-        data = sealing.answer(data, sent.origin)
-    return await _delivered(going, response.status, headers, data)
-
-
-async def _delivered(going: Going, status: int, headers: Headers, data: bytes) -> Response:
-    """A whole answer for the client, as its guardrails leave it."""
-    if going.watch is not None:
-        kind = _content_type(headers)
-        try:
-            data = await guard_answer(going, data, kind, _parsed(data) if _is_json(headers) else None)
-        except Refused as refused:
-            return refused_answer(going, refused.error)
-    going.meter.content()
-    going.record.from_provider = True
-    return Response(status, for_client(_of_length(headers, len(data))), data)
+    if going.origins is not None:
+        made = signatures(data) if sent.api is MESSAGES else items(data)
+        going.origins.note(made, sent.origin, going.exchange)
+    if going.sealing is None or (sealing := going.seals(sent)) is None:
+        return data
+    return sealing.answer(data, sent.origin)
 
 
 async def _held(
-    going: Going, sent: Sent, response: Response, limits: Limits, decoder: Decoder | None
+    going: Going, sent: Sent, response: Response, decoder: Decoder | None, limits: Limits
 ) -> bytes | Response | Failure:
-    """All of an answer; or the answer itself, where that is too long to be held and passes as it is."""
-    data = response.body
-    if not isinstance(data, bytes):
-        beginning = Beginning(data)
-        guarded = going.watch is not None and bool(going.watch.on("output"))
-        if guarded or sent.translated is not None or going.seals(sent) is not None:
-            limits = Limits(MOST_TRANSLATED, LONGEST_TRANSLATED)
-        elif going.request.stream:  # which Gemini writes as an array, where no events are asked for
-            limits = Limits(0, limits.seconds)
-        await beginning.hold(limits)
-        if beginning.failure is not None:
-            return failures.truncated(beginning.failure)
-        if not beginning.whole and (sent.translated is not None or guarded):
-            beginning.close()
-            done = "looked at by guardrails" if guarded else "translated"
-            return _untranslatable(going, f"The provider's answer is longer than can be {done}.")
-        if not beginning.whole:
-            passed = MeteredWhole(beginning, sent.api, going.meter, decoder)
-            going.record.from_provider = True
-            return Response(response.status, for_client(response.headers), passed)
-        data = b"".join(beginning.held)
-    try:
-        return _unpacked(sent, data, decoder)
-    except GatewayError as error:
-        return failures.truncated(error)
+    """All of an answer that comes in pieces, so that a failure in the middle of it is unseen, too; or the answer
+    itself, where that is too long to be held and passes as it is."""
+    assert not isinstance(response.body, bytes)
+    beginning = Beginning(response.body)
+    guarded = going.watch is not None and bool(going.watch.on("output"))
+    if guarded or sent.translated is not None or going.seals(sent) is not None:
+        limits = Limits(MOST_TRANSLATED, LONGEST_TRANSLATED)
+    elif going.request.stream and not _is_one_document(sent, response):
+        limits = Limits(0, limits.seconds)
+    await beginning.hold(limits)
+    if beginning.failure is not None:
+        return failures.truncated(beginning.failure)
+    if beginning.whole:
+        return b"".join(beginning.held)
+    if sent.translated is not None or guarded:
+        beginning.close()
+        done = "looked at by guardrails" if guarded else "translated"
+        return _untranslatable(going, f"The provider's answer is longer than can be {done}.")
+    passed = MeteredWhole(beginning, sent.api, going.meter, decoder)
+    going.record.from_provider = True
+    return Response(response.status, for_client(response.headers), passed)
 
 
-def _is_elsewhere(sent: Sent, response: Response) -> str:
+def _is_one_document(sent: Sent, response: Response) -> bool:
+    """Whether an answer is one document where a stream was asked for: mostly an error. Gemini's streams are arrays
+    where no events are asked for."""
+    kind = dict(response.headers).get(b"content-type", b"").lower()
+    return kind.partition(b";")[0].strip() == _JSON and sent.api.family != "gemini"
+
+
+def _is_elsewhere(sent: Sent, status: int, kind: bytes) -> str:
     """Why this is no answer of a provider of models; empty where it may be one."""
-    if 300 <= response.status < 400:
+    if 300 <= status < 400:
         return _REDIRECTS
-    is_page = response.status < 300 and _content_type(response.headers).startswith(b"text/html")
+    is_page = status < 300 and kind.startswith(b"text/html")
     return _NO_ANSWER if is_page and sent.api.reads_body else ""
 
 
-def _unpacked(sent: Sent, data: bytes, decoder: Decoder | None) -> bytes:
-    """All of an answer, as it was before it was compressed. Raises GatewayError where it is not whole, or nothing."""
-    if decoder is not None:
-        data = decoder.decode(data, MOST_TRANSLATED)
-        decoder.end()
-    if sent.api.generates and not data.strip():
-        raise GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, _NO_ANSWER)
-    return data
-
-
 def _untranslatable(going: Going, sentence: str) -> Failure:
-    """What the provider answered took tokens, and is of no use to the client."""
+    """The provider's answer took tokens, and is of no use to the client."""
     going.meter.lost(going.meter.answer)
     error = GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, sentence, public_detail=sentence)
     return Failure("error", switch=True, error=error)
@@ -225,7 +280,7 @@ def _said(going: Going, error: ProviderError, providers: Sequence[Provider]) -> 
 
 
 def final(going: Going, failure: Failure) -> Response:
-    """What the client gets of the last failure: the provider's words, where it said any. Raises GatewayError."""
+    """The client's answer to the last failure, with the provider's message, if any. Raises GatewayError."""
     going.record.failure = failure.reason
     response = failure.response
     if failure.reason == "key":
@@ -252,7 +307,7 @@ def not_there(going: Going) -> GatewayError:
 
 
 def _broke(going: Going, error: GatewayError) -> None:
-    """An answer ended in its middle, and the client has been told."""
+    """An answer ended early, and the client has been notified."""
     going.exchange.error = error
     going.record.failure = _ENDED.get(error.kind.slug, "truncated")
 
@@ -263,29 +318,11 @@ def _of_length(headers: Headers, length: int) -> Headers:
 
 
 def _as_json(headers: Headers) -> Headers:
-    return [*(line for line in headers if line[0] != b"content-type"), (b"content-type", b"application/json")]
+    return [*(line for line in headers if line[0] != b"content-type"), (b"content-type", _JSON)]
 
 
-def _decoding(headers: Headers) -> tuple[Headers, Decoder | None]:
-    """Lines without the coding that is undone, and what undoes it."""
-    if not any(name == b"content-encoding" for name, _ in headers):
-        return headers, None
-    coding = next((value.strip().lower() for name, value in headers if name == b"content-encoding"), b"")
-    if coding not in _CODED:
-        return headers, None
-    return [line for line in headers if line[0] not in (b"content-encoding", b"content-length")], Decoder()
-
-
-def _content_type(headers: Headers) -> bytes:
-    return next((value.lower() for name, value in headers if name == b"content-type"), b"")
-
-
-def _is_event_stream(response: Response) -> bool:
-    return _content_type(response.headers).startswith(b"text/event-stream")
-
-
-def _is_json(headers: Headers) -> bool:
-    return _content_type(headers).partition(b";")[0].strip().endswith(b"json")
+def _is_json(kind: bytes) -> bool:
+    return kind.partition(b";")[0].strip().endswith(b"json")
 
 
 def _parsed(data: bytes) -> object:

@@ -47,7 +47,7 @@ _GEMINI_STATUSES: Final = {
 
 
 def anthropic_type(status: int) -> str:
-    """What Anthropic calls an error of this status."""
+    """Anthropic's name of an error with this status."""
     return _ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
 
 

@@ -10,20 +10,25 @@ from urllib.parse import quote, unquote
 Family = Literal["openai", "anthropic", "gemini"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Api:
-    """One API. Only those that generate have tokens of output, may stream, and may have a limit of output."""
+    """One API, of which there is one object. Only those that generate have tokens of output, may stream, and may have a
+    limit of output."""
 
     name: str
     family: Family
     generates: bool = False
     metered: bool = True  # an answer costs tokens, where the provider says how many
     reads_body: bool = True  # a request has a body that names the model
+    session: bool = False  # a request opens a session: budgets let it in, and what is said within is not counted
+    stored: str = ""  # what a request is about that a provider has stored, by its id or in a list
 
 
 CHAT: Final = Api("openai.chat", "openai", generates=True)
 RESPONSES: Final = Api("openai.responses", "openai", generates=True)
-RESPONSES_BY_ID: Final = Api("openai.responses_by_id", "openai", metered=False, reads_body=False)
+RESPONSE_TOKENS: Final = Api("openai.response_tokens", "openai", metered=False)
+RESPONSES_BY_ID: Final = Api("openai.responses_by_id", "openai", metered=False, reads_body=False, stored="response")
+CHAT_STORED: Final = Api("openai.chat_stored", "openai", metered=False, reads_body=False, stored="chat completion")
 COMPLETIONS: Final = Api("openai.completions", "openai", generates=True)
 EMBEDDINGS: Final = Api("openai.embeddings", "openai")
 IMAGES: Final = Api("openai.images", "openai")
@@ -46,7 +51,7 @@ class Call:
     path: str
     model: str = ""  # of a path that names it: those of Gemini, and of one model of a list
     stream: bool = False  # a path of Gemini that asks for a stream
-    id: str = ""  # of a response of OpenAI
+    id: str = ""  # of a response or a stored chat completion of OpenAI
 
     def path_for(self, model: str) -> str:
         """The path for another model: another path only where it names the model, as Gemini's do."""
@@ -60,12 +65,14 @@ _EXACT: Final = {
     "/v1/chat/completions": CHAT,
     "/v1/responses": RESPONSES,
     "/v1/responses/compact": RESPONSES,
+    "/v1/responses/input_tokens": RESPONSE_TOKENS,
     "/v1/completions": COMPLETIONS,
     "/v1/embeddings": EMBEDDINGS,
     "/v1/moderations": MODERATIONS,
     "/v1/messages": MESSAGES,
     "/v1/messages/count_tokens": COUNT_TOKENS,
 }
+_CALLS: Final = {path: Call(api, path) for path, api in _EXACT.items()}
 _GEMINI: Final = {
     "generateContent": (GENERATE, False),
     "streamGenerateContent": (GENERATE, True),
@@ -75,32 +82,36 @@ _GEMINI: Final = {
 }
 _GEMINI_PATH: Final = re.compile(r"(/v1(?:beta|alpha)?/models/)(.+)(?::|%3[Aa])([A-Za-z]+)")
 _STEPS: Final = frozenset({"", ".", ".."})
-"""What no part of a model's name is: it would lead elsewhere, in the path for a provider."""
+"""Parts that a model's name must not have: as path segments they would lead elsewhere at a provider."""
 
 _MODEL_LIST: Final = re.compile(r"/v1(beta|alpha)?/models(?:/(.+))?")
 _RESPONSE: Final = re.compile(r"/v1/responses/([A-Za-z0-9_-]+)(?:/(cancel|input_items))?")
+_STORED_CHAT: Final = re.compile(r"/v1/chat/completions(?:/([A-Za-z0-9_-]+)(/messages)?)?")
 _FILES: Final = re.compile(r"/v1/(images|audio)/[a-z_/-]+")
 
 
 def find(method: str, path: str) -> Call | None:
-    """What a request is for; None where no API has this method and path. The path is without its query."""
+    """The operation of a request; None if no API has this method and path. The path is without its query."""
     if method == "POST":
-        return _posted(path)
+        return _CALLS.get(path) or _posted(path)
     if method in ("GET", "HEAD") and (listed := _MODEL_LIST.fullmatch(path)):
         return Call(GEMINI_MODELS if listed[1] else MODELS, path, model=unquote(listed[2] or ""))
     if method in ("GET", "DELETE") and (by_id := _RESPONSE.fullmatch(path)):
         allowed = by_id[2] is None if method == "DELETE" else by_id[2] != "cancel"
         return Call(RESPONSES_BY_ID, path, id=by_id[1]) if allowed else None
+    if method in ("GET", "DELETE") and (stored := _STORED_CHAT.fullmatch(path)):
+        allowed = method == "GET" or bool(stored[1] and not stored[2])
+        return Call(CHAT_STORED, path, id=stored[1] or "") if allowed else None
     return None
 
 
 def _posted(path: str) -> Call | None:
-    if api := _EXACT.get(path):
-        return Call(api, path)
     if file := _FILES.fullmatch(path):
         return Call(IMAGES if file[1] == "images" else AUDIO, path)
     if (by_id := _RESPONSE.fullmatch(path)) and by_id[2] == "cancel":
         return Call(RESPONSES_BY_ID, path, id=by_id[1])
+    if (stored := _STORED_CHAT.fullmatch(path)) and not stored[2]:
+        return Call(CHAT_STORED, path, id=stored[1])
     if (named := _GEMINI_PATH.fullmatch(path)) and named[3] in _GEMINI:
         api, stream = _GEMINI[named[3]]
         model = unquote(named[2])

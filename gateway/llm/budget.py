@@ -23,7 +23,7 @@ from gateway.llm.reservation import Hold
 
 
 class Tally:
-    """What all requests of this process hold, and what came of their reservations; it outlives a reload."""
+    """Reservations of all requests of this process and their results; it outlives a reload."""
 
     def __init__(self) -> None:
         self.open = 0  # holds
@@ -88,7 +88,7 @@ class Budgets:
         return hold
 
     def explain(self, exchange: Exchange, wanted: Wanted) -> list[Decision]:
-        """What each budget would say of a request now, as far as this process knows; nothing is held for it. Of
+        """The state of each budget for a request now, as far as this process knows; nothing is held for it. Of
         several backends, of the first that its own budgets let pass. Raises Refused where none has a price."""
         if not wanted.backends:
             return []
@@ -111,7 +111,7 @@ class Budgets:
     def claims(
         self, exchange: Exchange, wanted: Wanted, backends: Sequence[Backend], *, by_backend: bool
     ) -> list[Claim]:
-        """What a request wants of the budgets that depend on the backend, or of the others, if one of these answers."""
+        """The claims of a request on budgets that depend on the backend, or on the others, if one of these answers."""
         return [
             Claim(
                 budget,
@@ -148,7 +148,7 @@ class Budgets:
         return self._prices.dearest(*backend, 0, 0, tier=wanted.tier) is not None
 
     def _amount(self, budget: Budget, unit: Unit, wanted: Wanted, backends: Sequence[Backend]) -> int:
-        """What a request may need: at the dearest of the backends, where it costs money."""
+        """The maximal need of a request: at the dearest of the backends, if the budget is in money."""
         if unit == "requests":
             return 1
         outputs = [

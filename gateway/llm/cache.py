@@ -52,7 +52,7 @@ _KEPT: Final = frozenset({b"content-type"})
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What one request asks the cache for."""
+    """The cache look-up of one request."""
 
     key: Key
     whole: Key | None  # of the same request without a stream
@@ -70,7 +70,7 @@ class AnswerCache:
         self._revision = revision
 
     def wanted(self, going: Going, choice: Choice) -> Wanted | None:
-        """What is asked for; None where no answer may be kept."""
+        """The look-up; None if no answer may be stored."""
         keeping, exchange = choice.profile.keeping, going.exchange
         said = cache_control(exchange.headers)
         if keeping is None or b"no-store" in said or not _may_be_kept(going):
@@ -107,6 +107,7 @@ class AnswerCache:
             self._cache.counts.misses += 1
             return None
         self._cache.counts.hits += 1
+        going.exchange.cache = "hit"
         record, notes = going.record, dict(stored.headers)
         record.provider, record.model, record.backend, record.answered = (
             notes.get(name, b"").decode("utf-8", "replace")
@@ -121,6 +122,7 @@ class AnswerCache:
 
     async def kept(self, going: Going, wanted: Wanted, response: Response) -> Response:
         """An answer on its way to the client, which is kept when it is whole."""
+        going.exchange.cache = "miss"
         response.headers.append((b"x-gateway-cache", b"miss"))
         if response.status != 200 or not going.record.from_provider or response.session is not None:
             return response
@@ -226,10 +228,10 @@ def _no_variant(vary: tuple[bytes, ...]) -> bytes:
 
 
 def _owner(exchange: Exchange, *, by_tenant: bool) -> list[str]:
-    """Whose answers these are. Callers that are nobody are all the same."""
+    """Whose answers these are. Unauthenticated callers share one partition."""
     identity = exchange.identity
     if identity is None:
-        return ["nobody", ""]
+        return ["anonymous", ""]
     if by_tenant and identity.tenant:
         return ["tenant", identity.tenant]
     return ["consumer", identity.tenant or "", identity.consumer, identity.scheme]
@@ -247,8 +249,8 @@ def _may_be_kept(going: Going) -> bool:
 
 
 def _canonical(body: bytes) -> bytes | None:
-    """The body without what makes no other answer: spaces, and the order of members. None where a name is there twice,
-    of which nobody knows what a provider reads."""
+    """The body without what makes no other answer: spaces, and the order of members. None if a name is duplicated,
+    of which it is unknown which one a provider reads."""
     try:
         document = json.loads(body, object_pairs_hook=_once)
         document = {name: value for name, value in document.items() if name not in _HOW}
@@ -260,5 +262,5 @@ def _canonical(body: bytes) -> bytes | None:
 def _once(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("a name is duplicated")
     return members

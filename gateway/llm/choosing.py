@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from gateway.algorithms.globs import Glob
@@ -20,6 +20,7 @@ from gateway.llm.guardrails import Guard
 ANY: Final = "*"
 MOST_REMEMBERED: Final = 1000  # models, by profile and API: clients name them
 LONGEST_REMEMBERED: Final = 200  # characters of a name
+UNBOUNDED: Final[tuple[float | None, float | None]] = (None, None)
 _SPREAD: Final = 2.0**64
 
 Test = Callable[[Exchange], bool]
@@ -78,7 +79,7 @@ class Keeping:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What may answer, and in which order."""
+    """A profile: its candidates, in order."""
 
     name: str
     tiers: tuple[tuple[tuple[str, int], ...], ...] = ()  # providers with their weights; tiers in order of preference
@@ -88,7 +89,7 @@ class Profile:
     overflow: str | None = None  # the profile for what is longer
     allowed: Allowed | None = None  # who may use it; None: every caller
     most_output: int | None = None
-    temperature: tuple[float | None, float | None] = (None, None)  # the least and the most
+    temperature: tuple[float | None, float | None] = UNBOUNDED  # the least and the most
     hedge: float | None = None  # seconds, after which the next one is asked, too
     guards: tuple[Guard, ...] = ()
     keeping: Keeping | None = None  # how answers are used again; None: not at all
@@ -106,7 +107,7 @@ class Profile:
 
 
 class Ask(NamedTuple):
-    """What of a request decides."""
+    """The properties of a request that decide."""
 
     api: str
     family: str
@@ -116,6 +117,7 @@ class Ask(NamedTuple):
     input_tokens: int = 0  # estimated
     output_tokens: int = 0  # that are asked for; 0: not said
     key: bytes = b""  # of what stays together, for the sake of prompt caches; empty: nothing does
+    others: Sequence[str] = ()  # models that the request names beside its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +138,8 @@ class When:
     def holds(self, ask: Ask, exchange: Exchange) -> bool:
         """Whether a request is one of them."""
         return (
-            (self.models is None or _fits(self.models, ask.model))
-            and (self.routes is None or _fits(self.routes, exchange.route or ""))
+            (self.models is None or fits(self.models, ask.model))
+            and (self.routes is None or fits(self.routes, exchange.route or ""))
             and (self.above is None or ask.input_tokens > self.above)
             and (self.below is None or ask.input_tokens < self.below)
             and (self.tools is None or self.tools is (ask.tools > 0))
@@ -166,17 +168,14 @@ class Rule:
     use: str
 
 
-class Candidate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Candidate:
     """A provider that may be asked, and for which of its models."""
 
     provider: str
     model: str
     backend: str  # "provider/model", with the pattern in place of a name that only a pattern covers
     translated: bool
-
-
-Found = tuple[tuple[tuple[tuple[Candidate, int], ...], ...], tuple[LeftOut, ...]]
-"""Who can answer, tier by tier, with their weights, and who cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +190,20 @@ class Table:
     remembered: dict[tuple[str, str, str], Found] = field(
         default_factory=dict, init=False, compare=False
     )  # by profile, API, model
+    counts: bool = field(init=False, compare=False)  # whether the tokens of a request decide anything
+    plain: bool = field(init=False, compare=False)  # the default profile takes every request, whatever it says
+
+    def __post_init__(self) -> None:
+        usual = self.profiles.get(self.default)
+        plain = usual is not None and usual.allowed is None and usual.most_tokens is None and not self.rules
+        object.__setattr__(self, "plain", plain)
+        by_size = any(rule.when.above is not None or rule.when.below is not None for rule in self.rules)
+        limited = any(profile.most_tokens is not None for profile in self.profiles.values())
+        object.__setattr__(self, "counts", by_size or limited)
 
 
-class Choice(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Choice:
     """Who may answer, in the order in which they are asked."""
 
     rule: int | None  # None: the default profile
@@ -201,6 +211,15 @@ class Choice(NamedTuple):
     candidates: tuple[Candidate, ...]
     left_out: tuple[LeftOut, ...]
     overflowed: tuple[str, ...] = ()  # the profiles whose context was too small
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Who can answer a request for one model."""
+
+    tiers: tuple[tuple[tuple[Candidate, int], ...], ...]  # with their weights
+    left_out: tuple[LeftOut, ...]
+    always: Choice | None  # where no tier has several, so that nothing is to be drawn
 
 
 class NotAllowed(Exception):
@@ -220,7 +239,9 @@ class TooLong(Exception):
 def choose(table: Table, ask: Ask, exchange: Exchange, draw: float, loads: Mapping[str, int]) -> Choice:
     """Who may answer. `draw` is drawn from [0, 1) and decides where nothing else does; `loads` are requests in flight
     by provider. Without candidates, `left_out` says why. Raises NotAllowed, TooLong."""
-    number, profile = _profile(table, ask, exchange)
+    number, profile = _by_rule(table, ask, exchange) if table.rules else (None, table.profiles[table.default])
+    if profile.allowed is not None and not profile.allows(exchange):
+        raise NotAllowed(profile.name)
     overflowed: list[str] = []
     while profile.most_tokens is not None and ask.input_tokens + ask.output_tokens > profile.most_tokens:
         overflowed.append(profile.name)
@@ -228,22 +249,50 @@ def choose(table: Table, ask: Ask, exchange: Exchange, draw: float, loads: Mappi
         if following is None or following.name in overflowed or not following.allows(exchange):
             raise TooLong(profile.name, ask.input_tokens + ask.output_tokens, profile.most_tokens)
         profile = following
-    return candidates_of(table, profile, ask, draw, loads)._replace(rule=number, overflowed=tuple(overflowed))
+    choice = candidates_of(table, profile, ask, draw, loads)
+    if number is None and not overflowed:
+        return choice
+    return replace(choice, rule=number, overflowed=tuple(overflowed))
+
+
+def usual_choice(table: Table, api: str, model: str) -> Choice | None:
+    """The choice for requests that name no other model, where nothing else about them decides and it is known; in
+    other cases None."""
+    found = table.remembered.get((table.default, api, model)) if table.plain else None
+    choice = found.always if found is not None else None
+    return choice if choice is not None and choice.candidates else None
 
 
 def candidates_of(table: Table, profile: Profile, ask: Ask, draw: float, loads: Mapping[str, int]) -> Choice:
-    """Who may answer under one profile."""
+    """Who may answer under one profile: of those that offer the model, the ones that offer all others, too."""
     key = profile.name, ask.api, ask.model
-    tiers, left_out = table.remembered.get(key) or _remember(table, profile, ask)
+    known = table.remembered.get(key) or _remember(table, profile, ask)
+    choice = known.always
+    if choice is None:
+        found: list[Candidate] = []
+        for tier in known.tiers:
+            if len(tier) == 1:
+                found.append(tier[0][0])
+            else:
+                named = {candidate.provider: candidate for candidate, _ in tier}
+                weighted = [(candidate.provider, weight) for candidate, weight in tier]
+                found += [named[name] for name in ranked(weighted, ask.key, draw, loads)]
+        choice = Choice(None, profile, tuple(found), known.left_out)
+    return choice if not ask.others else _offering_all(table, choice, ask.others)
+
+
+def _offering_all(table: Table, choice: Choice, names: Sequence[str]) -> Choice:
+    """Without those that do not offer all of these models under just these names."""
+    aliases = (table.aliases, choice.profile.aliases)
     found: list[Candidate] = []
-    for tier in tiers:
-        if len(tier) == 1:
-            found.append(tier[0][0])
+    left_out: list[LeftOut] = []
+    for candidate in choice.candidates:
+        offer = table.offers[candidate.provider]
+        if all(offer.covers(name) and not any(name in known for known in aliases) for name in names):
+            found.append(candidate)
         else:
-            named = {candidate.provider: candidate for candidate, _ in tier}
-            weighted = [(candidate.provider, weight) for candidate, weight in tier]
-            found += [named[name] for name in ranked(weighted, ask.key, draw, loads)]
-    return Choice(None, profile, tuple(found), left_out)
+            left_out.append(LeftOut(offer.name, "model"))
+    return replace(choice, candidates=tuple(found), left_out=(*choice.left_out, *left_out))
 
 
 def _remember(table: Table, profile: Profile, ask: Ask) -> Found:
@@ -266,7 +315,9 @@ def _remember(table: Table, profile: Profile, ask: Ask) -> Found:
                 answering.append((candidate, weight))
         if answering:
             found.append(tuple(answering))
-    result = tuple(found), tuple(left_out)
+    only = tuple(tier[0][0] for tier in found)
+    always = Choice(None, profile, only, tuple(left_out)) if all(len(tier) == 1 for tier in found) else None
+    result = Found(tuple(found), tuple(left_out), always)
     if len(ask.model) <= LONGEST_REMEMBERED:
         if len(table.remembered) >= MOST_REMEMBERED:
             table.remembered.clear()
@@ -297,17 +348,15 @@ def offered(table: Table, exchange: Exchange) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _profile(table: Table, ask: Ask, exchange: Exchange) -> tuple[int | None, Profile]:
-    """The first rule that holds, of those whose profile the caller may use: a header alone must not buy another one."""
+def _by_rule(table: Table, ask: Ask, exchange: Exchange) -> tuple[int | None, Profile]:
+    """The first rule that holds, of those whose profile the caller may use: a header alone must not buy another one.
+    Where none does, the default."""
     for number, rule in enumerate(table.rules):
         if rule.when.holds(ask, exchange):
             profile = table.profiles[rule.use]
             if profile.allows(exchange):
                 return number, profile
-    profile = table.profiles[table.default]
-    if not profile.allows(exchange):
-        raise NotAllowed(profile.name)
-    return None, profile
+    return None, table.profiles[table.default]
 
 
 def ranked(
@@ -341,6 +390,7 @@ def _score(salt: bytes, name: str, weight: int) -> float:
     return -weight / math.log(place)
 
 
-def _fits(globs: tuple[Glob, ...], text: str) -> bool:
+def fits(globs: tuple[Glob, ...], text: str) -> bool:
+    """Whether a text fits any of these patterns."""
     lowered = text.lower()
     return any(glob.matches(lowered) for glob in globs)

@@ -1,4 +1,4 @@
-"""What a request claims of budgets, and how that is taken from all of them together, or from none.
+"""The claims of a request on budgets, taken from all of them together, or from none.
 
 Where a store does not answer, each budget does what its `on_failure` says: `open` lets pass, `closed` answers 503, and
 `local` reserves by what this process knows.
@@ -34,7 +34,7 @@ HELD_SECONDS: Final = 5  # where holds of others stand in the way: they are sett
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What of a request to a model decides what is reserved."""
+    """The properties of a request to a model that decide what is reserved."""
 
     backends: tuple[Backend, ...]  # that may answer, the first one first
     route: str
@@ -87,7 +87,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one request wants of one limit."""
+    """The claim of one request on one limit."""
 
     budget: Budget
     limit: Limit
@@ -122,7 +122,7 @@ class Refused(GatewayError):
 
 
 class Part:
-    """What of a hold is in one store."""
+    """The part of a hold in one store."""
 
     __slots__ = ("claims", "id", "store")
 
@@ -148,8 +148,12 @@ async def place(parts: list[Part], name: str, exchange: Exchange, claims: Sequen
         lines = [claim.line for claim in mine]
         reservation = await store.reserve(part.id, lines, lasting)
         if reservation is None:
-            _check_store(exchange, mine)
-            part.id += "~"  # the store may have placed the other one, though nobody heard of it
+            for budget in {claim.budget.name: claim.budget for claim in mine}.values():
+                if budget.on_failure == "closed":
+                    detail = f"the store of the budget {budget.name} does not answer"
+                    error = Refused(ErrorKind.STORE_UNAVAILABLE, detail, budget.name, after=RETRY_SECONDS)
+                    deny(exchange, budget.rule, error, budget.mode)
+            part.id += "~"  # the store may have placed the other one, though its answer was lost
             part.claims = [_by_failure(claim) for claim in mine]
             reservation = store.assume(part.id, [claim.line for claim in part.claims], lasting)
         if not reservation.fits:
@@ -165,15 +169,6 @@ def _by_store(claims: Sequence[Claim]) -> Iterator[tuple[HoldStore, list[Claim]]
     stores = {id(claim.budget.store): claim.budget.store for claim in claims}
     for store in sorted(stores.values(), key=lambda store: not isinstance(store, LocalHolds)):
         yield store, [claim for claim in claims if claim.budget.store is store]
-
-
-def _check_store(exchange: Exchange, claims: Sequence[Claim]) -> None:
-    """The store does not answer. Raises Refused where a budget must not go on without it."""
-    for budget in {claim.budget.name: claim.budget for claim in claims}.values():
-        if budget.on_failure == "closed":
-            detail = f"the store of the budget {budget.name} does not answer"
-            error = Refused(ErrorKind.STORE_UNAVAILABLE, detail, budget.name, after=RETRY_SECONDS)
-            deny(exchange, budget.rule, error, budget.mode)
 
 
 def _by_failure(claim: Claim) -> Claim:
@@ -194,7 +189,7 @@ def _check_rooms(exchange: Exchange, claims: Sequence[Claim], rooms: Sequence[Ro
             elif claim.budget.mode == "shadow":
                 deny(exchange, claim.budget.rule, error, "shadow")
     if refused:
-        error = max(refused, key=lambda error: error.retry_after)
+        error = max(refused, key=lambda error: error.retry_after or math.inf)  # 0: waiting does not help
         deny(exchange, f"budget:{error.budget}", error)
 
 
@@ -203,11 +198,14 @@ def _refusal(claim: Claim, room: Room) -> Refused:
     left = max(0, limit.amount - room.used - room.held)
     after = limit.ledger.seconds_left()
     if needed > limit.amount:
+        after = 0
         missing = ", more than it ever has: send a shorter request, or a lower output limit"
     else:
         if room.used + needed <= limit.amount:
             after = min(after, HELD_SECONDS)
         missing = f"; again in {after} s"
+        if left and limit.unit != "requests":
+            missing += ", or at once with a shorter request or a lower output limit"
     detail = (
         f"the budget {budget.name} ({limit.shown(limit.amount)} per {limit.window}) has {limit.shown(left)} left, "
         f"and this request needs {limit.shown(needed)}{missing}"
@@ -218,7 +216,7 @@ def _refusal(claim: Claim, room: Room) -> Refused:
 
 
 def explained(claim: Claim) -> Decision:
-    """What a budget would say of what is claimed of one of its limits, as far as this process knows."""
+    """The state of a budget after a claim on one of its limits, as far as this process knows."""
     budget, limit, room = claim.budget, claim.limit, claim.budget.store.room(claim.line)
     if room.used + room.held + claim.line.amount > claim.line.limit:
         return Decision(budget.rule, "deny" if claim.line.enforced else "shadow-deny", _refusal(claim, room).detail)

@@ -1,8 +1,9 @@
-"""What models.yaml says, as values that requests go by."""
+"""The settings of models.yaml as values for the request path."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from gateway.auth.identities import header_names
 from gateway.cache.configured import cache_of
 from gateway.config.models.llm.file import ModelsFile
 from gateway.config.models.llm.providers import Provider
-from gateway.config.models.llm.routing import Choice, ModelRouting, ValueWhen
+from gateway.config.models.llm.routing import Choice, ValueWhen
 from gateway.config.models.llm.routing import Profile as ProfileConfig
 from gateway.config.models.llm.routing import When as WhenConfig
 from gateway.context import Context
@@ -31,7 +32,8 @@ from gateway.llm.guardrails import Guard
 from gateway.llm.handler import Models, Settings
 from gateway.llm.holding import Limits
 from gateway.llm.money import money_of
-from gateway.llm.providers import CREDENTIALS, Loads, key_of, no_key
+from gateway.llm.origins import Origins
+from gateway.llm.providers import CREDENTIALS, Key, Loads, key_of
 from gateway.llm.providers import Provider as ProviderLive
 from gateway.outside.redis_link import redis_identity, redis_link
 from gateway.upstream.sticky import CookieKey
@@ -63,7 +65,9 @@ def table_of(models: ModelsFile, guards: Mapping[str, Guard] | None = None) -> T
             default += "-"
         profiles[default] = Profile(default)
     offers = {name: _offer(name, provider) for name, provider in providers.items()}
-    return Table(offers, profiles, default, tuple(_rules(routing)), models.aliases)
+    return Table(
+        offers, profiles, default, tuple(Rule(_when(rule.when), rule.use) for rule in routing.rules), models.aliases
+    )
 
 
 def _offer(name: str, provider: Provider) -> Offer:
@@ -105,11 +109,6 @@ def _tiers(choices: Sequence[Choice]) -> Iterator[tuple[tuple[str, int], ...]]:
             yield weighted
 
 
-def _rules(routing: ModelRouting) -> Iterator[Rule]:
-    for rule in routing.rules:
-        yield Rule(_when(rule.when), rule.use)
-
-
 def _when(config: WhenConfig) -> When:
     tests: list[Test] = [_header(each.name.lower().encode(), _value(each)) for each in config.header]
     tests += [_claim(tuple(each.name.split(".")), _value(each)) for each in config.claim]
@@ -133,7 +132,7 @@ def _globs(patterns: Iterable[str]) -> tuple[Glob, ...] | None:
 
 
 def _value(config: ValueWhen) -> Callable[[Sequence[str]], bool]:
-    """What the values of a header or claim must be. One that is there several times is only there."""
+    """The condition on the values of a header or claim. One with several values only counts as present."""
     if config.present is not None:
         present = config.present
         return lambda values: bool(values) is present
@@ -199,10 +198,12 @@ def models_of(context: Context, way: Way, total: float, guards: Mapping[str, Gua
         most_body=models.max_body,
         session_headers=tuple(name.encode() for name in models.affinity.headers),
         says_who=models.response_headers,
+        list_stored=models.list_stored,
         total=total,
         concealed=CREDENTIALS | header_names(context.configuration.auth.identity_headers),
         revision=context.configuration.digest,
         contents=contents_of(models),
+        allowed={each.name: _globs(each.models) for each in context.configuration.auth.consumers if each.models},
     )
     drains = context.plan.need(("model drains",), Drains, PLACE) if models.on_disconnect == "drain" else None
     if drains is not None:
@@ -211,9 +212,11 @@ def models_of(context: Context, way: Way, total: float, guards: Mapping[str, Gua
     money = context.once("model money", lambda: money_of(context))
     keys = sum(len(provider.keys) for provider in providers.values() if provider.protocol == "openai")
     seal = _seal(context, models) if keys > 1 else None
+    signing = sum(provider.protocol == "anthropic" for provider in providers.values())
+    origins = context.plan.need(("model origins",), Origins, PLACE) if keys > 1 or signing > 1 else None
     keeping = any(profile.cache is not None for profile in models.model_routing.profiles.values())
     answers = AnswerCache(cache_of(context), context.configuration.digest) if keeping else None
-    return Models(table_of(models, guards), money, failover, seal, settings, answers)
+    return Models(table_of(models, guards), money, failover, seal, settings, answers, origins)
 
 
 def _seal(context: Context, models: ModelsFile) -> Seal:
@@ -224,7 +227,9 @@ def _seal(context: Context, models: ModelsFile) -> Seal:
 
 def provider_of(name: str, config: Provider, handler: Handler) -> ProviderLive:
     """A provider as it is configured."""
-    keys = tuple(key_of(name, config.speaks, key.get_secret_value()) for key in config.keys) or (no_key(name),)
+    keys = tuple(key_of(name, config.speaks, key.get_secret_value()) for key in config.keys) or (Key(),)
+    if len(keys) == 1:
+        keys = (replace(keys[0], load=""),)
     total = config.timeout.total if config.timeout is not None else None
     path_of = lru_cache(MOST_PATHS)(config.path_of)
     return ProviderLive(

@@ -23,7 +23,7 @@ _HASHED: Final = "sha256:"
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What is kept of whom."""
+    """Which contents are kept, and of whom."""
 
     mode: ContentMode
     routes: Mapping[str, ContentMode]
@@ -32,7 +32,7 @@ class Contents:
     guarded: Mapping[str, frozenset[Stage]]  # what guardrails look at and may change, by profile
 
     def begin(self, going: Going) -> Keeping | None:
-        """What keeps the content of this request; None where nothing is to be kept."""
+        """The recorder of this request's content; None if it is not kept."""
         exchange = going.exchange
         mode = self.routes.get(exchange.route or "", self.mode)
         identity = exchange.identity
@@ -74,12 +74,12 @@ class Keeping:
         going = self._going
         prompt = self._prompt if self._mode == "full" else going.request.body
         most = self._contents.most
-        told = self._told("input", prompt[:most], len(prompt), sha256(prompt).hexdigest)
+        question = self._cut("input", prompt[:most], len(prompt), sha256(prompt).hexdigest)
         stage: Stage = "stream" if going.record.streamed else "output"
-        answer = self._told(stage, bytes(self._answer), self._size, self._hash.hexdigest)
-        going.record.content = Content(told, answer)
+        answer = self._cut(stage, bytes(self._answer), self._size, self._hash.hexdigest)
+        going.record.content = Content(question, answer)
 
-    def _told(self, stage: Stage, beginning: bytes, size: int, digest: Callable[[], str]) -> str | None:
+    def _cut(self, stage: Stage, beginning: bytes, size: int, digest: Callable[[], str]) -> str | None:
         if not size:
             return None
         record = self._going.record

@@ -34,7 +34,7 @@ BATCH: Final = 500
 
 
 class Deployment(NamedTuple):
-    """What is left alone. Without a model: for all of them."""
+    """The subject of a pause. Without a model: all models."""
 
     provider: str
     key: str  # its fingerprint; empty where the provider has none
@@ -123,7 +123,7 @@ class Cooldowns:
             state.pauses = max(1, state.pauses)
 
     def paused(self, now: float) -> list[tuple[Deployment, float, str]]:
-        """What is left alone now, with the seconds left and the reason."""
+        """Current pauses, with the seconds left and the reason."""
         return [(each, state.until - now, state.why) for each, state in self._states.items() if state.until > now]
 
     def troubles(self) -> Iterator[str]:
@@ -207,7 +207,7 @@ class SharedCooldowns:
             await asyncio.sleep(SHARING_SECONDS)
 
     async def exchange(self) -> None:
-        """Tell the others of new pauses, and learn theirs."""
+        """Share new pauses with the other gateways, and read theirs."""
         begun, self._cooldowns.begun = self._cooldowns.begun, []
         arguments: list[str | int] = []
         for deployment, seconds in begun:

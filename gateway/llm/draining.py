@@ -10,7 +10,7 @@ SECONDS: Final = 600.0  # that one may take
 
 
 class Stream(Protocol):
-    """What is left of a stream."""
+    """The rest of a stream."""
 
     async def following(self) -> bytes:
         """The next piece; b"" at the end."""

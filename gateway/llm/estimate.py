@@ -27,13 +27,15 @@ HIGHEST_RATIO: Final = 2.0
 OUTPUT_FLOOR: Final = 256
 OUTPUT_LIMIT: Final = 8192  # what a request without a limit of its own may answer where nothing else says so
 OUTPUTS_KEPT: Final = 128  # of each model and route
+ALL_READ: Final = 200  # reports of a model and route; of those that follow one in `ONE_OF`
+ONE_OF: Final = 8
 PERCENT: Final = 95
 MOST_SUBJECTS: Final = 2000  # models and routes: about 3 MB
 MOST_TOKENS: Final = 10**9  # of one request: larger reports are taken for this
 
 
 class Estimate(NamedTuple):
-    """What is known of one model and route."""
+    """Statistics of one model and route."""
 
     ratio: float  # tokens per byte, of requests of the most frequent sizes
     error: float  # mean of |estimate - reported| / reported
@@ -42,11 +44,26 @@ class Estimate(NamedTuple):
 
 
 class _Subject:
-    __slots__ = ("_p95", "error", "next", "outputs", "ratios", "reports", "text_ratio", "texts")
+    __slots__ = (
+        "_nearest",
+        "_p95",
+        "error",
+        "left_out",
+        "next",
+        "outputs",
+        "ratios",
+        "reports",
+        "text_ratio",
+        "texts",
+        "total",
+    )
 
     def __init__(self) -> None:
         self.ratios = [START_RATIO] * (len(SIZES) + 1)
         self.reports = [0] * (len(SIZES) + 1)
+        self.total = 0  # of reports
+        self.left_out = 0  # answers since the last one
+        self._nearest = list(range(len(SIZES) + 1))  # for each class, the one whose ratio it has
         self.error = 0.0
         self.outputs = array("q")
         self.next = 0
@@ -56,17 +73,23 @@ class _Subject:
 
     def ratio(self, size: int) -> float:
         """That of the class of this size; where nothing was reported of it, that of the nearest but the smallest."""
-        own = bisect(SIZES, size)
-        others = sorted(range(1, len(self.ratios)), key=lambda each: abs(each - own))
-        return next((self.ratios[each] for each in (own, *others) if self.reports[each]), START_RATIO)
+        return self.ratios[self._nearest[bisect(SIZES, size)]]
 
     def learn_input(self, size: int, tokens: int) -> None:
-        total, own = sum(self.reports), bisect(SIZES, size)
+        own = bisect(SIZES, size)
         # The first reports count for more, so that a model that differs is known after a few.
-        self.error += max(WEIGHT, 1 / (total + 1)) * (abs(size * self.ratio(size) - tokens) / tokens - self.error)
+        estimated = size * self.ratios[self._nearest[own]]
+        self.error += max(WEIGHT, 1 / (self.total + 1)) * (abs(estimated - tokens) / tokens - self.error)
         weight = max(WEIGHT, 1 / (self.reports[own] + 1))
         self.ratios[own] += weight * (min(max(tokens / size, LOWEST_RATIO), HIGHEST_RATIO) - self.ratios[own])
         self.reports[own] += 1
+        self.total += 1
+        if self.reports[own] == 1:
+            self._nearest = [self._nearest_of(each) for each in range(len(self.ratios))]
+
+    def _nearest_of(self, own: int) -> int:
+        others = sorted(range(1, len(self.ratios)), key=lambda each: abs(each - own))
+        return next((each for each in (own, *others) if self.reports[each]), own)
 
     def learn_text(self, size: int, counts: Sequence[int]) -> None:
         """Of these counts the one that is more likely: of hidden reasoning there is no text, of other there is."""
@@ -90,7 +113,7 @@ class _Subject:
 
     @property
     def p95(self) -> int:
-        """What 95 of 100 answers stayed within."""
+        """The 95th percentile of the sizes of answers."""
         if self._p95 < 0:
             self._p95 = sorted(self.outputs)[(len(self.outputs) * PERCENT - 1) // 100]
         return self._p95
@@ -114,22 +137,31 @@ class Estimator:
         return -int(-size * (START_RATIO if subject is None else subject.text_ratio) // 1)
 
     def learn_text(self, size: int, model: str, route: str, *, output_tokens: int, reasoning: int = 0) -> None:
-        """What a provider reported of a whole answer, with so many bytes of text."""
+        """Learn from the reported usage of a whole answer, with so many bytes of text."""
         subject = self._subjects.get((model, route))
         counts = [min(count, MOST_TOKENS) for count in (output_tokens - reasoning, output_tokens) if count > 0]
         if subject is not None and size > 0 and counts:
             subject.learn_text(size, counts)
 
     def output_reserve(self, model: str, route: str, limit: int | None, mode: OutputReserve) -> int:
-        """What is to be held for the answer. `limit`: what the request, or else the profile, allows; None: nothing."""
+        """Tokens to hold for the answer. `limit`: the maximum of the request, or else of the profile; None: no
+        limit."""
         most = OUTPUT_LIMIT if limit is None else min(limit, MOST_TOKENS)
         if mode == "requested":
             return most
         subject = self._subjects.get((model, route))
         return min(most, max(OUTPUT_FLOOR, 0 if subject is None else subject.p95))
 
+    def wants(self, model: str, route: str) -> bool:
+        """Whether to learn from another answer: from all of the first ones, and from some of many."""
+        subject = self._subjects.get((model, route))
+        if subject is None or subject.total < ALL_READ:
+            return True
+        subject.left_out = (subject.left_out + 1) % ONE_OF
+        return not subject.left_out
+
     def learn(self, size: int, model: str, route: str, *, input_tokens: int, output_tokens: int | None) -> None:
-        """What a provider reported of a request of so many bytes. None: its answer was not whole."""
+        """Learn from the reported usage of a request of so many bytes. None: its answer was incomplete."""
         subject = self._subjects.get((model, route))
         if subject is None:
             if len(self._subjects) >= self._most:
@@ -144,6 +176,6 @@ class Estimator:
     def known(self) -> dict[tuple[str, str], Estimate]:
         """By model and route, the latest used last."""
         return {
-            key: Estimate(subject.usual, subject.error, sum(subject.reports), subject.p95)
+            key: Estimate(subject.usual, subject.error, subject.total, subject.p95)
             for key, subject in self._subjects.items()
         }

@@ -1,11 +1,11 @@
-"""What would become of a request to a model, for `gateway explain`: by the same reading and choosing that serves it."""
+"""Explains a request to a model, for `gateway explain`, with the same parsing and choosing that serves it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -17,10 +17,13 @@ from gateway.llm.failover import Failover
 from gateway.llm.speaking import ModelError
 from gateway.upstream.layers import Refusing, layers
 
+_WHOLE: Final = {"input": "the request", "output": "the answer"}
+_STREAMED: Final = {"input": "the request", "stream": "the stream"}
+
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What was decided. Nothing is reserved, counted or sent."""
+    """The decision. Nothing is reserved, counted or sent."""
 
     ask: Ask
     choice: Choice
@@ -51,19 +54,31 @@ def described(decided: Decided, failover: Failover, routing: ModelRouting, excha
     }
     if choice.overflowed:
         said["overflowed"] = [f"{name} takes fewer tokens" for name in choice.overflowed]
+    if looking := list(_looking(decided)):
+        said["guardrails"] = looking
     now = [line for candidate in choice.candidates for line in _now(candidate, failover, exchange)]
     budgets = [f"{decision.verdict} {decision.rule}: {decision.reason}" for decision in decided.budgets]
     return said | {"budgets": budgets, "now": now}
 
 
+def _looking(decided: Decided) -> Iterator[str]:
+    """The guardrails that would check the request or its answer, and what of it."""
+    stages = _STREAMED if decided.ask.stream else _WHOLE
+    for guard in decided.choice.profile.guards:
+        checked = " and ".join(name for stage, name in stages.items() if stage in guard.on)
+        if checked:
+            mode = "" if guard.enforced else ", in shadow mode"
+            yield f"{guard.name} checks {checked}{mode}"
+
+
 def refused(error: GatewayError) -> str:
-    """With what it would be refused, as the client is told."""
+    """The refusal, as the client would get it."""
     sentence = error.public_detail if isinstance(error, ModelError) else error.detail
     return f"{error.kind.status}: {sentence}"
 
 
 def _now(candidate: Candidate, failover: Failover, exchange: Exchange) -> Iterator[str]:
-    """What stands in the way of one, as things are."""
+    """Reasons against one candidate, at present."""
     provider = failover.providers[candidate.provider]
     named = f"{candidate.provider}/{candidate.model}"
     if candidate.translated:

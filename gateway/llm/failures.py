@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 import orjson
 
@@ -42,6 +43,7 @@ class Failure:
     response: Response | None = None
     error: GatewayError | None = None
     retry_after: float = 0.0  # seconds
+    blames: Literal["deployment", "key", "request"] = "deployment"  # a deployment is a key, for one model
 
     def with_response(self, response: Response) -> Failure:
         """The same, said otherwise."""
@@ -57,14 +59,17 @@ def of_response(response: Response, body: bytes) -> Failure:
     """Of an answer with a status of 400 or more, whose body is whole."""
     status = response.status
     whole = Response(status, response.headers, body)
-    asked = _asked(response)
-    if status in (401, 403):
-        return Failure("key", switch=True, response=whole, retry_after=asked)
     error = said_in(body, status)
+    asked = _asked(response) or (0.0 if error is None else error.retry_after)
+    of_resource = error is not None and error.refuses_resource  # another key may be that of its owner
+    if status == 403 and (of_resource or _is_page(body)):  # a page is of a firewall, which looks at what is said
+        return Failure("error", switch=True, response=whole, blames="request" if of_resource else "deployment")
+    if status == 401 or (status == 403 and (error is None or not error.refuses_content)):
+        return Failure("key", switch=True, response=whole, retry_after=asked, blames=_whose(status))
     if error is not None and error.overflow:
         return Failure("context_overflow", switch=False, response=whole)
     if status == 429:
-        return Failure("rate_limited", switch=True, response=whole, retry_after=asked)
+        return _limited(error, whole, asked)
     if status in (503, OVERLOADED):
         return Failure("overloaded", switch=True, response=whole, retry_after=asked)
     reason = "timeout" if status in _TIMEOUTS else "error"
@@ -88,15 +93,32 @@ def of_said(error: ProviderError, response: Response) -> Failure:
     passed on if it stays the last word."""
     if error.overflow:
         return Failure("context_overflow", switch=False, response=response)
-    status = error.status
+    status, asked = error.status, error.retry_after
     if status == 429:
-        return Failure("rate_limited", switch=True, response=response)
+        return _limited(error, response, asked)
     if status in (503, OVERLOADED):
-        return Failure("overloaded", switch=True, response=response)
-    if status in (401, 403):
-        return Failure("key", switch=True, response=response)
+        return Failure("overloaded", switch=True, response=response, retry_after=asked)
+    if status == 401 or (status == 403 and not error.refuses_content):
+        return Failure("key", switch=True, response=response, blames=_whose(status))
     reason = "timeout" if status in _TIMEOUTS else "error"
     return Failure(reason, switch=not 400 <= status < 500 or status in _AGAIN, response=response)
+
+
+def _limited(error: ProviderError | None, response: Response, asked: float) -> Failure:
+    """A limit is met: of a model, as usual, of a key, or by this request alone, whatever else is going on."""
+    if error is not None and error.too_large:
+        return Failure("rate_limited", switch=True, response=response, blames="request")
+    blames: Literal["deployment", "key"] = "key" if error is not None and error.of_all_models else "deployment"
+    return Failure("rate_limited", switch=True, response=response, retry_after=asked, blames=blames)
+
+
+def _whose(status: int) -> Literal["deployment", "key"]:
+    """A key that is not known (401), or may not use the model (403)."""
+    return "key" if status == 401 else "deployment"
+
+
+def _is_page(body: bytes) -> bool:
+    return body[:1024].lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def truncated(error: GatewayError) -> Failure:
@@ -106,7 +128,7 @@ def truncated(error: GatewayError) -> Failure:
 
 
 def said_in(body: bytes, status: int) -> ProviderError | None:
-    """What an error says; None where that cannot be read."""
+    """The message of an error; None if it cannot be read."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -119,7 +141,7 @@ def said_in(body: bytes, status: int) -> ProviderError | None:
 def _asked(response: Response) -> float:
     """For how many seconds a provider asks to be left alone; 0 where it does not say."""
     lines = dict(response.headers)
-    milliseconds = lines.get(b"retry-after-ms", b"")
-    if milliseconds.isdigit() and len(milliseconds) < 12:
-        return int(milliseconds) / 1000
+    milliseconds = seconds_to_wait(lines.get(b"retry-after-ms"), math.inf)  # which leaves nothing of a date
+    if milliseconds:
+        return milliseconds / 1000
     return seconds_to_wait(lines.get(b"retry-after"), time.time())

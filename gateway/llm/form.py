@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NoReturn
 
 from gateway.llm.apis import Call
+from gateway.llm.naming import names_model
 from gateway.llm.request import BadBody, ModelRequest
 from gateway.llm.splice import Span
 
@@ -21,7 +22,7 @@ _DISPOSITION: Final = re.compile(rb"form-data[ \t]*((?:%b)*)" % _PARAMETER, re.I
 
 
 def boundary_of(content_type: bytes) -> bytes | None:
-    """What separates the parts; None where a content type is no form, or names it twice."""
+    """The boundary of the parts; None if a content type is not a form, or repeats it."""
     found = _BOUNDARY.match(content_type)
     return None if found is None or content_type.lower().count(b"boundary") > 1 else found[1] or found[2]
 
@@ -58,7 +59,7 @@ class FormReader:
         return next((text for known, text, _ in self.fields if known == name), None)
 
     def request(self, call: Call) -> ModelRequest:
-        """What came so far, as a request; its body is not in it."""
+        """The request as received so far, without its body."""
         return ModelRequest(call, b"", {"model": self.text("model"), "stream": self.text("stream") == "true"})
 
     def _step(self) -> bool:
@@ -92,7 +93,7 @@ class FormReader:
             if len(self._held) > _LONGEST_HEAD:
                 raise BadBody("a part of the form has too long a head")
             return False
-        self._name = _text_name(bytes(self._held[:end]))
+        self._name = _text_name(bytes(self._held[:end]), self._names)
         self._state = "content"
         self._drop(end + 2)  # what follows may be the delimiter at once, with this end of a line
         return True
@@ -100,7 +101,7 @@ class FormReader:
     def _note(self, end: int) -> None:
         name = self._name.decode()
         if self.text(name) is not None:
-            self._refuse("is there twice")
+            self._refuse("is duplicated")
         text = bytes(self._held[2 : max(2, end)])
         if len(text) > _LONGEST_TEXT:
             self._refuse("is too long")
@@ -115,8 +116,9 @@ class FormReader:
         self._at += count
 
 
-def _text_name(head: bytes) -> bytes:
-    """The name of a part that is a text; empty for a file. What can be read in two ways is refused."""
+def _text_name(head: bytes, read: Collection[bytes]) -> bytes:
+    """The name of a part that is a text; empty for a file. What can be read in two ways is refused, and so is what some
+    servers take for one of the names that are read, or for a model."""
     lines = [line.partition(b":")[2].strip() for line in head.split(b"\r\n") if _is_disposition(line)]
     said = _DISPOSITION.fullmatch(lines[0]) if len(lines) == 1 else None
     if said is None:
@@ -125,7 +127,13 @@ def _text_name(head: bytes) -> bytes:
     values = dict(parameters)
     if len(values) < len(parameters) or b"name*" in values:
         raise BadBody("a part of the form has a Content-Disposition that could be read in more than one way")
-    return b"" if b"filename" in values or b"filename*" in values else values.get(b"name", b"")
+    is_file = b"filename" in values or b"filename*" in values
+    name = values.get(b"name", b"")
+    if (name not in read or is_file) and (name in read or names_model(name.decode("utf-8", "replace"))):
+        raise BadBody(
+            f"`{name.decode('utf-8', 'replace')[:100]}` must not be in a form; name the model as `model`, once"
+        )
+    return b"" if is_file else name
 
 
 def _is_disposition(line: bytes) -> bool:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, field, replace
 from typing import Final
 
+from gateway.deadlines import NEVER
 from gateway.http import Exchange, WholeBody
-from gateway.http.bodies import Body
+from gateway.http.messages import Deferred
 from gateway.http.model_record import ModelRecord
 from gateway.llm.accounting import Bill
 from gateway.llm.affinity import Origin, Sealing
 from gateway.llm.apis import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Api, Call
 from gateway.llm.choosing import Candidate
+from gateway.llm.cooldown import Deployment
 from gateway.llm.guardrails import Watch
 from gateway.llm.metering import Meter
 from gateway.llm.money import Money
+from gateway.llm.origins import Origins
 from gateway.llm.providers import CREDENTIALS, Key, Provider
-from gateway.llm.realtime import REALTIME, with_model
+from gateway.llm.realtime import HIDDEN, REALTIME, with_model
 from gateway.llm.request import BadBody, ModelRequest
 from gateway.llm.rewriting import limited, rewritten
 from gateway.llm.speaking import bad_body
@@ -42,44 +44,72 @@ _HIDDEN: Final = CREDENTIALS | {
 """Headers of the client that are no provider's business, or not true of what is sent: whose account pays is said by the
 key, and a provider refuses a key with another account's name, so that one client could have it left out for all."""
 
-_PLAIN: Final = (b"accept-encoding", b"identity")  # so that usage can be read
 _JSON: Final = (b"content-type", b"application/json")
 _APIS: Final = {api.name: api for api in (CHAT, COMPLETIONS, MESSAGES, RESPONSES)}
 
 
-@dataclass(frozen=True, slots=True)
 class Sent:
-    """What a provider is sent, and how its answer is read."""
+    """The request to a provider, and how its answer is read. (No dataclass: one is made for every request.)"""
 
-    api: Api  # of the answer
-    origin: Origin
-    taking_out: bool = False  # the usage was asked for by the gateway only
+    # Defaults of the class: most requests differ in few of them.
     translation: Translation | None = None
     translated: Translated | None = None
+    outer: Deferred | None = None  # what the exchange is to close, beside what this attempt opens
+    deadline: float = NEVER  # of the exchange, which may be later than that of this attempt
+    ways: tuple[Deployment, ...] = ()  # which wait for what becomes of it
+
+    def __init__(self, api: Api, provider: Provider, key: Key, candidate: Candidate, *, taking_out: bool) -> None:
+        self.api = api  # of the answer
+        self.provider = provider
+        self.key = key
+        self.candidate = candidate
+        self.taking_out = taking_out  # the usage was asked for by the gateway only
+
+    @property
+    def origin(self) -> Origin:
+        """Who answers."""
+        return Origin(self.provider.name, self.key.fingerprint)
 
 
-@dataclass(slots=True)
 class Going:
-    """One request to a model. Either `request` has its body, or `upload`, which is a form that streams."""
+    """One request to a model. Either `request` has its body, or `upload`, which is a form that streams. (No dataclass:
+    one is made for every request.)"""
 
-    exchange: Exchange
-    call: Call
-    record: ModelRecord
-    request: ModelRequest
-    bill: Bill
-    meter: Meter
-    money: Money
-    upload: Upload | None = None
+    # Defaults of the class: most requests differ in few of them.
+    origins: Origins | None = None  # who made what; None: nobody else could have
+    signer: Origin | None = None  # who signed the thinking that it brings back
     watch: Watch | None = None  # the guardrails of the request and of its answer
-    affinity: bytes = b""  # what belongs together, for the sake of prompt caches
-    sealing: Sealing | None = None  # the ids that it refers to, and those of its answer
     several: bool = False  # deployments could answer: ids in the answer are sealed
     draining: bool = False  # its client went away, and its answer is read on
     output_limit: int | None = None  # that its answer is to be given
-    lines: tuple[tuple[bytes, bytes], ...] = ()  # headers for every provider
-    query: bytes = b""
-    hidden: frozenset[bytes] = frozenset()  # headers of the client that no provider gets
-    fields: dict[bytes, bytes] = field(default_factory=dict)  # its header lines, as they came
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        call: Call,
+        record: ModelRecord,
+        request: ModelRequest,
+        bill: Bill,
+        meter: Meter,
+        money: Money,
+        upload: Upload | None = None,
+        sealing: Sealing | None = None,
+        session_headers: tuple[bytes, ...] = (),
+    ) -> None:
+        self.exchange = exchange
+        self.call = call
+        self.record = record
+        self.request = request
+        self.bill = bill
+        self.meter = meter
+        self.money = money
+        self.upload = upload
+        self.sealing = sealing  # the ids that it refers to, and those of its answer
+        self._session_headers = session_headers
+        self.lines = exchange.extra_headers  # for every provider
+        self.query = exchange.query
+        self.hidden = exchange.hidden_headers  # of the client, which no provider gets
+        self.fields = exchange.fields  # its header lines, as they came
 
     def over(self, *, drained: bool = False) -> None:
         """Nothing more comes, for the client or, where it went away, at all: charge what it took."""
@@ -93,14 +123,41 @@ class Going:
         bill = self.bill.twin(record)
         exchange = copy(self.exchange)
         exchange.model = record
-        watch = None if self.watch is None else Watch(self.watch.guards, exchange, record)
         meter = Meter(record, self.meter.began, bill)
-        return replace(self, exchange=exchange, record=record, bill=bill, watch=watch, meter=meter)
+        made = Going(
+            exchange,
+            self.call,
+            record,
+            self.request,
+            bill,
+            meter,
+            self.money,
+            self.upload,
+            self.sealing,
+            self._session_headers,
+        )
+        made.watch = None if self.watch is None else Watch(self.watch.guards, exchange, record)
+        made.origins, made.signer = self.origins, self.signer
+        made.several, made.draining, made.output_limit = self.several, self.draining, self.output_limit
+        made.lines, made.query, made.hidden, made.fields = self.lines, self.query, self.hidden, self.fields
+        return made
+
+    @property
+    def affinity(self) -> bytes:
+        """The key of a session, whose requests go to the same provider and key for the sake of its prompt cache."""
+        exchange, session = self.exchange, self.request.prompt_cache_key.encode("utf-8", "surrogatepass")
+        for name in self._session_headers:
+            session = session or exchange.fields.get(name, b"")
+        if not session:
+            return b""
+        identity = exchange.identity
+        caller = "" if identity is None else identity.tenant or identity.consumer
+        return caller.encode("utf-8", "surrogatepass") + b"\0" + session
 
     @property
     def origin(self) -> Origin | None:
         """The only deployment that may be asked."""
-        return self.sealing.origin if self.sealing is not None else None
+        return self.sealing.origin if self.sealing is not None else self.signer
 
     @property
     def may_be_sent_again(self) -> bool:
@@ -110,50 +167,66 @@ class Going:
     def send(self, provider: Provider, key: Key, candidate: Candidate) -> Sent:
         """Make the exchange one with this provider. Raises CannotTranslate."""
         exchange, call, request = self.exchange, self.call, self.request
-        lines, hidden = (*self.lines, *key.lines, _PLAIN), self.hidden | _HIDDEN
-        path, query, body = call.path_for(candidate.model), self.query, b""
-        origin = Origin(provider.name, key.fingerprint)
-        sent = Sent(call.api, origin, taking_out=not request.tells_usage)
-        if candidate.translated and (found := translation(call.api.name, provider.protocol)) is not None:
-            translated = found.request(
-                limited(request, self.output_limit), candidate.model, drop=provider.unsupported == "drop"
-            )
+        lines = key.lines if not self.lines else (*self.lines, *key.lines)
+        hidden = _HIDDEN if not self.hidden else self.hidden | _HIDDEN
+        path, query, body = call.path_for(candidate.model) if call.model else call.path, self.query, b""
+        sent = Sent(call.api, provider, key, candidate, taking_out=request.stream and not request.reports_usage)
+        if candidate.translated and (made := self.translate(provider, candidate)) is not None:
+            found, translated = made
             self.record.translated, self.record.dropped = found.to_api, translated.dropped
-            sent = Sent(_APIS[found.to_api], origin, translation=found, translated=translated)
+            sent = Sent(_APIS[found.to_api], provider, key, candidate, taking_out=False)
+            sent.translation, sent.translated = found, translated
             path, query, body = found.to_path, b"", translated.body
             lines += (_JSON, *((name.lower().encode(), value.encode()) for name, value in found.headers))
             hidden |= self._beginning(found.hidden) | {b"content-type"}
         elif self.upload is None and call.api.reads_body:
+            body = request.body
             model = candidate.model if candidate.model != request.model else None
-            try:
-                body = rewritten(request, model=model, ask_usage=sent.taking_out, output_limit=self.output_limit)
-            except BadBody as error:
-                raise bad_body(error) from None
+            if model is not None or sent.taking_out or self.output_limit is not None:
+                try:
+                    body = rewritten(request, model=model, ask_usage=sent.taking_out, output_limit=self.output_limit)
+                except BadBody as error:
+                    raise bad_body(error) from None
             body = without_translated(call.api.name, body)
+        elif exchange.method == "POST":  # what is changed of something stored
+            body = request.body
         if call.api is REALTIME:
             query = with_model(query, candidate.model)
+            hidden |= HIDDEN
         exchange.target_path, exchange.query = provider.path_of(path), query
         exchange.extra_headers, exchange.hidden_headers = lines, hidden
-        self._give_body(body, candidate.model)
+        if self.upload is not None:
+            self._give_upload(self.upload, candidate.model)
+        elif body:
+            exchange.body = WholeBody(body, [])
+            length = b"%d" % len(body)
+            if exchange.fields.get(b"content-length") != length:  # it was changed, or came in pieces
+                exchange.fields = {**self.fields, b"content-length": length}
+        else:
+            exchange.body = None
         return sent
 
+    def translate(self, provider: Provider, candidate: Candidate) -> tuple[Translation, Translated] | None:
+        """The request in the API of the provider; None where that is the client's. Raises CannotTranslate."""
+        found = translation(self.call.api.name, provider.protocol) if candidate.translated else None
+        if found is None:
+            return None
+        request = limited(self.request, self.output_limit)
+        return found, found.request(request, candidate.model, drop=provider.unsupported == "drop")
+
     def seals(self, sent: Sent) -> Sealing | None:
-        """What seals the ids of an answer, where they are to be sealed."""
+        """The sealer of an answer's ids, if they are to be sealed."""
         sealing = self.sealing
         needed = sealing is not None and sent.translated is None and (self.several or sealing.origin is not None)
         return sealing if needed else None
 
-    def _give_body(self, data: bytes, model: str) -> None:
-        exchange = self.exchange
-        body: Body | None = WholeBody(data, []) if data else None
-        size: int | None = len(data)
-        if self.upload is not None:
-            body, size = self.upload.for_model(model)
-        exchange.body = body
-        if body is not None:
-            exchange.fields = {name: value for name, value in self.fields.items() if name != b"content-length"}
-            if size is not None:
-                exchange.fields[b"content-length"] = b"%d" % size
+    def _give_upload(self, upload: Upload, model: str) -> None:
+        self.exchange.body, size = upload.for_model(model)
+        self.exchange.fields = fields = self.fields.copy()
+        if size is not None:
+            fields[b"content-length"] = b"%d" % size
+        else:
+            fields.pop(b"content-length", None)
 
     def _beginning(self, prefixes: tuple[str, ...]) -> frozenset[bytes]:
         starts = tuple(prefix.encode() for prefix in prefixes)

@@ -107,7 +107,7 @@ class _Waiting:
 
 
 class GuardedStream:
-    """What guardrails make of the events of one stream. See `Turning`."""
+    """Guardrails on the events of one stream. See `Turning`."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class GuardedStream:
         self.refusal: ModelError | None = None
 
     def event(self, event: Event) -> bytes:
-        """What may go on now that this event has come."""
+        """Events that may be passed on after this one."""
         if self._inner is None:
             return self._take([event] if event.raw else [])
         return self._take(self._splitter.feed(self._inner.event(event)))

@@ -59,6 +59,6 @@ async def guard_answer(going: Going, data: bytes, kind: bytes, document: object)
 
 
 def refused_answer(going: Going, error: ModelError) -> Response:
-    """What the client gets in the place of an answer that it may not have."""
+    """The client's answer in place of a refused one."""
     family, id = going.call.api.family, going.exchange.request_id
     return refusal(family, error.kind.status, error.code, error.public_detail or error.detail, request_id=id)

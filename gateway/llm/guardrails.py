@@ -31,7 +31,7 @@ _METHODS: Final = {"input": "before_model", "output": "after_model"}
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What is looked at. Of a stream it is a window: what came last, with what the client has of it already."""
+    """The text to check. Of a stream it is a window: the newest text, and the part that the client has already."""
 
     text: str
     stage: Stage
@@ -98,7 +98,7 @@ class Guard:
 
     @property
     def rule(self) -> str:
-        """What decisions call it."""
+        """Its name in decisions."""
         return f"guardrail:{self.name}"
 
     def call(self, text: Text) -> object:
@@ -127,7 +127,7 @@ class Watch:
         return Text(text, stage, self._exchange, role, "text" if tool is None else "tool", tool or "")
 
     async def look(self, text: Text, guards: Sequence[Guard]) -> list[Cut]:
-        """What is to be taken out of a text. Raises Refused."""
+        """The parts of a text to remove. Raises Refused."""
         cuts: list[Cut] = []
         for guard in guards:
             try:
@@ -200,7 +200,7 @@ class Watch:
 
 
 class _WrongVerdict(TypeError):
-    """What a guardrail returned is none."""
+    """A guardrail returned an invalid result."""
 
 
 def _judged(said: object, text: Text) -> list[Cut] | Refuse:

@@ -26,7 +26,8 @@ async def hedged(failover: Failover, going: Going, candidates: Sequence[Candidat
     if going.request.stream or not going.may_be_sent_again or going.origin is not None:
         return await failover.answer(going, candidates)
     first = asyncio.ensure_future(failover.answer(going, candidates))
-    tasks = [first]
+    tasks: list[Asking] = [first]
+    twin: Going | None = None
     try:
         await asyncio.wait(tasks, timeout=after)
         others = [candidate for candidate in candidates if candidate.provider != going.record.provider]
@@ -35,16 +36,37 @@ async def hedged(failover: Failover, going: Going, candidates: Sequence[Candidat
             return await first
         second = asyncio.ensure_future(failover.answer(twin, others))
         tasks.append(second)
-        winner = await _winner(first, second)
-    finally:
-        for task in tasks:
-            task.cancel()
-    await asyncio.wait(tasks)  # what was cancelled closes what it has
+        winner = await _first_good(first, second) or second
+        await _cancel(tasks)
+    except BaseException:  # the client went away
+        try:
+            await _cancel(tasks)
+        finally:
+            if twin is not None:
+                _give_up(twin)
+        raise
     if winner is second:
         _take_over(going, twin)
     else:
         _give_up(twin)
     return winner.result()
+
+
+async def _first_good(*tasks: Asking) -> Asking | None:
+    """The first that has a good answer; None where neither has one."""
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    good = next((task for task in done if _is_good(task)), None)
+    if good is None and pending:
+        await asyncio.wait(pending)
+        good = next((task for task in pending if _is_good(task)), None)
+    return good
+
+
+async def _cancel(tasks: Sequence[Asking]) -> None:
+    """End those that are under way, and wait until each has closed what it has, and noted what it took."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def _twin(going: Going, others: Sequence[Candidate]) -> Going | None:
@@ -60,16 +82,6 @@ async def _twin(going: Going, others: Sequence[Candidate]) -> Going | None:
     return twin
 
 
-async def _winner(first: Asking, second: Asking) -> Asking:
-    """The first that has a good answer, or else the second."""
-    done, pending = await asyncio.wait((first, second), return_when=asyncio.FIRST_COMPLETED)
-    good = next((task for task in done if _is_good(task)), None)
-    if good is None and pending:
-        await asyncio.wait(pending)
-        good = next((task for task in pending if _is_good(task)), None)
-    return good or second
-
-
 def _is_good(task: Asking) -> bool:
     return not task.cancelled() and task.exception() is None and isinstance(task.result(), Response)
 
@@ -80,7 +92,7 @@ def _take_over(going: Going, twin: Going) -> None:
     second.tries += first.tries
     second.left_out = first.left_out + second.left_out
     second.switches = (*first.switches, Switch(first.backend, second.backend, HEDGED), *second.switches)
-    going.meter.lost(None)
+    going.meter.lost(going.meter.answer)
     going.bill.over(NOTHING, "", finished=False)
     going.meter, going.bill, going.record, exchange.model = twin.meter, twin.bill, second, second
     exchange.attempts += twin.exchange.attempts
@@ -90,6 +102,6 @@ def _take_over(going: Going, twin: Going) -> None:
 
 
 def _give_up(twin: Going) -> None:
-    twin.meter.lost(None)
+    twin.meter.lost(twin.meter.answer)
     twin.bill.over(NOTHING, "", finished=False)
     twin.exchange.close()

@@ -52,12 +52,13 @@ class Beginning:
 
     async def hold(self, limits: Limits) -> None:
         """Read until it is whole, or may not be held any longer."""
-        ends = asyncio.get_running_loop().time() + limits.seconds
+        ends = 0.0
         while not self.whole and self.failure is None and self.size <= limits.size:
             try:
                 if self._body.ready:
                     piece = await self._body.read()
                 else:
+                    ends = ends or asyncio.get_running_loop().time() + limits.seconds
                     async with asyncio.timeout_at(ends):
                         piece = await self._body.read()
             except TimeoutError:

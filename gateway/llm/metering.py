@@ -1,8 +1,9 @@
-"""What an answer took: read from it while it passes, written into the record, and committed exactly once."""
+"""Usage of an answer: read while it is passed on, recorded, and committed exactly once."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.http.model_record import ModelRecord
@@ -16,7 +17,7 @@ class Counted(Protocol):
 
     @property
     def usage(self) -> Usage | None:
-        """What the provider says of it."""
+        """The provider's report of usage."""
         ...
 
     @property
@@ -41,11 +42,11 @@ class Counted(Protocol):
 
     @property
     def error(self) -> ProviderError | None:
-        """What the provider says of its failure, in the answer itself."""
+        """The provider's report of a failure within the answer."""
         ...
 
     @property
-    def tool_calls(self) -> list[str]:
+    def tool_calls(self) -> Sequence[str]:
         """Names of tools."""
         ...
 
@@ -53,21 +54,23 @@ class Counted(Protocol):
 class Meter:
     """Counts one request."""
 
-    __slots__ = ("_bill", "_free", "_goes_on", "_over", "answer", "began", "first", "last", "record", "sent")
+    # Defaults of the class: most requests differ in few of them.
+    sent: bool = False  # a provider has the request, or a part of it
+    answer: Counted | None = None  # that the client gets, or got a part of
+    first: float = 0.0  # time.perf_counter(), when its first content came
+    last: float = 0.0
+    _over: bool = False
 
     def __init__(
         self, record: ModelRecord, began: float, bill: Bill, *, free: bool = False, goes_on: bool = False
     ) -> None:
         self.record = record
         self._free = free  # nothing is charged for it
-        self._goes_on = goes_on  # the provider works on it when nobody listens, and tells the result later, by its id
+        self._goes_on = (
+            goes_on  # the provider continues without a connection, and the result is fetched later by its id
+        )
         self.began = began  # time.perf_counter()
         self._bill = bill
-        self.sent = False  # a provider has the request, or a part of it
-        self.answer: Counted | None = None  # that the client gets, or got a part of
-        self.first = 0.0  # time.perf_counter(), when its first content came
-        self.last = 0.0
-        self._over = False
 
     def content(self) -> None:
         """The first content of the answer has come."""
@@ -88,25 +91,27 @@ class Meter:
         self._over = True
         record, answer = self.record, self.answer
         usage = self._usage(answer)
-        if self._goes_on and usage != NOTHING and not (answer is not None and answer.finished):
+        if self._goes_on and not usage.is_nothing and not (answer is not None and answer.finished):
             usage = self._bill.in_full(usage)
         if self.first:
             record.output_seconds = (self.last or time.perf_counter()) - self.first
         if answer is not None:
             record.answered = answer.model
             record.finished = answer.finished
-            record.tool_calls = tuple(answer.tool_calls)
+            if answer.tool_calls:
+                record.tool_calls = tuple(answer.tool_calls)
             if answer.error is not None and not record.failure:
                 record.failure = "error"
         record.input_tokens, record.output_tokens = usage.input, usage.output
-        record.cache_read_tokens, record.cache_write_tokens = usage.cache_read, usage.cache_write
-        record.reasoning_tokens = usage.reasoning
+        if usage.cache_read or usage.cache_write or usage.reasoning:
+            record.cache_read_tokens, record.cache_write_tokens = usage.cache_read, usage.cache_write
+            record.reasoning_tokens = usage.reasoning
         record.estimated = usage.estimated
         text_bytes = answer.text_bytes if answer is not None else 0
         self._bill.over(usage, record.answered, finished=record.finished, text_bytes=text_bytes)
 
     def _usage(self, answer: Counted | None) -> Usage:
-        """What the provider said. Of an answer that was cut it said too little, or nothing: the text that came counts,
+        """The provider's report. Of an interrupted answer it is incomplete, or missing: the received text counts,
         and of one that never came, the request."""
         if answer is None:
             return Usage(self._bill.estimated, 0, estimated=True) if self.sent and not self._free else NOTHING

@@ -49,7 +49,7 @@ Part = Callable[[Exchange, Wanted, Backend], str]
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """What requests to models are counted with."""
+    """Counters of requests to models."""
 
     budgets: Budgets
     estimator: Estimator
@@ -60,7 +60,8 @@ class Money:
 
     def over(self, exchange: Exchange) -> None:
         """A request is over, and its record complete: count what it used, and the tools that its answer calls."""
-        self.tools.count(exchange)
+        if self.tools.quotas:
+            self.tools.count(exchange)
         self.usage.add(exchange)
         self.traffic.add(exchange)
 

@@ -7,7 +7,6 @@ import zlib
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import orjson
@@ -18,10 +17,8 @@ from gateway.http.bodies import Body
 from gateway.llm.apis import Api
 from gateway.llm.metering import Meter
 from gateway.llm.sse import Event, EventSplitter
-from gateway.llm.streams.errors import ProviderError
 from gateway.llm.streams.reader import Kind, Reader
 from gateway.llm.streams.whole import Answer, unread, whole
-from gateway.llm.usage import Usage
 
 CUT: Final = "the provider's stream ended before its answer was complete"
 STALLED: Final = "the provider's stream stopped before its answer was complete"
@@ -36,15 +33,15 @@ class Turning(Protocol):
     """Makes other bytes of the events of one stream: those of another protocol, or with other ids."""
 
     def event(self, event: Event) -> bytes:
-        """What the client gets of one event."""
+        """The bytes for the client of one event."""
         ...
 
     def end(self) -> bytes:
-        """What follows the last event, whether or not the stream was whole."""
+        """The bytes behind the last event, whether or not the stream was complete."""
         ...
 
     def cut_off(self, kind: str, sentence: str) -> bytes:
-        """What follows where the stream has failed."""
+        """The bytes behind a failed stream."""
         ...
 
 
@@ -101,7 +98,7 @@ class MeteredStream:
 
     @property
     def reader(self) -> Reader:
-        """What has been read of it."""
+        """The reader of its events."""
         return self._reader
 
     @property
@@ -144,7 +141,7 @@ class MeteredStream:
         return b""
 
     def _pass(self, piece: bytes) -> bytes:
-        """What of a piece goes on: the events that are whole with it."""
+        """The part of a piece that is passed on: the events that are complete with it."""
         splitter, reader, turning = self._splitter, self._reader, self._turning
         whole = turning is None and not splitter.pending
         events = splitter.feed(piece)
@@ -171,7 +168,7 @@ class MeteredStream:
         return piece if whole else b"".join([event.raw for event in events])
 
     def _end(self) -> bytes:
-        """The provider says no more: whether that was all, its own words tell."""
+        """The provider says no more: its last event shows whether it was complete."""
         self.ended = True
         self._meter.last = time.perf_counter()
         rest = b""
@@ -239,38 +236,6 @@ class Decoder:
             raise GatewayError(ErrorKind.UPSTREAM_RESET, CUT)
 
 
-@dataclass(frozen=True, slots=True)
-class WholeAnswer:
-    """An answer that came whole."""
-
-    said: Answer
-    text_bytes: int  # of what was written, as far as the usage does not say what it cost
-
-    @property
-    def usage(self) -> Usage | None:
-        return self.said.usage
-
-    @property
-    def finished(self) -> bool:
-        return self.said.finished
-
-    @property
-    def model(self) -> str:
-        return self.said.model
-
-    @property
-    def output_known(self) -> bool:
-        return self.said.usage is not None and (self.said.usage.output > 0 or not self.text_bytes)
-
-    @property
-    def error(self) -> ProviderError | None:
-        return self.said.error
-
-    @property
-    def tool_calls(self) -> list[str]:
-        return self.said.tool_calls
-
-
 class MeteredWhole:
     """A long answer that does not stream, on its way to the client, and read at its end. A Body."""
 
@@ -283,7 +248,7 @@ class MeteredWhole:
         self._decoder = decoder
         self._kept: list[bytes] = []
         self._size = 0
-        meter.answer = WholeAnswer(Answer(finished=False), 0)
+        meter.answer = Answer(finished=False)
 
     @property
     def trailers(self) -> Headers:
@@ -327,7 +292,7 @@ class MeteredWhole:
             self._kept.append(piece)
         else:
             self._kept.clear()
-        self._meter.answer = WholeAnswer(Answer(finished=False), self._size if self._api.generates else 0)
+        self._meter.answer = Answer(finished=False, text_bytes=self._size if self._api.generates else 0)
 
     def _end(self) -> None:
         self._meter.last = time.perf_counter()
@@ -336,4 +301,4 @@ class MeteredWhole:
             with suppress(orjson.JSONDecodeError):
                 said = whole(self._api, orjson.loads(b"".join(self._kept)))
         self._kept.clear()
-        self._meter.answer = WholeAnswer(said, said.text_bytes)
+        self._meter.answer = said

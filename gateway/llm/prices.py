@@ -1,4 +1,4 @@
-"""What requests cost, in whole micro-dollars, rounded up.
+"""Prices of requests, in whole micro-dollars, rounded up.
 
 Prices come from the operator's own list first, then from the snapshot in `genai-prices`, which never updates itself. A
 price changes where the input is long (tiers), by the service tier that a request asks for, and by date. Tokens that are
@@ -41,7 +41,7 @@ Unknown = Literal["refuse", "free", "assume"]
 
 
 class Tokens(Protocol):
-    """What an answer used: input with what was read from or written to a cache, output with reasoning."""
+    """The usage of an answer: input including cache reads and writes, output including reasoning."""
 
     @property
     def input(self) -> int: ...
@@ -70,7 +70,7 @@ class Rates:
     cache_write_long: int = 0  # for an hour
 
     def micros(self, usage: Tokens) -> int:
-        """What so much costs."""
+        """The price of this usage."""
         given, output = _tokens(usage.input), _tokens(usage.output)
         femto = given * self.input + output * self.output + self.request
         if usage.cache_read or usage.cache_write or usage.reasoning:
@@ -84,7 +84,7 @@ class Rates:
         return min(-(-femto // MICRO), MOST_MICROS)
 
     def dearest(self, input_tokens: int, output_tokens: int) -> int:
-        """What so much costs at most, whatever of it is cached or reasoning."""
+        """The maximal price of this usage, whatever of it is cached or reasoning."""
         femto = (
             _tokens(input_tokens) * max(self.input, self.cache_read, self.cache_write, self.cache_write_long)
             + _tokens(output_tokens) * max(self.output, self.reasoning)
@@ -100,7 +100,7 @@ class Price:
     tiers: tuple[tuple[int, Rates], ...]
 
     def micros(self, usage: Tokens) -> int:
-        """What so much costs: all of it at the rates of the highest tier that its input reaches."""
+        """The price of this usage: all of it at the rates of the highest tier that its input reaches."""
         reached = self.tiers[0][1]
         for above, rates in self.tiers[1:]:
             if usage.input > above:
@@ -108,7 +108,7 @@ class Price:
         return reached.micros(usage)
 
     def dearest(self, input_tokens: int, output_tokens: int) -> int:
-        """What so much costs at most, in any of the tiers that its input reaches."""
+        """The maximal price of this usage, in any of the tiers that its input reaches."""
         reached = [rates for above, rates in self.tiers if not above or input_tokens > above]
         return max(rates.dearest(input_tokens, output_tokens) for rates in reached)
 
@@ -149,16 +149,20 @@ class Prices:
         `model` is as the answer named it; where that has no price, it is that of the model `asked` for. `tier` is the
         service tier of the answer.
         """
-        price = self.price(provider, model, tier) or (self.price(provider, asked, tier) if asked else None)
+        price = self.price(provider, model, tier)
+        if price is None and asked and asked != model:
+            price = self.price(provider, asked, tier)
         if price is not None:
             return price.micros(usage)
         self.unpriced += 1
+        if self._unknown == "refuse":
+            return None
         return self._otherwise(lambda price: price.micros(usage))
 
     def dearest(
         self, provider: str, model: str, input_tokens: int, output_tokens: int, *, tier: str = ""
     ) -> int | None:
-        """What a request may cost at most. `tier`: the service tier that it asks for. None: the price is not known."""
+        """The maximal price of a request. `tier`: the requested service tier. None: the price is not known."""
         price = self.price(provider, model, tier)
         if price is None:
             return self._otherwise(lambda price: price.dearest(input_tokens, output_tokens))
@@ -166,7 +170,7 @@ class Prices:
         return max(each.dearest(input_tokens, output_tokens) for each in (price, standard))
 
     def price(self, provider: str, model: str, tier: str = "") -> Price | None:
-        """What holds for a model now, if that is known. A price that changes does so within a minute."""
+        """The current price of a model, if it is known. A change takes effect within a minute."""
         if not model or len(model) > LONGEST_NAME or len(tier) > LONGEST_NAME:
             return None
         now, key = time.monotonic(), (provider, model, "" if tier in STANDARD else tier)
@@ -202,7 +206,7 @@ class Prices:
         return None
 
     def warnings(self) -> list[str]:
-        """What `gateway check` says of them."""
+        """Warnings of `gateway check` about them."""
         days = (self._clock().date() - snapshot_date(self._clock().date())).days
         if days <= STALE_DAYS:
             return []
@@ -233,7 +237,7 @@ class _Listed:
 
 
 class _Snapshot:
-    """What genai-prices lists. It is imported when the first price is asked for: 11 MB."""
+    """The prices of genai-prices. It is imported on first use: 11 MB."""
 
     def __init__(self) -> None:
         self._listed: list[Any] | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,22 +15,18 @@ from gateway.llm.choosing import ranked
 CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"})
 """Where the SDKs of models put keys. None of the client's goes on."""
 
+_PLAIN: Final = (b"accept-encoding", b"identity")  # so that usage can be read
 _UNREADABLE: Final = b"[key]"
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key of a provider, or none. `lines` are the headers with which it is sent."""
+    """A key of a provider, or none. `lines` are the headers with which all is sent to it."""
 
-    fingerprint: str = ""  # tells keys apart in logs, and does not tell what they are
-    load: str = ""  # under which requests with it are counted as in flight
-    lines: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
+    fingerprint: str = ""  # identifies a key in logs without revealing it
+    load: str = ""  # under which requests with it are counted as in flight, where a provider has several
+    lines: tuple[tuple[bytes, bytes], ...] = field(default=(_PLAIN,), repr=False)
     value: bytes = field(default=b"", repr=False)
-
-
-def no_key(provider: str) -> Key:
-    """In place of one."""
-    return Key(load=f"{provider}:")
 
 
 def key_of(provider: str, protocol: str, secret: str) -> Key:
@@ -38,10 +35,12 @@ def key_of(provider: str, protocol: str, secret: str) -> Key:
     fingerprint = hashlib.sha256(b"model key:" + value).hexdigest()[:12]
     load = f"{provider}:{fingerprint}"
     if protocol == "anthropic":
-        return Key(fingerprint, load, ((b"x-api-key", value),), value)
-    if protocol == "gemini":
-        return Key(fingerprint, load, ((b"x-goog-api-key", value),), value)
-    return Key(fingerprint, load, ((b"authorization", b"Bearer " + value),), value)
+        line = (b"x-api-key", value)
+    elif protocol == "gemini":
+        line = (b"x-goog-api-key", value)
+    else:
+        line = (b"authorization", b"Bearer " + value)
+    return Key(fingerprint, load, (line, _PLAIN), value)
 
 
 class Loads:
@@ -52,19 +51,22 @@ class Loads:
     def __init__(self) -> None:
         self.of: dict[str, int] = {}
 
-    def begin(self, *names: str) -> None:
-        """One more."""
-        for name in names:
-            self.of[name] = self.of.get(name, 0) + 1
+    def begin(self, provider: str, key: str) -> None:
+        """One more. `key` is empty where the provider has but one."""
+        loads = self.of
+        loads[provider] = loads.get(provider, 0) + 1
+        if key:
+            loads[key] = loads.get(key, 0) + 1
 
-    def end(self, *names: str) -> None:
+    def end(self, provider: str, key: str) -> None:
         """One less."""
-        for name in names:
-            left = self.of.get(name, 0) - 1
-            if left > 0:
-                self.of[name] = left
-            else:
-                self.of.pop(name, None)
+        loads = self.of
+        if loads.get(provider, 0) > 1:
+            loads[provider] -= 1
+        else:
+            loads.pop(provider, None)
+        if key:
+            self.end(key, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +81,13 @@ class Provider:
     unsupported: str = "fail"  # what becomes of fields that cannot be translated: fail, drop
     total: float = NEVER  # seconds, for one attempt
 
-    def ordered(self, affinity: bytes, draw: float, loads: Mapping[str, int]) -> Iterator[Key]:
+    def ordered(self, affinity: bytes, loads: Mapping[str, int]) -> Sequence[Key]:
         """Its keys in the order in which they are tried: what belongs together stays with one of them, for the sake of
-        the provider's cache of prompts."""
+        the provider's cache of prompts, and all else goes to any."""
         if len(self.keys) == 1:
-            yield self.keys[0]
-            return
+            return self.keys
         named = {key.load: key for key in self.keys}
-        for name in ranked([(name, 1) for name in named], affinity, draw, loads):
-            yield named[name]
+        return [named[name] for name in ranked([(name, 1) for name in named], affinity, random.random(), loads)]
 
 
 def without_keys(text: bytes, providers: Sequence[Provider]) -> bytes:
@@ -100,6 +100,8 @@ def without_keys(text: bytes, providers: Sequence[Provider]) -> bytes:
 
 
 _KEPT_FROM_CLIENTS: Final = frozenset({b"set-cookie", b"alt-svc", b"nel", b"report-to", b"strict-transport-security"})
+KEPT_WITH_LENGTH: Final = _KEPT_FROM_CLIENTS | {b"content-length"}
+"""Those of a whole answer, whose length is said anew, that are not for the client."""
 
 
 def for_client(headers: Headers) -> Headers:

@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
+from gateway.http.bodies import AtHand
 from gateway.llm.speaking import ModelError
 
 _INFLATED: Final = {
@@ -14,6 +15,17 @@ _INFLATED: Final = {
     b"x-gzip": zlib.MAX_WBITS | 16,
     b"deflate": zlib.MAX_WBITS,
 }
+
+
+def read_at_once(exchange: Exchange, most: int) -> bytes | None:
+    """The same as `read_body`, where all of it has come already, as small ones do; else None, and nothing is read."""
+    body = exchange.body
+    if body is None:
+        return b""
+    data = body.take(most) if isinstance(body, AtHand) else b""
+    if data and b"content-encoding" in exchange.fields:
+        return _decoded(exchange, data, most)
+    return data or None
 
 
 async def read_body(exchange: Exchange, most: int) -> bytes:
@@ -26,12 +38,12 @@ async def read_body(exchange: Exchange, most: int) -> bytes:
         raise _too_large(most)
     pieces: list[bytes] = []
     size = 0
-    while piece := await body.read():
+    while piece := await body.read():  # to its end, behind which policies look at all of it
         size += len(piece)
         if size > most:
             raise _too_large(most)
         pieces.append(piece)
-    return _decoded(exchange, pieces[0] if len(pieces) == 1 else b"".join(pieces), most)
+    return _decoded(exchange, b"".join(pieces), most)
 
 
 def _decoded(exchange: Exchange, data: bytes, most: int) -> bytes:

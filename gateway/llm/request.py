@@ -1,4 +1,4 @@
-"""What a gateway reads of a request to a model."""
+"""The parsed request to a model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import orjson
 
 from gateway.llm import splice
 from gateway.llm.apis import Call
+from gateway.llm.naming import MOST_NAMES, NONE, PLAIN, Others, TooManyNames, differing, other_models
 from gateway.llm.texts import text_bytes
 from gateway.llm.usage import members
 
@@ -38,6 +39,7 @@ _READ: Final = frozenset(
     }
 )
 _FOLDED: Final = {name.casefold(): name for name in _READ}
+_QUOTED: Final = {name: b'"%b"' % name.encode() for name in _READ}
 
 LIMITS: Final[Mapping[str, tuple[str, ...]]] = {
     "openai.chat": ("max_completion_tokens", "max_tokens"),
@@ -48,7 +50,14 @@ LIMITS: Final[Mapping[str, tuple[str, ...]]] = {
 """The members that limit the output: the first is the one that is added where there is none."""
 
 CONFIGS: Final = ("generationConfig", "generation_config")
+_OF_OUTPUT: Final = frozenset({*CONFIGS, *(name for names in LIMITS.values() for name in names)})
+_OF_CHOICES: Final = frozenset({*CONFIGS, "n", "best_of", "prompt"})
+_OF_AFFINITY: Final = frozenset({"prompt_cache_key", "previous_response_id"})
+_OF_TOOLS: Final = frozenset({"tools", "functions"})
 CONFIG_LIMITS: Final = ("maxOutputTokens", "max_output_tokens")
+_WITHOUT_MEANING: Final = PLAIN - _OF_CHOICES - _OF_OUTPUT - _OF_AFFINITY - {"stream", "stream_options"}
+"""Members of which nothing is read but `model`."""
+
 _ASKS_USAGE: Final = frozenset({"openai.chat", "openai.completions"})
 
 
@@ -75,12 +84,14 @@ class ModelRequest:
         "document",
         "model",
         "n",
+        "others",
         "output_limit",
         "previous_response_id",
         "prompt_cache_key",
         "size",
         "stream",
         "tools",
+        "unknown_names",
     )
 
     def __init__(
@@ -95,23 +106,44 @@ class ModelRequest:
         self.body = body
         self.size = len(body)
         self.document = document
-        self._places = places or {}
+        self._places = places  # None: not looked for yet
         self._placed = body  # where they are places of
         self.model = call.model or _text(document, "model")
         if len(self.model) > _LONGEST_MODEL:
             raise BadBody("`model` is too long", "model")
-        self.stream = call.stream or _flag(document, "stream")
+        self.others = NONE  # models that it names beside its own, with the members that do
+        self.unknown_names = NONE  # the same in members that no protocol has
+        self.stream = call.stream
+        self.n = 1
+        self.output_limit: int | None = None  # tokens; None where the request names none
+        self.tools = 0
+        self.prompt_cache_key = self.previous_response_id = ""
+        if call.model or "," in self.model or not document.keys() <= _WITHOUT_MEANING:
+            self._read_others(call, document)
+
+    def _read_others(self, call: Call, document: Mapping[str, Any]) -> None:
+        """Read what only some requests say. Raises BadBody."""
+        if "," in self.model or not document.keys() <= PLAIN:
+            self.others, self.unknown_names = _others(self.model, document)
+        if call.model:  # the path names it
+            self.others = _of_path(call.model, document, self.others)
+        self.stream = _flag(document, "stream") or call.stream
         _object(document, "stream_options")
-        self.n = min(_choices(document) * _prompts(self.api.name, document), MOST_TOKENS)
-        self.output_limit = _output_limit(self.api.name, document)  # tokens; None where the request names none
-        self.tools = _tools(document)
-        self.prompt_cache_key = _text(document, "prompt_cache_key")
-        self.previous_response_id = _text(document, "previous_response_id")
+        names = document.keys()
+        if not names.isdisjoint(_OF_CHOICES):
+            self.n = min(_choices(document) * _prompts(self.api.name, document), MOST_TOKENS)
+        if not names.isdisjoint(_OF_OUTPUT):
+            self.output_limit = _output_limit(self.api.name, document)
+        if not names.isdisjoint(_OF_TOOLS):
+            self.tools = _tools(document)
+        if not names.isdisjoint(_OF_AFFINITY):
+            self.prompt_cache_key = _text(document, "prompt_cache_key")
+            self.previous_response_id = _text(document, "previous_response_id")
 
     @property
     def places(self) -> Mapping[str, list[splice.Span]]:
         """Where the members stand that are read."""
-        if self._placed is not self.body:
+        if self._places is None or self._placed is not self.body:
             self._places, self._placed = _places(self.body, self.document), self.body
         return self._places
 
@@ -121,7 +153,7 @@ class ModelRequest:
         return text_bytes(self.body, self.document)
 
     @property
-    def tells_usage(self) -> bool:
+    def reports_usage(self) -> bool:
         """Whether a stream will say what it cost without being asked to: not where the client did not ask, in chat."""
         if not self.stream or self.api.name not in _ASKS_USAGE:
             return True
@@ -131,12 +163,14 @@ class ModelRequest:
 def read(call: Call, body: bytes) -> ModelRequest:
     """Read a body of JSON. Raises BadBody.
 
-    A member that is read, and is there twice, has its last value in both places from then on: what the provider reads
+    A duplicated member that is read gets its last value in both places: what the provider reads
     is what was read here.
     """
     if not call.api.reads_body:
         return ModelRequest(call, body, {})
     document = _parsed(body)
+    if not _may_be_said_twice(body, document):
+        return ModelRequest(call, body, document)
     try:
         places = _places(body, document)
         if any(len(spans) > 1 for spans in places.values()):
@@ -168,7 +202,7 @@ def _leniently(body: bytes, error: orjson.JSONDecodeError) -> object:
 
 
 def _refuse_too_many(body: bytes) -> None:
-    """What is parsed takes far more memory than its bytes where it is made of tiny values."""
+    """Refuse bodies of very many tiny values: parsed, they take far more memory than their bytes."""
     if _has_too_many(body) and _has_too_many(splice.without_texts(body)):
         raise BadBody("the body has too many values for a request to a model; send it in parts")
 
@@ -177,20 +211,27 @@ def _has_too_many(body: bytes) -> bool:
     return body.count(b"[") + body.count(b"{") > _MOST_CONTAINERS or body.count(b",") > _MOST_COMMAS
 
 
-def _places(body: bytes, document: Mapping[str, Any]) -> dict[str, list[splice.Span]]:
-    """Where the members stand that are read.
+def _may_be_said_twice(body: bytes, document: Mapping[str, Any]) -> bool:
+    """Whether a member that is read could be there twice: not where nothing hides its name, which stands there once.
 
     Raises BadBody for one in other letters: some servers take `Model` for `model`, and must not read what was not read
     here.
     """
-    escaped = splice.has_escaped_letters(body)
-    found: dict[str, list[splice.Span]] = {}
+    unclear = b"\\" in body and splice.has_escaped_letters(body)
     for name in document:
-        if name in _READ:
-            found[name] = splice.places(body, name, document[name], escaped=escaped)
-        elif name.casefold() in _FOLDED:
+        quoted = _QUOTED.get(name)
+        if quoted is not None:
+            unclear = unclear or body.find(quoted) != body.rfind(quoted)
+        elif name not in PLAIN and name.casefold() in _FOLDED:
             raise BadBody(f"`{name}` must be written `{_FOLDED[name.casefold()]}`", name)
-    return found
+    return unclear
+
+
+def _places(body: bytes, document: Mapping[str, Any]) -> dict[str, list[splice.Span]]:
+    """Where the members stand that are read."""
+    escaped = splice.has_escaped_letters(body)
+    names = [name for name in document if name in _READ]
+    return {name: splice.places(body, name, document[name], escaped=escaped) for name in names}
 
 
 def _said_once(body: bytes, places: Mapping[str, list[splice.Span]]) -> bytes:
@@ -199,6 +240,26 @@ def _said_once(body: bytes, places: Mapping[str, list[splice.Span]]) -> bytes:
     for *others, last in places.values():
         values += [(span, body[last.start : last.end]) for span in others]
     return splice.replaced(body, values)
+
+
+def _others(model: str, document: Mapping[str, Any]) -> Others:
+    try:
+        return other_models(model, document)
+    except TooManyNames:
+        raise BadBody(f"the body names more than {MOST_NAMES} models") from None
+
+
+def _of_path(model: str, document: Mapping[str, Any], others: Mapping[str, str]) -> Mapping[str, str]:
+    """What is named beside the model of a path, which the body may name as well. Raises BadBody for another one there.
+
+    Gemini names it so in each part of what is asked for at once.
+    """
+    own = _text(document, "model")
+    named = differing(model, [*([own] if own else ()), *others])
+    if named:
+        member = others.get(named[0], "model")
+        raise BadBody(f"`{member}` must name the model that the path names, or none", member)
+    return NONE
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:

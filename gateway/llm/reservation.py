@@ -1,4 +1,4 @@
-"""What is reserved of budgets for one request, until it is settled."""
+"""Budget reservations of one request, until they are settled."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Spent:
 
 
 class Hold:
-    """What is reserved for one request. To be settled once, by `commit` or `release`; what comes later does nothing."""
+    """The reservation of one request. Settled once, by `commit` or `release`; later calls have no effect."""
 
     __slots__ = (
         "_attempts",
@@ -145,7 +145,7 @@ class Hold:
             self._check_price(backends[0])
 
     def _check_price(self, backend: Backend) -> None:
-        """Raises Refused where a budget is in money, and nobody knows what the backend costs."""
+        """Raises Refused if a budget is in money, and the price of the backend is not known."""
         budget = self._budgets.in_money(self._wanted, backend)
         if budget is None or self._budgets.priced(self._wanted, backend):
             return

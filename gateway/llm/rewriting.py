@@ -28,7 +28,7 @@ def rewritten(
             values += _models_of_gemini(request, orjson.dumps("models/" + model))
         else:
             values += _everywhere(request, "model", orjson.dumps(model))
-    if ask_usage and not request.tells_usage:
+    if ask_usage and not request.reports_usage:
         _set_member(request, "stream_options", "include_usage", b"true", values, added)
     if output_limit is not None:
         _limit(request, b"%d" % output_limit, values, added)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from gateway.llm import splice
-from gateway.llm.guardrails import Guard, Stage, Text, Watch, without
+from gateway.llm.guardrails import Cut, Guard, Stage, Text, Watch, without
 
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[][{}:,]|[^][{}",:\s]++')
 _AT_ONCE: Final = 1000  # texts, before others get their turn
@@ -58,7 +58,7 @@ STRUCTURE: Final = frozenset(
         "fingerprint",
     }
 )
-"""Members in which nobody writes, outside of what tools are called with."""
+"""Members that hold no written text, except in arguments of tool calls."""
 
 _PAYLOADS: Final = frozenset({"args", "functionResponse", "function_response"})
 _FILES: Final = frozenset({"source", "inlineData", "inline_data", "input_audio", "audio"})
@@ -107,8 +107,16 @@ def leaves(body: bytes) -> Iterator[Leaf]:
                 names[-1] = number + 1 if isinstance(number, int) else 0
 
 
+class _Looked(NamedTuple):
+    """A text that the guardrails have seen, and what they take out of it."""
+
+    leaf: Leaf
+    text: str
+    cuts: list[Cut]
+
+
 def is_by_token(leaf: Leaf, body: bytes) -> bool:
-    """Whether it repeats the text token by token, which nobody can look at."""
+    """Whether it repeats the text token by token, which cannot be checked."""
     return body[leaf.span.start : leaf.span.start + 1] in (b"{", b"[")
 
 
@@ -182,7 +190,7 @@ def _text(members: Mapping[str, Any], name: str) -> str:
 async def watched(watch: Watch, stage: Stage, body: bytes, document: object) -> bytes:
     """A body as the guardrails leave it: itself, or with some of its texts changed. Raises Refused."""
     guards = watch.on(stage)
-    changes: list[tuple[splice.Span, bytes]] = []
+    looked: list[_Looked] = []
     by_token: list[tuple[splice.Span, bytes]] = []
     for number, leaf in enumerate(leaves(body)):
         if number % _AT_ONCE == _AT_ONCE - 1:
@@ -192,9 +200,42 @@ async def watched(watch: Watch, stage: Stage, body: bytes, document: object) -> 
         elif is_said(leaf, body):
             text = decoded(body[leaf.span.start : leaf.span.end])
             cuts = await watch.look(text_of(watch, stage, document, leaf.path, text), guards)
-            if cuts:
-                changes.append((leaf.span, encoded(without(text, cuts))))
+            looked.append(_Looked(leaf, text, cuts))
+    for number, parts in enumerate(_messages(looked)):
+        if number % _AT_ONCE == _AT_ONCE - 1:
+            await asyncio.sleep(0)
+        joined = "".join([part.text for part in parts])
+        across = await watch.look(text_of(watch, stage, document, parts[0].leaf.path, joined), guards)
+        _cut_across(parts, across)
+    changes = [(each.leaf.span, encoded(without(each.text, each.cuts))) for each in looked if each.cuts]
     return splice.replaced(body, changes + by_token) if changes else body
+
+
+def _messages(looked: Sequence[_Looked]) -> Iterator[list[_Looked]]:
+    """The texts of each message that has its text in several parts: a list of objects with a `text`."""
+    found: dict[Path, list[_Looked]] = {}
+    for each in looked:
+        path = each.leaf.path
+        if path[-1:] == ("text",) and len(path) > 2 and isinstance(path[-2], int):
+            found.setdefault(path[:-2], []).append(each)
+    return (parts for parts in found.values() if len(parts) > 1)
+
+
+def _cut_across(parts: Sequence[_Looked], cuts: Iterable[Cut]) -> None:
+    """Take these cuts, of all parts one behind the other, out of each: those that span several, which have not been
+    seen in one of them. The first gets what stands in the place."""
+    for start, end, replacement in cuts:
+        begun, pieces = 0, []
+        for part in parts:
+            length = len(part.text)
+            piece = max(0, start - begun), min(length, end - begun)
+            if piece[0] < piece[1]:
+                pieces.append((part, *piece))
+            begun += length
+        known = [any(cut.start <= first and last <= cut.end for cut in part.cuts) for part, first, last in pieces]
+        if len(pieces) > 1 and not all(known):
+            for number, (part, first, last) in enumerate(pieces):
+                part.cuts.append(Cut(first, last, "" if number else replacement))
 
 
 async def watched_text(watch: Watch, stage: Stage, data: bytes, guards: tuple[Guard, ...]) -> bytes:

@@ -1,9 +1,10 @@
-"""What the gateway itself says on routes to models: errors, in the format that the client's SDK reads, and headers."""
+"""The gateway's own answers on routes to models: errors in the format of the client's SDK, and headers."""
 
 from __future__ import annotations
 
 import logging
 import re
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -24,6 +25,7 @@ _CODES: Final = {
     ErrorKind.QUOTA_EXCEEDED: "rate_limit_exceeded",
     ErrorKind.BODY_TOO_LARGE: "request_too_large",
 }
+REMEMBERED: Final = 500  # names in headers, of at most some 600 bytes: clients name models
 _UNPRINTABLE: Final = re.compile(r"[^ -~]")
 _FRAMING: Final = frozenset({b"content-type", b"content-length", b"cache-control", b"x-request-id"})
 
@@ -129,10 +131,9 @@ def _translated(exchange: Exchange, family: Family, response: Response) -> Respo
 
 def who_answered(record: ModelRecord) -> list[tuple[bytes, bytes]]:
     """Who answered, in headers."""
-    lines = [(b"x-gateway-profile", record.profile.encode())]
+    lines = [_line(b"x-gateway-profile", record.profile)]
     if record.provider:
-        backend = f"{record.provider}/{record.model}"
-        lines.append((b"x-gateway-model-backend", _shown(backend)))
+        lines.append(_line(b"x-gateway-model-backend", f"{record.provider}/{record.model}"))
     if record.switches:
         said = ", ".join(f"{switch.origin}; reason={switch.reason}" for switch in record.switches)
         lines.append((b"x-gateway-switched", _shown(said)))
@@ -141,6 +142,13 @@ def who_answered(record: ModelRecord) -> list[tuple[bytes, bytes]]:
     return lines
 
 
+@lru_cache(REMEMBERED)
+def _line(name: bytes, text: str) -> tuple[bytes, bytes]:
+    return name, _shown(text)
+
+
 def _shown(text: str) -> bytes:
     """A text as the value of a header: no client ends the line with the name of a model or a field."""
-    return _UNPRINTABLE.sub("?", text).encode("ascii", "replace")
+    if not (text.isascii() and text.isprintable()):
+        text = _UNPRINTABLE.sub("?", text)
+    return text.encode("ascii", "replace")

@@ -73,7 +73,7 @@ def items(body: bytes, span: Span) -> list[Span]:
 
 
 def without_texts(body: bytes) -> bytes:
-    """What is left of a body where all strings are taken out: no JSON, but its structure."""
+    """The structure of a body: its text without all strings."""
     return _STRING.sub(b"", body)
 
 

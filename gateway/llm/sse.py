@@ -10,7 +10,8 @@ from enum import Enum
 from typing import Final
 
 MOST_HELD: Final = 4 * 1024 * 1024
-"""Bytes of one event that are waited for, as one with a picture has. A longer one passes in parts, and is not read."""
+"""Bytes of one event that are waited for, as one with a picture has. Of a longer one, which passes in parts, only
+the usage is read."""
 
 _EMPTY_LINE: Final = re.compile(rb"\n(?:\n|\r\n?+)|\r\r\n?+")
 """The end of a line and an empty one, where each of LF, CRLF and CR is an end: of a first CRLF only the LF."""
@@ -19,7 +20,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 
 class Part(Enum):
-    """What of an event that is too long to be read."""
+    """Parts of an event that is too long to be read."""
 
     SOME = "some"  # another part follows
     LAST = "last"
@@ -71,11 +72,16 @@ class EventSplitter:
         del self._held[:begun]
         self._searched = max(0, len(self._held) - 3)
         if self._passing or len(self._held) > self._limit:
-            self._pass_on(events)
+            kept = 3
+            if len(self._held) > kept:
+                events.append(Event(b"", b"", bytes(self._held[:-kept]), Part.SOME))
+                del self._held[:-kept]
+            self._searched = 0
+            self._passing = True
         return events
 
     def finish(self) -> list[Event]:
-        """What is left at the end of the stream, as an event: servers leave out the last empty line."""
+        """The rest at the end of the stream, as an event: servers leave out the last empty line."""
         raw, self._held = bytes(self._held), bytearray()
         self._searched = 0
         if not raw:
@@ -92,15 +98,6 @@ class EventSplitter:
             return end
         # The last byte is a CR: of a CRLF whose LF is still to come, where the line before ended with an LF.
         return -1 if found.group().startswith(b"\n") else end
-
-    def _pass_on(self, events: list[Event]) -> None:
-        """Give on what was too long, but for the bytes that its end may begin with."""
-        kept = 3
-        if len(self._held) > kept:
-            events.append(Event(b"", b"", bytes(self._held[:-kept]), Part.SOME))
-            del self._held[:-kept]
-        self._searched = 0
-        self._passing = True
 
     def _event(self, raw: bytes) -> Event:
         if not self._started:

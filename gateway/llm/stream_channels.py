@@ -81,7 +81,7 @@ def _of_gemini(document: Mapping[str, Any], path: Path) -> Place | None:
 
 
 def tool_of(document: Mapping[str, Any], path: Path) -> object:
-    """What a call of a tool is known by in its stream, where this stands within it."""
+    """The identity of a tool call in its stream, if this is within one."""
     if path[:1] == ("choices",) and len(path) > 3 and isinstance(path[1], int):
         choice = members(_at(document.get("choices"), path[1]))
         group = ("choice", _number(choice.get("index"), path[1]))

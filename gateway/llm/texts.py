@@ -14,10 +14,13 @@ _SHORTEST: Final = 256
 _SMALL: Final = 2048
 """Bytes of a body that is not searched for files."""
 
+_SOON_SEARCHED: Final = 16 * 1024
+"""Bytes of a body through which a word is found sooner than by its messages."""
+
 
 def text_bytes(body: bytes, document: Mapping[str, Any]) -> int:
     """The bytes of a body without the files in it: pictures and sound, in base64, cost by their size, not by that."""
-    if len(body) < _SMALL or not _may_hold_files(document):
+    if len(body) < _SMALL or (len(body) < _SOON_SEARCHED and b"data" not in body) or not _may_hold_files(document):
         return len(body) if document else 0
     files = 0
     rest: list[object] = [document]

@@ -89,7 +89,7 @@ def _check(exchange: Exchange, quota: ToolQuota, key: str) -> None:
             deny(exchange, quota.rule, error, quota.mode)
             return
     used = ledger.assume(key)
-    if used >= quota.limit:
+    if used >= ledger.limit(key, quota.limit):
         ledger.look(key)  # it may have been reset elsewhere
         after = ledger.seconds_left()
         limit = f"{counted(quota.limit, 'call')} of tools per {quota.window}"

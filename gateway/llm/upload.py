@@ -12,7 +12,7 @@ from gateway.llm.speaking import ModelError, bad_body
 
 
 class Upload:
-    """What was read of a form, and the rest of it. `size` is that of the whole form; None where it is not known."""
+    """The read part of a form, and its rest. `size` is that of the whole form; None if it is not known."""
 
     def __init__(self, held: bytes, rest: Body | None, size: int | None, reader: FormReader) -> None:
         self._held = held
@@ -79,24 +79,27 @@ def is_form(exchange: Exchange) -> bool:
 async def read_form(exchange: Exchange, call: Call, most: int) -> tuple[ModelRequest, Upload]:
     """Read on until the model is known: SDKs that write the file before it have all of it read, up to `most` bytes.
 
-    Raises BadBody, GatewayError.
+    Raises GatewayError.
     """
-    boundary, body = boundary_of(exchange.fields.get(b"content-type", b"")), exchange.body
-    if boundary is None or body is None:
-        raise BadBody("the form has no boundary in its Content-Type")
-    reader = FormReader(boundary)
-    held: list[bytes] = []
-    size = 0
-    while reader.text("model") is None:
-        piece = await body.read()
-        if not piece:
-            return reader.request(call), Upload(b"".join(held), None, size, reader)
-        size += len(piece)
-        if size > most:
-            detail = f"the form has no `model` in its first {most} bytes; write it before the file"
-            raise ModelError(ErrorKind.BODY_TOO_LARGE, detail, "request_too_large")
-        reader.feed(piece)
-        held.append(piece)
-    announced = exchange.fields.get(b"content-length", b"")
-    whole = int(announced) if announced.isdigit() else None
-    return reader.request(call), Upload(b"".join(held), None if whole == size else body, whole, reader)
+    try:
+        boundary, body = boundary_of(exchange.fields.get(b"content-type", b"")), exchange.body
+        if boundary is None or body is None:
+            raise BadBody("the form has no boundary in its Content-Type")
+        reader = FormReader(boundary)
+        held: list[bytes] = []
+        size = 0
+        while reader.text("model") is None:
+            piece = await body.read()
+            if not piece:
+                return reader.request(call), Upload(b"".join(held), None, size, reader)
+            size += len(piece)
+            if size > most:
+                detail = f"the form has no `model` in its first {most} bytes; write it before the file"
+                raise ModelError(ErrorKind.BODY_TOO_LARGE, detail, "request_too_large")
+            reader.feed(piece)
+            held.append(piece)
+        announced = exchange.fields.get(b"content-length", b"")
+        whole = int(announced) if announced.isdigit() else None
+        return reader.request(call), Upload(b"".join(held), None if whole == size else body, whole, reader)
+    except BadBody as error:
+        raise bad_body(error) from None

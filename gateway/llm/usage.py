@@ -1,4 +1,4 @@
-"""What an answer cost in tokens, as the providers say it, in one form."""
+"""Token counts of an answer, as reported by providers, in one form."""
 
 from __future__ import annotations
 
@@ -10,28 +10,43 @@ MOST_TOKENS: Final = 2**40
 """No count is taken to be more: what a provider says is added up, and stored as an integer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, init=False)
 class Usage:
-    """Tokens. What was read from a cache or written to one is part of `input`, and reasoning is part of `output`."""
+    """Tokens. What was read from a cache or written to one is part of `input`, and reasoning is part of `output`.
+
+    Nothing changes one. (Not frozen, and no tuple: one is made for every answer.)
+    """
 
     input: int
     output: int
-    cache_read: int = 0
-    cache_write: int = 0
-    reasoning: int = 0
-    estimated: bool = False  # some of it, at least
-    cache_write_long: int = 0  # what of `cache_write` is kept for an hour, which costs more
+    cache_read: int
+    cache_write: int
+    reasoning: int
+    estimated: bool  # some of it, at least
+    cache_write_long: int  # what of `cache_write` is kept for an hour, which costs more
 
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.input + other.input,
-            self.output + other.output,
-            self.cache_read + other.cache_read,
-            self.cache_write + other.cache_write,
-            self.reasoning + other.reasoning,
-            self.estimated or other.estimated,
-            self.cache_write_long + other.cache_write_long,
-        )
+    def __init__(
+        self,
+        input: int,
+        output: int,
+        cache_read: int = 0,
+        cache_write: int = 0,
+        reasoning: int = 0,
+        estimated: bool = False,
+        cache_write_long: int = 0,
+    ) -> None:
+        self.input = input
+        self.output = output
+        self.cache_read = cache_read
+        self.cache_write = cache_write
+        self.reasoning = reasoning
+        self.estimated = estimated
+        self.cache_write_long = cache_write_long
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether there is nothing to charge."""
+        return not (self.input or self.output or self.estimated)
 
 
 NOTHING: Final = Usage(0, 0)
@@ -39,6 +54,8 @@ NOTHING: Final = Usage(0, 0)
 
 def count(value: object) -> int:
     """A number of tokens, whatever stands in its place; 0 for what is none."""
+    if type(value) is int and 0 <= value <= MOST_TOKENS:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_TOKENS:
         return MOST_TOKENS if isinstance(value, int | float) and value > MOST_TOKENS else 0
     return int(value)
@@ -54,14 +71,25 @@ def of_openai(value: object) -> Usage | None:
 
     None for what says nothing: no object, or one whose counts are all 0, which some servers send.
     """
-    said = members(value)
-    read = "prompt_tokens" if "prompt_tokens" in said else "input_tokens"
-    written = "completion_tokens" if "completion_tokens" in said else "output_tokens"
-    tokens, output = count(said.get(read)), count(said.get(written))
+    if not isinstance(value, dict):
+        return None
+    said: Mapping[str, Any] = value
+    if "prompt_tokens" in said:
+        of_input, given = said["prompt_tokens"], said.get("prompt_tokens_details")
+    else:
+        of_input, given = said.get("input_tokens"), said.get("input_tokens_details")
+    if "completion_tokens" in said:
+        of_output, made = said["completion_tokens"], said.get("completion_tokens_details")
+    else:
+        of_output, made = said.get("output_tokens"), said.get("output_tokens_details")
+    tokens = of_input if type(of_input) is int and 0 <= of_input <= MOST_TOKENS else count(of_input)
+    output = of_output if type(of_output) is int and 0 <= of_output <= MOST_TOKENS else count(of_output)
     if not tokens and not output:
         return None
-    details = members(said.get(read + "_details"))
-    reasoning = count(members(said.get(written + "_details")).get("reasoning_tokens"))
+    if given is made is None and "prompt_cache_hit_tokens" not in said:
+        return Usage(tokens, output)
+    details = members(given)
+    reasoning = count(members(made).get("reasoning_tokens"))
     if reasoning and count(said.get("total_tokens")) == tokens + output + reasoning:
         output += reasoning  # xAI counts it apart
     return Usage(

@@ -1,4 +1,4 @@
-"""What callers have used of models since this process began: tokens and money, by tenant, consumer and backend."""
+"""Usage of models since this process started: tokens and money, by tenant, consumer and backend."""
 
 from __future__ import annotations
 
@@ -34,16 +34,17 @@ class UsageTable:
             return
         # A name that only a pattern covers may be anything, unless a provider has answered to it.
         answered = record.output_tokens and len(record.model) <= LONGEST
-        self._row(exchange, f"{record.provider}/{record.model}" if answered else record.backend).count(record)
-
-    def _row(self, exchange: Exchange, backend: str) -> Used:
+        backend = f"{record.provider}/{record.model}" if answered else record.backend
         identity = exchange.identity
         key = ("", "", backend)
         if identity is not None:
             key = (identity.tenant or "")[:LONGEST], identity.consumer[:LONGEST], backend
-        if key not in self._rows and len(self._rows) >= self._most:
-            key = OTHERS, OTHERS, OTHERS
-        return self._rows.setdefault(key, Used())
+        row = self._rows.get(key)
+        if row is None:
+            if len(self._rows) >= self._most:
+                key = OTHERS, OTHERS, OTHERS
+            row = self._rows.setdefault(key, Used())
+        row.count(record)
 
     def by(self, subjects: Sequence[Subject], only: Iterable[tuple[Subject, str]] = ()) -> dict[tuple[str, ...], Used]:
         """Sums by these subjects, the dearest first, of rows in which each of `only` is so."""

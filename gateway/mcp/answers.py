@@ -1,4 +1,4 @@
-"""What the gateway itself answers: JSON-RPC messages, and its errors as such."""
+"""The gateway's own answers: JSON-RPC messages, and its errors as such."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def refused(error: BadMessage) -> Response:
 
 
 def sentence_of(error: GatewayError, *, full: bool = False) -> str:
-    """What a client learns of an error."""
+    """The text of an error for clients."""
     return error.detail if full or error.public_detail is None else error.public_detail
 
 

@@ -28,7 +28,7 @@ from gateway.upstream.cluster import Cluster
 from gateway.upstream.sticky import CookieKey
 
 _OF_METADATA: Final = frozenset({b"accept", b"accept-language", b"user-agent", VERSION_HEADER})
-"""What a server gets of a request for its metadata."""
+"""Headers that a server gets of a request for its metadata."""
 
 
 class Ways(Protocol):
@@ -42,7 +42,7 @@ class Ways(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What answers at a path. A Handler."""
+    """The handler at a path. A Handler."""
 
     name: str  # as routes have it
     servers: Sequence[Server]
@@ -116,7 +116,7 @@ async def _counted(exchange: Exchange) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class _Metadata:
-    """What a server says of how it is protected (RFC 9728), of the first that says it. A Handler."""
+    """The protected resource metadata (RFC 9728) of the first server that has it. A Handler."""
 
     servers: list[Server]
 

@@ -62,7 +62,7 @@ class EventReader:
         return events
 
     def rest(self) -> Event | None:
-        """What came behind the last event: no event by the rules, which some readers take for one."""
+        """The bytes behind the last event: no event by the specification, which some readers accept as one."""
         raw = bytes(self._kept)
         self._kept.clear()
         return self._event(raw) if raw else None
@@ -94,9 +94,5 @@ def written(data: str | None, *, name: str = "", id: str | None = None, retry: s
     lines = [f"event: {name}"] if name else []
     lines += [f"id: {id}"] if id is not None else []
     lines += [f"retry: {retry}"] if retry else []
-    lines += [f"data: {line}" for line in _split(data)] if data is not None else []
+    lines += [f"data: {line}" for line in re.split(r"\r\n|\n|\r", data)] if data is not None else []
     return "\n".join((*lines, "", "")).encode()
-
-
-def _split(data: str) -> list[str]:
-    return re.split(r"\r\n|\n|\r", data)

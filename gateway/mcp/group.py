@@ -20,14 +20,16 @@ from gateway.mcp.messages import INITIALIZE, REFUSED, BadMessage, Message, read_
 from gateway.mcp.names import for_client, uri_form
 from gateway.mcp.passing import Limits, check_plain, events_of
 from gateway.mcp.sealing import ServerSession, Session
-from gateway.mcp.server import Server, SessionLost
+from gateway.mcp.server import LATE, Server, SessionLost
 from gateway.mcp.versions import DISCOVER, SESSION_HEADER
 from gateway.outside.throttled_log import ThrottledLog
 
 logger = logging.getLogger("gateway.mcp")
 
-TOGETHER_SECONDS: Final = 15.0  # for what all servers are asked: the others do not wait longer for one
+TOGETHER_SECONDS: Final = 15.0  # for what all servers are asked
+LATE_SECONDS: Final = 2.0  # from when one of them has answered: the others do not wait longer for those that hang
 
+_GIVING_UP_SECONDS: Final = 0.1
 _BOTH: Final = (b"accept", JSON + b", " + EVENTS)
 _LONGEST_SAID: Final = 200  # characters of an error that are passed on as a reason
 _LOG_SECONDS: Final = 30.0
@@ -35,7 +37,8 @@ _LOG_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """`about` is what models are told of it; `full`: errors say what names hosts, files, services and settings, too."""
+    """`about` is the instructions for models; `full`: errors say what names hosts, files, services and settings,
+    too."""
 
     name: str
     servers: Mapping[str, Server]  # by name, in the order in which their tools are listed
@@ -69,7 +72,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one of several servers has answered to a request."""
+    """The answer of one of several servers to a request."""
 
     message: Message  # as clients see it
     session: ServerSession
@@ -88,7 +91,7 @@ def give_up(response: Response) -> None:
 
 
 def refusal(message: Message) -> str:
-    """What an error says; empty where the message is none."""
+    """The text of an error; empty if the message is none."""
     part = message.members.get("error")
     if part is None:
         return ""
@@ -105,12 +108,14 @@ def unexpected(response: Response, server: str) -> GatewayError:
 async def said_by_all(
     group: Group, asked: Asked, servers: Sequence[Server], change: Callable[[Server], list[Change]] | None = None
 ) -> tuple[dict[str, Said], list[Missing]]:
-    """What these servers answer to a message, which `change` alters for each, and which of them do not."""
+    """The answers of these servers to a message, which `change` alters for each, and the servers without one."""
+
+    late: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def one(server: Server) -> Said | Missing | None:
         try:
             body = body_of(asked.message, change(server) if change is not None else [])
-            return await _said(group, asked, server, body)
+            return await _said(group, asked, server, body, late)
         except GatewayError as error:
             group.log.line("the MCP server %s does not answer: %s", server.name, error)
             return Missing(server.name, sentence_of(error, full=group.full))
@@ -119,20 +124,45 @@ async def said_by_all(
         except (SessionLost, BadMessage):
             return Missing(server.name, "it does not know the session any more")
 
-    answers = await asyncio.gather(*map(one, servers))
+    tasks = {server: asyncio.ensure_future(one(server)) for server in servers}
+    await _in_time(list(tasks.values()), late)
+    answers = [task.result() if task.done() else _late(group, server) for server, task in tasks.items()]
     said = {each.session.server: each for each in answers if isinstance(each, Said)}
     return said, [each for each in answers if isinstance(each, Missing)]
 
 
-async def _said(group: Group, asked: Asked, server: Server, body: bytes) -> Said | None:
-    """What one server answers; None where the message is no request."""
+async def _in_time(tasks: Sequence[asyncio.Task[Said | Missing | None]], late: asyncio.Future[None]) -> None:
+    """Wait for all of them, or until some have been late for long enough. Those are asked no more: `late` says so where
+    their breakers are to learn of it."""
+    waiting = set(tasks)
+    try:
+        while waiting and not any(task.done() and not isinstance(task.result(), Missing) for task in tasks):
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if waiting:
+            _, waiting = await asyncio.wait(waiting, timeout=LATE_SECONDS)
+            late.set_result(None)
+        if waiting:
+            await asyncio.wait(waiting, timeout=_GIVING_UP_SECONDS)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _late(group: Group, server: Server) -> Missing:
+    """One that has begun to answer, and stopped."""
+    group.log.line("the MCP server %s does not answer: %s", server.name, LATE)
+    return Missing(server.name, LATE)
+
+
+async def _said(group: Group, asked: Asked, server: Server, body: bytes, late: asyncio.Future[None]) -> Said | None:
+    """The answer of one server; None if the message is not a request."""
     exchange, message = copy(asked.exchange), asked.message
     exchange.attempts = ()
     begins = message.method in (INITIALIZE, DISCOVER)
     session = None if begins else asked.at(server)
     seconds = min(server.timeout, TOGETHER_SECONDS)
     try:
-        response = await server.send(exchange, session, body, seconds=seconds, lines=[_BOTH])
+        response = await server.send(exchange, session, body, seconds=seconds, lines=[_BOTH], late=late)
         if not message.is_request:
             give_up(response)
             return None

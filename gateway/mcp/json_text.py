@@ -1,4 +1,4 @@
-"""JSON as it stands in a text: read so that nobody else can read it otherwise, and changed in single places.
+"""JSON as it stands in a text: read without ambiguity between parsers, and edited in place.
 
 What is refused though some readers take it: members that are there twice (some readers take the first, others the
 last), other encodings than UTF-8, a byte order mark, half a surrogate pair, NaN and infinities, and nesting or numbers
@@ -20,11 +20,11 @@ _SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
 Change = tuple[int, int, str]
-"""What a part of a text is replaced with: where it begins, where it ends, the new text."""
+"""A replacement in a text: its begin, its end, the new text."""
 
 
 class NotJson(ValueError):
-    """What is wrong with a text, as a sentence without any of it."""
+    """The error of a text, as a sentence without any of it."""
 
 
 class Ambiguous(NotJson):
@@ -79,7 +79,7 @@ def members(text: str, start: int) -> dict[str, Part]:
         name = value_at(text, at)
         key = name.value
         if key in found:
-            raise Ambiguous("a member is there twice")
+            raise Ambiguous("a member is duplicated")
         found[key] = value_at(text, skip(text, skip(text, name.end) + 1))
         at = skip(text, found[key].end)
         if text[at] == ",":
@@ -133,7 +133,7 @@ def as_object(value: Any) -> Mapping[str, Any]:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise Ambiguous("a member is there twice")
+        raise Ambiguous("a member is duplicated")
     return made
 
 

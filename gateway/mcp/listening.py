@@ -1,4 +1,4 @@
-"""What several servers say by themselves, on one stream."""
+"""Merges the server-sent messages of several servers into one stream."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def listened(group: Group, exchange: Exchange, session: Session, ids: Mapp
 
 
 async def subscribed(group: Group, asked: Asked) -> Response:
-    """What servers say from now on, as far as the client wants it (`subscriptions/listen`, since 2026-07-28).
+    """Later messages of servers, as far as the client wants them (`subscriptions/listen`, since 2026-07-28).
 
     Raises GatewayError, NotJson.
     """
@@ -54,7 +54,7 @@ async def subscribed(group: Group, asked: Asked) -> Response:
 
 
 def _own_resources(message: Message, server: str) -> list[Change]:
-    """What makes a subscription one to the resources of this server only."""
+    """The parameters that make a subscription one to the resources of this server only."""
     wanted = message.parameters().get("notifications")
     if wanted is None or not isinstance(wanted.value, dict):
         return []
@@ -67,14 +67,14 @@ def _own_resources(message: Message, server: str) -> list[Change]:
 
 
 def _but_its_bounds(message: Message, server: Server) -> list[Change] | None:
-    """What a server says of the beginning and the end of a subscription is said of all of them together."""
+    """Drop the begin and the end of one server's subscription: they are sent for all servers together."""
     return None if message.is_answer or message.method == ACKNOWLEDGED else for_client(message, server)
 
 
 async def _stream(
     server: Server, session: ServerSession | None, exchange: Exchange, body: bytes | None, id: str
 ) -> Body | None:
-    """What one server says from behind this event on; None where it says nothing by itself."""
+    """Messages of one server from behind this event on; None if it sends none."""
     own = copy(exchange)
     own.deferred = None  # it may be opened many times while the client listens: each ends by itself
     lines: Headers = [(b"accept", EVENTS if body is None else b"application/json, " + EVENTS)]

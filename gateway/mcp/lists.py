@@ -1,4 +1,4 @@
-"""What servers are and have, asked of all of them and answered as one."""
+"""Lists and capabilities, requested from all servers and answered as one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,11 @@ async def listed(group: Group, asked: Asked) -> str:
     servers = taking_part(group, asked, LISTS[message.method][1])
     given = message.parameters().get("cursor")
     if given is None or given.value is None:
-        missing = _missing_from(group, asked)
+        if asked.session is None:
+            missing = []
+        else:
+            reason = "it was missing when the session began"
+            missing = [Missing(name, reason) for name in group.servers if asked.session.of(name) is None]
         said, more = await said_by_all(group, asked, servers)
     else:
         at = cursors(given.value, message.id)
@@ -83,13 +87,6 @@ async def listed(group: Group, asked: Asked) -> str:
     if missing and not pages and servers:
         raise none_answers(missing)
     return list_result(message.method, pages, missing)
-
-
-def _missing_from(group: Group, asked: Asked) -> list[Missing]:
-    if asked.session is None:
-        return []
-    reason = "it was missing when the session began"
-    return [Missing(name, reason) for name in group.servers if asked.session.of(name) is None]
 
 
 def none_answers(missing: Sequence[Missing]) -> GatewayError:

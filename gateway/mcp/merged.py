@@ -43,7 +43,7 @@ class Position:
 
 
 def position(text: str) -> Position | None:
-    """What the id of an event says; None where it is none of ours."""
+    """The parsed id of an event; None if it is none of ours."""
     try:
         made = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
     except (ValueError, binascii.Error):

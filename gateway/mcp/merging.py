@@ -1,4 +1,4 @@
-"""What several servers say, as one would say it."""
+"""Merges the answers of several servers."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _versions(said: object) -> set[str]:
 
 
 def _capabilities(results: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, bool]]:
-    """What any of them offers, as far as it works through the gateway."""
+    """Capabilities that any of them offers, as far as they work through the gateway."""
     merged: dict[str, dict[str, bool]] = {}
     for result in results:
         for name, said in as_object(result.get("capabilities")).items():
@@ -136,7 +136,7 @@ def cursor(cursors: Mapping[str, str]) -> str:
 
 
 def cursors(text: object, id: str) -> dict[str, str]:
-    """What `cursor` was made of. Raises BadMessage for anything else."""
+    """The contents of `cursor`. Raises BadMessage for anything else."""
     try:
         if not isinstance(text, str) or len(text) > _LONGEST_CURSOR:
             raise ValueError

@@ -45,7 +45,7 @@ METHODS: Final = frozenset(
         *("notifications/progress", "notifications/roots/list_changed"),
     }
 )
-"""What clients send, in all versions of the protocol."""
+"""Messages of clients, in all versions of the protocol."""
 
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 _PARAMETERS: Final = frozenset({"name", "arguments", "uri", "ref", "cursor", "requestId", "_meta", "level"})
@@ -113,7 +113,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """What one body has: a message, or a batch of them."""
+    """The contents of one body: a message, or a batch of them."""
 
     several: tuple[Message, ...]
     batch: bool
@@ -171,7 +171,7 @@ def _message(text: str, start: int) -> Message:
         raise BadMessage(INVALID_REQUEST, "the method of a message is a text", id)
     known = folded(method.value)
     if known in _FOLDED and method.value not in METHODS:
-        raise BadMessage(METHOD_NOT_FOUND, "there is no such method; its name is written otherwise", id)
+        raise BadMessage(METHOD_NOT_FOUND, "unknown method; method names are case-sensitive", id)
     if known in _FOLDED and isinstance(made.members.get("params", _NOTHING).value, dict):
         _check_names(made.params, _PARAMETERS, id)
     return made
@@ -193,7 +193,7 @@ def _check_names(names: Mapping[str, object], known: frozenset[str], id: str) ->
 
 
 def folded(name: str) -> str:
-    """What a reader may take a name for that is careless about letter case, width, space and control characters."""
+    """The form of a name for readers that ignore letter case, width, space and control characters."""
     plain = unicodedata.normalize("NFKC", name)
     return "".join(each for each in plain if each.isprintable()).strip().casefold()
 

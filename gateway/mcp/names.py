@@ -1,4 +1,4 @@
-"""What one server of several calls things, and what clients call them.
+"""Names of one server of several, and the names that clients use for them.
 
 Tools and prompts are `server__name` for clients, resources `server+uri`. Ids that a server has made (of its requests to
 the client, and their progress tokens) are texts with its name in front, so that nothing need be remembered of them:
@@ -36,7 +36,7 @@ _LISTS: Final = {"tools": "name", "prompts": "name", "resources": "uri", "resour
 
 
 def outer_name(server: str, name: str) -> str:
-    """What clients call a tool or prompt."""
+    """The clients' name of a tool or prompt."""
     return f"{server}{SEPARATOR}{name}"
 
 
@@ -53,7 +53,7 @@ def uri_form(server: str) -> str:
 
 
 def outer_uri(server: str, uri: str) -> str:
-    """What clients call a resource, or a template of them."""
+    """The clients' name of a resource, or a template of them."""
     return f"{uri_form(server)}{URI_MARK}{uri}"
 
 
@@ -64,7 +64,7 @@ def inner_uri(uri: object) -> tuple[str, str] | None:
 
 
 def outer_id(server: str, id: str) -> str:
-    """What clients get as the id of a request of a server. Both are JSON."""
+    """The clients' id of a server's request. Both are JSON."""
     return written(f"{server}{_ID_MARK}{id}")
 
 
@@ -79,12 +79,12 @@ def inner_id(id: object) -> tuple[str, str] | None:
 
 
 def for_client(message: Message, server: Server) -> list[Change]:
-    """What clients get of a message of this server: their names of things, and no tools that may not be called.
+    """The edits for clients in a message of this server: their names of things, and no tools that may not be called.
 
     Raises NotJson.
     """
     if message.method:
-        return _asked_or_told(message, server.name)
+        return _request_or_notice(message, server.name)
     result = message.members.get("result")
     if result is None or not isinstance(result.value, dict):
         return []
@@ -98,7 +98,7 @@ def for_client(message: Message, server: Server) -> list[Change]:
 
 
 def _in_list(text: str, part: Part, key: str, server: Server) -> Change:
-    """The list with other names. What has none is left out: nobody could ask for it."""
+    """The list with other names. Items without a name are left out: they could not be called."""
     named = _LISTS[key]
     outer = outer_name if named == "name" else outer_uri
     kept: list[str] = []
@@ -124,7 +124,7 @@ def _uris(text: str, part: Part, depth: int = 0) -> Iterator[Part]:
                 yield from _uris(text, found[key], depth + 1)
 
 
-def _asked_or_told(message: Message, server: str) -> list[Change]:
+def _request_or_notice(message: Message, server: str) -> list[Change]:
     """A request of a server, or a notification."""
     changes: list[Change] = []
     if message.id:

@@ -38,7 +38,7 @@ from gateway.mcp.tools import hide_denied, may_list_tools
 from gateway.mcp.versions import SESSION_HEADER, check_headers, stands_alone, status_of_error
 
 METHODS: Final = b"GET, POST, DELETE"
-"""What an endpoint takes."""
+"""The methods that an endpoint accepts."""
 
 _OF_THE_BODY: Final = frozenset(
     {b"content-length", b"etag", b"content-md5", b"digest", b"content-digest", b"accept-ranges"}
@@ -49,8 +49,8 @@ _HELD: Final = 1024**2  # bytes of an answer
 
 
 def session_lost(id: str = "null") -> BadMessage:
-    """What has a client begin a new session, as the protocol has it."""
-    return BadMessage(INVALID_REQUEST, "there is no such session; begin a new one", id, 404)
+    """The error that makes a client begin a new session, by the protocol."""
+    return BadMessage(INVALID_REQUEST, "unknown session; begin a new one", id, 404)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Passing:
 
     @property
     def changes(self) -> Changes | None:
-        """What is changed in the server's messages."""
+        """The changes in the server's messages."""
         allowed = self.server.allowed
         return None if allowed.all else partial(hide_denied, allowed=allowed)
 
@@ -249,7 +249,7 @@ class Passing:
 
 
 def failing(server: Server, exchange: Exchange, session: ServerSession | None, *, full: bool) -> Failure:
-    """How the requests of a stream are answered that fails: after a time-out the server is told, where the protocol has
+    """How the requests of a failed stream are answered: after a time-out the server is notified, if the protocol has
     a message for that."""
 
     def failure(error: GatewayError, id: str) -> str:
@@ -265,7 +265,7 @@ async def admitted(server: Server, exchange: Exchange, message: Message) -> Head
     """Lines for the answer, where a message may be passed on. Raises BadMessage, GatewayError."""
     if message.method != CALL:
         if not server.allowed.all and is_strange_call(message.method):
-            raise BadMessage(METHOD_NOT_FOUND, "there is no such method", message.id or "null", 200)
+            raise BadMessage(METHOD_NOT_FOUND, "unknown method", message.id or "null", 200)
         return []
     name = message.params.get("name")
     if not isinstance(name, str):

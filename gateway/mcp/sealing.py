@@ -43,7 +43,7 @@ class Session:
     """The sessions behind one of a client."""
 
     servers: tuple[ServerSession, ...] = ()
-    version: str = ""  # of the protocol, as the client was told
+    version: str = ""  # of the protocol, as the client knows it
 
     def of(self, server: str) -> ServerSession | None:
         """The one at this server."""
@@ -76,7 +76,7 @@ class Seal:
         return id
 
     def opened(self, id: str, exchange: Exchange) -> Session:
-        """What an id stands for. Raises NotOurs."""
+        """The original of an id. Raises NotOurs."""
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415  as in `_cipher`
 
         text = id.removeprefix(PREFIX)

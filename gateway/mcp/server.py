@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from gateway.deadlines import NEVER
@@ -26,8 +27,9 @@ from gateway.upstream.retry import Retries, RetrySettings
 _NOT_COPIED: Final = frozenset({b"accept-encoding", b"content-encoding", b"content-length", SESSION_HEADER})
 
 
-MOST_TASKS: Final = 100  # that tell a server something beside requests
-TELLING_SECONDS: Final = 5.0
+LATE: Final = "it has not answered, though others have"
+MOST_TASKS: Final = 100  # notifications to a server in flight
+NOTICE_SECONDS: Final = 5.0
 
 
 _LONGEST_SHOWN: Final = 100  # characters
@@ -41,7 +43,7 @@ class SessionLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ToolRule:
-    """What holds for some tools. `count` raises GatewayError where they may not be called as often as that."""
+    """Settings of some tools. `count` raises GatewayError if they may not be called as often as that."""
 
     timeout: float | None  # seconds; None: that of the server
     count: Handler | None
@@ -76,9 +78,10 @@ class Server:
         path: str = "",
         seconds: float = NEVER,
         lines: Headers | None = None,
+        late: asyncio.Future[None] | None = None,
     ) -> Response:
-        """What it answers to a message of this exchange (or to its GET or DELETE), within so many seconds, body
-        included.
+        """The answer to a message of this exchange (or to its GET or DELETE), within so many seconds, body
+        included, and until `late` is done.
 
         `lines` take the place of the client's of the same names. Raises GatewayError, and SessionLost.
         """
@@ -89,6 +92,8 @@ class Server:
         handler: Handler = self.cluster
         if session is not None and session.endpoint:
             handler = self._bound(session.endpoint)
+        if late is not None:
+            handler = partial(_in_time, handler, late)
         try:
             response = await self.guard(handler)(sent)
         finally:
@@ -142,16 +147,16 @@ class Server:
         return _Bound(once, others)
 
     def cancel(self, exchange: Exchange, session: ServerSession | None, id: str) -> None:
-        """Say that nobody waits any more for the answer to the request with this id, which is JSON. Does not wait."""
+        """Send a cancellation of the request with this id, which is JSON. Does not wait."""
         if len(self.tasks) < MOST_TASKS:
             body = f'{{"jsonrpc":"2.0","method":"{CANCELLED}","params":{{"requestId":{id},"reason":"timeout"}}}}'
-            task = asyncio.ensure_future(self._tell(exchange, session, body.encode()))
+            task = asyncio.ensure_future(self._notify(exchange, session, body.encode()))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
-    async def _tell(self, exchange: Exchange, session: ServerSession | None, body: bytes) -> None:
+    async def _notify(self, exchange: Exchange, session: ServerSession | None, body: bytes) -> None:
         with contextlib.suppress(GatewayError, SessionLost):
-            response = await self.send(copy(exchange), session, body, seconds=TELLING_SECONDS)
+            response = await self.send(copy(exchange), session, body, seconds=NOTICE_SECONDS)
             if not isinstance(response.body, bytes):
                 response.body.close()
 
@@ -175,7 +180,7 @@ class Server:
         return (await found.count(exchange)).headers
 
     def rule_of(self, name: str) -> ToolRule | None:
-        """What holds for this tool beside what holds for all."""
+        """Settings of this tool beside those of all."""
         number = self.patterns.first(name)
         return None if number is None else self.rules[number]
 
@@ -188,7 +193,7 @@ class Server:
 
 
 def shown(text: str) -> str:
-    """What a client or server has made up, as an error has it."""
+    """A text of a client or server, in a form for error messages."""
     return repr(text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…")
 
 
@@ -206,3 +211,15 @@ class _Bound:
 
     async def __call__(self, exchange: Exchange) -> Response:
         return await self.cluster(exchange, self.others)
+
+
+async def _in_time(handler: Handler, late: asyncio.Future[None], exchange: Exchange) -> Response:
+    """The answer of a handler, with a time limit that counts as a failure for its breaker."""
+    answering = asyncio.ensure_future(handler(exchange))
+    try:
+        await asyncio.wait((answering, late), return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            return answering.result()
+        raise GatewayError(ErrorKind.UPSTREAM_TIMEOUT, LATE, public_detail=LATE)
+    finally:
+        answering.cancel()

@@ -20,7 +20,7 @@ from gateway.errors import GatewayError
 from gateway.http import Exchange, Headers, Response
 from gateway.mcp.answers import accepted, answer, failed, failure_text, refused
 from gateway.mcp.bodies import AnswerTooLarge, answer_body, check_media_type, request_body
-from gateway.mcp.group import TOGETHER_SECONDS, Asked, Group, body_of, final, give_up, said_by_all, unexpected
+from gateway.mcp.group import LATE_SECONDS, Asked, Group, body_of, final, give_up, said_by_all, unexpected
 from gateway.mcp.json_text import NotJson, replaced, written
 from gateway.mcp.listening import listened, subscribed
 from gateway.mcp.lists import begun, discovered, listed, taking_part
@@ -38,7 +38,6 @@ from gateway.mcp.messages import (
     REFUSED,
     BadMessage,
     Message,
-    Messages,
     error_text,
     read,
     read_answers,
@@ -112,9 +111,6 @@ class Several:
             return await self._answered(Asked(exchange, first, session))
         if begins:
             raise BadMessage(INVALID_REQUEST, "a session does not begin in a batch")
-        return await self._batch(exchange, found, session)
-
-    async def _batch(self, exchange: Exchange, found: Messages, session: Session | None) -> Response:
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def one(message: Message) -> str:
@@ -136,7 +132,7 @@ class Several:
         exchange, message = asked.exchange, asked.message
         id = message.id or "null"
         try:
-            return await (self._answer(asked) if message.is_request else self._tell(asked))
+            return await (self._answer(asked) if message.is_request else self._notify(asked))
         except BadMessage as error:
             if not message.is_request:
                 return accepted()
@@ -169,7 +165,7 @@ class Several:
             return await self._directed(asked)
         return _result(asked, {})
 
-    async def _tell(self, asked: Asked) -> Response:
+    async def _notify(self, asked: Asked) -> Response:
         """A notification, or the answer to a request of a server."""
         message = asked.message
         found = answer_for_server(message) if message.method in ("", "notifications/progress") else None
@@ -246,11 +242,11 @@ class Several:
     # Streams, and the end.
 
     async def _get(self, exchange: Exchange, session: Session) -> Response:
-        """What servers say by themselves, or the rest of the stream of a request."""
+        """Messages that servers send on their own, or the rest of the stream of a request."""
         last = exchange.fields.get(b"last-event-id")
         at = Position({}, single=False) if last is None else position(last.decode("latin-1"))
         if at is None or not at.ids.keys() <= self.group.servers.keys():
-            raise BadMessage(INVALID_REQUEST, "there is no such event")
+            raise BadMessage(INVALID_REQUEST, "unknown event")
         try:
             if not at.single:
                 return await listened(self.group, exchange, session, at.ids)
@@ -268,7 +264,7 @@ class Several:
 
         async def one(server: Server, own: ServerSession) -> None:
             with contextlib.suppress(GatewayError, SessionLost):
-                give_up(await server.send(copy(exchange), own, seconds=TOGETHER_SECONDS))
+                give_up(await server.send(copy(exchange), own, seconds=LATE_SECONDS))
 
         known = [(self.group.servers.get(own.server), own) for own in session.servers if own.id]
         await asyncio.gather(*(one(server, own) for server, own in known if server is not None))

@@ -17,11 +17,11 @@ Failure = Callable[[GatewayError, str], str]
 """An error as the answer to the request of an id."""
 
 Changes = Callable[[Message], list[Change]]
-"""What is to be changed in a message of a server. Raises NotJson."""
+"""The edits of a server's message. Raises NotJson."""
 
 
 class PassedStream:
-    """What a server sends, as it came, but for what `changes` says of each message, and with an error for each request
+    """A server's stream as received, with the edits of `changes` in each message, and with an error for each request
     that remains unanswered. A Body.
 
     `changes` is None where there is nothing to change, `event_id` says what an id of an event is for the client;
@@ -133,7 +133,7 @@ class PassedStream:
                 self._ids.pop(message.key, None)
 
     def _unreadable(self, event: Event, error: NotJson) -> bytes:
-        """What cannot be looked into is passed only where nothing is to be kept back."""
+        """Unreadable data passes only if no tool is hidden."""
         if self._changes is None:
             return event.raw
         logger.warning("%s has sent a message that is left out: %s", self._server, error)

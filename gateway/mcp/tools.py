@@ -59,7 +59,7 @@ def may_list_tools(data: bytes) -> bool:
 
 
 def hide_denied(answer: Message, allowed: Allowed) -> list[Change]:
-    """What makes a list of tools one without those that may not be called. Raises NotJson."""
+    """The edits that remove hidden tools from a list. Raises NotJson."""
     result = answer.members.get("result")
     if result is None or not isinstance(result.value, dict) or not isinstance(result.value.get("tools"), list):
         return []

@@ -1,4 +1,4 @@
-"""What depends on the version of the protocol (the header `MCP-Protocol-Version`), all in one file.
+"""Everything that depends on the version of the protocol (the header `MCP-Protocol-Version`), in one file.
 
 Up to 2025-11-25 there is a handshake (`initialize`), a session, and a stream (GET) for what servers say by themselves;
 2025-03-26 alone has batches. Since 2026-07-28 every request stands for itself: its version is in `params._meta`, what
@@ -59,7 +59,7 @@ def oldest(versions: Iterable[str]) -> str:
 
 
 def check_headers(exchange: Exchange, messages: Sequence[Message]) -> None:
-    """What is in a message must not be otherwise in its headers, by which something on the way might go.
+    """Headers must agree with the message, since intermediaries may use them.
 
     Raises BadMessage.
     """
@@ -81,7 +81,7 @@ def check_headers(exchange: Exchange, messages: Sequence[Message]) -> None:
 
 
 def named(message: Message) -> object:
-    """What a message is about: the name of a tool or prompt, or the URI of a resource."""
+    """The subject of a message: the name of a tool or prompt, or the URI of a resource."""
     return message.params.get(NAMED_BY.get(message.method, ""))
 
 

@@ -1,1 +1,1 @@
-"""What stands between a route and its cluster: each middleware is one file, a frozen value with `wrap`."""
+"""The policies between a route and its cluster: each is one file, a frozen value with `wrap`."""

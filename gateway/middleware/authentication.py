@@ -14,6 +14,7 @@ from operator import or_
 from typing import Final
 
 from gateway.auth.anonymous import Anonymous
+from gateway.auth.api_key import ApiKeys
 from gateway.auth.credentials import conceal, has_two
 from gateway.auth.identities import header_names
 from gateway.auth.model_keys import BEARER, EVERYWHERE, for_models, for_servers
@@ -36,7 +37,7 @@ ENDING: Final = frozenset({"api_key", "mtls", "forward_auth", "jwt", "introspect
 """Kinds of schemes with locations of their own: what is there is a credential, on whatever route."""
 
 KEPT: Final = Locations(NEVER_DROPPED)
-"""What is not theirs alone, such as `Authorization`: on other routes it goes to the backend."""
+"""Headers that are not only credentials, such as `Authorization`: on other routes they go to the backend."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -69,6 +70,10 @@ class Authentication:
         beside = {each: not locations.only_headers for each, locations in concealed.items()}
         unless_recognised = self._concealed(None)
 
+        only = self.schemes[0]
+        if len(self.schemes) == 1 and isinstance(only, ApiKeys):
+            return self._by_key(only, handler, hidden[id(only)], concealed[id(only)], unless_recognised)
+
         async def authenticated(exchange: Exchange) -> Response:
             scheme, result = await self._ask(exchange)
             if isinstance(result, Recognised):
@@ -86,6 +91,35 @@ class Authentication:
                 self._refuse(exchange, scheme, result)
                 conceal(exchange, unless_recognised)
             return await handler(exchange)
+
+        return authenticated
+
+    def _by_key(
+        self, keys: ApiKeys, handler: Handler, hidden: frozenset[bytes], concealed: Locations, otherwise: Locations
+    ) -> Handler:
+        """The same where only keys are known, as on most routes: nothing is waited for."""
+        stripped, beside = self.identity_headers, not concealed.only_headers
+        before, together = hidden, hidden  # what is hidden when a request comes, mostly always the same, and then
+
+        def authenticated(exchange: Exchange) -> Awaitable[Response]:
+            nonlocal before, together
+            twice = b"authorization" in exchange.fields and has_two(exchange, b"authorization")
+            result = TWO_LINES if twice else keys.recognise(exchange)
+            if isinstance(result, Recognised):
+                exchange.identity = result.identity
+                exchange.extra_headers += result.headers
+                exchange.decisions += (result.decision,)
+                if exchange.hidden_headers is not before:
+                    before, together = exchange.hidden_headers, exchange.hidden_headers | hidden
+                exchange.hidden_headers = together
+                if beside:
+                    conceal(exchange, concealed)
+            else:
+                exchange.hidden_headers |= stripped
+                scheme = None if twice or result is None else keys
+                self._refuse(exchange, scheme, result or NO_CREDENTIAL)
+                conceal(exchange, otherwise)
+            return handler(exchange)
 
         return authenticated
 
@@ -126,7 +160,7 @@ class Authentication:
                     yield b"www-authenticate", challenge
 
     def _concealed(self, recognising: Scheme | None) -> Locations:
-        """What the backend must not see: the credentials of all schemes but those that let it."""
+        """Headers to remove for the backend: the credentials of all schemes except those that forward them."""
         locations = reduce(or_, (scheme.locations for scheme in self.schemes if not scheme.forward), self.elsewhere)
         if recognising is not None and recognising.forward:
             locations = locations - recognising.locations
@@ -138,7 +172,7 @@ class Authentication:
         return f"Authentication({', '.join(dict.fromkeys(scheme.name for scheme in self.schemes)) or 'open'})"
 
     async def explain(self, exchange: Exchange) -> Decision | None:
-        """What would be decided, without asking another service."""
+        """The expected decision, without calls to other services."""
         if not self.schemes:
             return None
         scheme, result = await self._ask(exchange, dry_run=True)

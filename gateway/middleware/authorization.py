@@ -42,7 +42,7 @@ class AccessRule:
         object.__setattr__(self, "about_caller", asks)
 
     def lacks(self, exchange: Exchange, identity: Identity | None, calendar: Calendar) -> str | None:
-        """What is missing for the exchange to pass, in words that give nothing away; None where nothing is."""
+        """The missing permission, in words that reveal nothing; None if there is none."""
         if identity is None:
             if self.about_caller:
                 return "it must be known who calls"
@@ -62,9 +62,9 @@ class AccessRule:
         if self.groups is not None and self.groups.isdisjoint(identity.groups):
             return "the caller is in none of its groups"
         if self.tenants is not None and identity.tenant not in self.tenants:
-            return "the caller's tenant is none of its tenants"
+            return "the caller's tenant is not one of its tenants"
         if self.consumers is not None and identity.consumer not in self.consumers:
-            return "the caller is none of its consumers"
+            return "the caller is not one of its consumers"
         return None
 
 
@@ -110,7 +110,7 @@ class Authorization:
                 shadow = shadow or Decision(rule.name, "shadow-deny", missing)
         if shadow is not None or not asked:
             return shadow
-        return Decision("authorize", "allow", f"all that {', '.join(rule.name for rule in asked)} asks for is there")
+        return Decision("authorize", "allow", f"all requirements of {', '.join(rule.name for rule in asked)} are met")
 
     def _refusal(self, rule: AccessRule, identity: Identity | None, missing: str) -> GatewayError:
         name = rule.name.removeprefix("authorize:")
@@ -145,21 +145,17 @@ def for_route(context: Context, route: RouteConfig) -> Authorization | None:
     rules = tuple(
         _access_rule(f"authorize:{route.id}[{index}]", config) for index, config in enumerate(route.authorize)
     )
+    # The challenges of the route's schemes (RFC 9110, 11.6.1).
+    names = context.configuration.auth.default if route.auth is None else route.auth
+    schemes = schemes_of(context)
+    challenges = dict.fromkeys(schemes[name].challenge(None) for name in names)
     return Authorization(
         rules,
         Calendar(ZoneInfo(auth.timezone)),
         _schemes(auth, lambda kind: kind == "anonymous"),
         _schemes(auth, _BEARER_KINDS.__contains__),
-        _challenges(context, route),
+        [(b"www-authenticate", challenge) for challenge in challenges if challenge is not None],
     )
-
-
-def _challenges(context: Context, route: RouteConfig) -> Headers:
-    """What the schemes of the route ask for (RFC 9110, 11.6.1)."""
-    names = context.configuration.auth.default if route.auth is None else route.auth
-    schemes = schemes_of(context)
-    challenges = dict.fromkeys(schemes[name].challenge(None) for name in names)
-    return [(b"www-authenticate", challenge) for challenge in challenges if challenge is not None]
 
 
 def _schemes(auth: AuthFile, wanted: Callable[[str], bool]) -> frozenset[str]:

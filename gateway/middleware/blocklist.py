@@ -31,7 +31,7 @@ _DETAIL: Final = "this client is blocked; ask the operator of this service"
 
 @dataclass(frozen=True, slots=True)
 class BlocklistCheck:
-    """What both of them know: the entries of the file, those that are made at runtime, and who is exempt from bans."""
+    """The shared state: entries of the file, those of the runtime, and exemptions from bans."""
 
     tables: tuple[EntryTable, EntryTable]
     runtime: RuntimeEntries

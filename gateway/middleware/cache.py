@@ -46,7 +46,7 @@ class ResponseCache:
         return response
 
     async def explain(self, exchange: Exchange) -> Decision | None:
-        """What would be done with a request for what may be stored."""
+        """The expected decision about a cacheable request."""
         if self.route is None or exchange.method not in PLAIN_METHODS:
             return None
         return Decision("cache", "allow", self.route.explain(exchange))
@@ -77,8 +77,8 @@ DECLARATION: Final[Declaration] = Declaration(
         "authentication": _REFUSED,
         "blocked_consumers": _REFUSED,
         "authorization": _REFUSED,
-        "rate_limits": "what is answered from the cache is not counted",
-        "quotas": "what is answered from the cache is not counted",
-        "policies": "what is answered from the cache does not pass them",
+        "rate_limits": "responses from the cache are not counted",
+        "quotas": "responses from the cache are not counted",
+        "policies": "responses from the cache do not pass them",
     },
 )

@@ -32,7 +32,7 @@ _UNTOUCHABLE = frozenset({b"content-encoding", b"content-digest", b"repr-digest"
 
 
 class Choices:
-    """What clients want, by what they write."""
+    """The client's preferences."""
 
     __slots__ = ("_remembered", "offered")
 

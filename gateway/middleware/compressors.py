@@ -16,7 +16,7 @@ class Compressor(Protocol):
     """One stream on its way. `finish` once, and nothing after it."""
 
     def compress(self, data: bytes) -> bytes:
-        """What can be sent by now; may be b"" while more is collected."""
+        """The compressed bytes so far; may be b"" while more input is collected."""
         ...
 
     def flush(self) -> bytes:

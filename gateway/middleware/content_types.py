@@ -36,7 +36,7 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class ContentTypes:
-    """Every list must have the type. RFC 9110, 15.5.16: the 415 tells in `Accept` what is taken."""
+    """Every list must have the type. RFC 9110, 15.5.16: the 415 lists in `Accept` what is taken."""
 
     lists: tuple[Allowed, ...]
 

@@ -88,7 +88,7 @@ class Cors:
         return b"access-control-allow-origin", b"*" if self.origins.any_origin else origin
 
     async def explain(self, exchange: Exchange) -> Decision | None:
-        """What a preflight is answered."""
+        """The answer to a preflight."""
         origin = exchange.fields.get(b"origin")
         if origin is None or announced_method(exchange) is None:
             return None

@@ -1,4 +1,4 @@
-"""What a policy says of itself. Whatever depends on the policies there are (`order`, `/quota`, checks, the compiler) is
+"""The declaration of a policy. Whatever depends on the policies there are (`order`, `/quota`, checks, the compiler) is
 derived from these declarations and from their sequence in `table.py`."""
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ class FixedResponse:
 
     @property
     def name(self) -> str:
-        """What logs and `explain` call it."""
+        """Its name in logs and `explain`."""
         return f"respond {self.status}"
 
     async def __call__(self, exchange: Exchange) -> Response:
@@ -27,7 +27,7 @@ class FixedResponse:
 
 
 def fixed_response(config: RespondConfig) -> FixedResponse:
-    """What answers for a route."""
+    """The handler of a route."""
     body = config.body.encode()
     headers: Headers = [(name.encode(), value.encode()) for name, value in config.headers.items()]
     if body and "content-type" not in config.headers:

@@ -41,12 +41,12 @@ class _Loading(Loading):
 
 
 def written_of(name: str, config: Guardrail) -> Written:
-    """What models.yaml says of a guardrail."""
+    """The settings of a guardrail in models.yaml."""
     return Written(name, config.policy, config.config, "models.yaml", "guardrails", "policy", "guardrail")
 
 
 def guardrail_key(name: str, config: Guardrail, configuration: Configuration) -> Hashable:
-    """What makes it another one: its code, and what it is configured with."""
+    """The identity of a guardrail: its code, and its settings."""
     return key_of(written_of(name, config), configuration)
 
 

@@ -97,26 +97,25 @@ class RequestHeaderRules:
         """A handler that sees what was changed."""
         if self.query is not None:
             handler = self.query.wrap(handler)
-        return handler if self.changes is None else _changing(self.changes, handler)
+        if self.changes is None:
+            return handler
+        change = self.changes
+        dropped = change.dropped
+        hidden = frozenset(name.replace(b"_", b"-") for name in dropped)
 
+        async def changed(exchange: Exchange) -> Response:
+            if hidden:
+                exchange.hidden_headers |= hidden
+                if exchange.extra_headers:
+                    exchange.extra_headers = tuple([line for line in exchange.extra_headers if line[0] not in dropped])
+            exchange.extra_headers += change.made(exchange)
+            return await handler(exchange)
 
-def _changing(change: Changes, handler: Handler) -> Handler:
-    dropped = change.dropped
-    hidden = frozenset(name.replace(b"_", b"-") for name in dropped)
-
-    async def changed(exchange: Exchange) -> Response:
-        if hidden:
-            exchange.hidden_headers |= hidden
-            if exchange.extra_headers:
-                exchange.extra_headers = tuple([line for line in exchange.extra_headers if line[0] not in dropped])
-        exchange.extra_headers += change.made(exchange)
-        return await handler(exchange)
-
-    return changed
+        return changed
 
 
 _OF_PROBLEMS: Final = frozenset({b"content-type", b"cache-control", b"x-request-id"})
-"""What an error response says of itself, whatever is the rule for the backend's responses."""
+"""The fields that describe an error response, whatever the rule for the backend's responses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +164,7 @@ def response_for_route(context: Context, route: RouteConfig) -> ResponseHeaderRu
 
 
 def _reads_of(texts: Iterable[str]) -> Iterator[Read]:
-    """What values are made of must not be there twice: the backend could take the other one."""
+    """Inputs of values must not be duplicated: the backend could use the other one."""
     for word in chain.from_iterable(map(words, texts)):
         family, _, name = word.partition(".")
         if family == "headers":

@@ -57,5 +57,5 @@ def for_route(context: Context, route: RouteConfig) -> LoadShedding | None:
 
 
 DECLARATION: Final[Declaration] = Declaration(
-    "load_shedding", for_route, before={"authentication": "what is refused should cost as little as possible"}
+    "load_shedding", for_route, before={"authentication": "refused requests should cost as little as possible"}
 )

@@ -67,7 +67,7 @@ def completed(order: Sequence[str]) -> Sequence[str]:
 
 
 def _sequences() -> Iterator[tuple[str, str, str]]:
-    """What ought to be further out than what, and what happens otherwise."""
+    """The required order of two policies, and the effect of the wrong one."""
     for policy in POLICIES:
         yield from ((policy.name, inner, consequence) for inner, consequence in policy.before.items())
         yield from ((outer, policy.name, consequence) for outer, consequence in policy.behind.items())
@@ -107,7 +107,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
         behind = {name: whole[index - 1] if index else "nothing" for index, name in enumerate(whole)}
         places = ", ".join(f"{name} (behind {behind[name]})" for name in missing)
         remedy = "name it to say so, or to have it elsewhere"
-        yield Fault(("order",), f"what it does not name takes its usual place: {places}; {remedy}")
+        yield Fault(("order",), f"policies that it does not name take their default places: {places}; {remedy}")
 
 
 def _is_placed(policy: Declaration, middleware: MiddlewareFile) -> bool:

@@ -58,11 +58,11 @@ class PolicyFile:
                 each.publish()
 
     def settle(self) -> None:
-        """It is sure that it is served."""
+        """Commit it: the configuration will be served."""
         self._former = ()
 
     def publish(self) -> None:
-        """Have what it counts in the registry."""
+        """Register its metrics."""
         for each in self._counted:
             sys.modules["prometheus_client"].REGISTRY.register(each)
         self._registered = True
@@ -88,13 +88,13 @@ def policy_file(path: Path, source: bytes, plan: Plan) -> PolicyFile:
 
 
 def _registered() -> frozenset[Collector]:
-    """What is in the registry; the library has no other way to ask."""
+    """The contents of the registry; the library has no other interface for it."""
     library = sys.modules.get("prometheus_client")
     return frozenset() if library is None else frozenset(library.REGISTRY._collector_to_names)
 
 
 def _own(module: ModuleType, registered: frozenset[Collector]) -> list[Collector]:
-    """What a module counts, at its top and in its classes, of what is registered."""
+    """The registered metrics of a module, at its top level and in its classes."""
     named = list(vars(module).values())
     for each in vars(module).values():
         if isinstance(each, type) and each.__module__ == module.__name__:

@@ -65,7 +65,7 @@ class LivingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Where a class of somebody else's is named, and what it is configured with."""
+    """Where a custom class is named, and its settings."""
 
     name: str
     class_: str
@@ -171,7 +171,7 @@ class Loading:
             yield self._problem(("config", key), f"unknown key{',' if likely else ';'} {remedy}")
 
     def _refused(self, error: ErrorDetails) -> Problem:
-        """What pydantic, or the author of the policy, says of one value. It may repeat the value."""
+        """The message of pydantic, or of the policy's author, about one value. It may repeat the value."""
         place = ("config", *error["loc"])
         if error["type"] == "missing":
             return self._problem(place[:-1], f'the key "{place[-1]}" is missing; add it')
@@ -183,14 +183,14 @@ class Loading:
         return to_problem(self.context.configuration.documents[self.written.file], fault)
 
     def fault(self, message: str) -> PolicyError:
-        """What is wrong with the class."""
+        """The error of the class."""
         return self._fault((self.written.key,), message)
 
     def _fault(self, place: tuple[str | int, ...], message: str) -> PolicyError:
         return PolicyError(self._problem(place, message))
 
     def failure(self, error: BaseException, what: str) -> PolicyError:
-        """What the policy's own code raised, at the line of its file where there is one."""
+        """The exception of the policy's own code, at the line of its file if there is one."""
         file, _, _ = split_class(self.written.class_)
         reason = named(error)
         place = _line(error, str(self.context.base / file)) if file else None
@@ -200,7 +200,7 @@ class Loading:
 
 
 def key_of(written: Written, configuration: Configuration) -> Hashable:
-    """What makes it another policy: its code, and what it is configured with."""
+    """The identity of a policy: its code, and its settings."""
     file, _, _ = split_class(written.class_)
     settings = json.dumps(written.config, sort_keys=True, default=str)
     return written.section, written.name, written.class_, configuration.sources.get(file, b""), settings

@@ -34,7 +34,7 @@ logger = logging.getLogger("gateway.policy")
 
 
 _Wrapped = Callable[[Exchange], Awaitable[object]]
-"""What a policy makes of a handler. Only once it has answered is it known whether it keeps to the types."""
+"""A handler wrapped by a policy. Only its answer shows whether it keeps to the types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class PythonPolicy:
 
     @property
     def rule(self) -> str:
-        """What decisions call it."""
+        """Its name in decisions."""
         return f"policy:{self.name}"
 
     def wrap(self, handler: Handler) -> Handler:
@@ -101,7 +101,7 @@ class PythonPolicy:
         return hasattr(self.policy, "explain")
 
     async def explain(self, exchange: Exchange) -> Decision | None:
-        """What the policy says, where it can say."""
+        """The explanation of the policy, if it has one."""
         try:
             explain = getattr(self.policy, "explain", None)
             said: object = None if explain is None else await explain(exchange)

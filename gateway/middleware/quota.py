@@ -27,7 +27,7 @@ class Quotas:
     quotas: tuple[Quota, ...]
 
     def wrap(self, handler: Handler) -> Handler:
-        """A handler that refuses what is over a quota, and tells the client what is left."""
+        """A handler that refuses what is over a quota, and reports to the client what is left."""
 
         async def limited(exchange: Exchange) -> Response:
             keys = [quota.key(exchange) for quota in self.quotas]
@@ -53,7 +53,7 @@ class Quotas:
         return limited
 
     async def explain(self, exchange: Exchange) -> Decision | None:
-        """What the quotas would say, as far as is known here: counts that were never read are not read for this."""
+        """The expected decision of the quotas, from local state: counts that were never read are not read for this."""
         states = []
         for quota in self.quotas:
             used, limit = quota.ledger.peek(quota.key(exchange)), quota.limit_for(exchange.identity)
@@ -87,7 +87,7 @@ def _check(exchange: Exchange, quota: Quota, key: str, limit: int) -> None:
             ErrorKind.STORE_UNAVAILABLE, f"the store of the quota {quota.name} does not answer", headers=again
         )
         deny(exchange, quota.rule, error, quota.mode)
-    elif (known or quota.on_failure == "local") and ledger.assume(key) >= limit:
+    elif (known or quota.on_failure == "local") and ledger.assume(key) >= ledger.limit(key, limit):
         ledger.look(key)  # it may have been reset through another gateway
         ledger.note_near(key, limit, limit)
         seconds = ledger.seconds_left()

@@ -4,16 +4,23 @@ All limits of a route that stand in one place are decided together. Those that a
 because they cost nothing; what they have counted is given back where a later one refuses. Those that are counted in
 Redis with every request are asked in one call. A limit in shadow mode refuses nothing, adds no headers to responses,
 and counts what fits.
+
+Responses have the fields of draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy: "name";q=10;w=1` is what holds,
+and `RateLimit: "name";r=7;t=1` says that 7 would pass at once, and one more in at most a second. A limit of several
+windows has an item for each, named after the length of its window. No partition keys (`pk`) are sent: they would show
+how clients are distinguished.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from gateway.algorithms import gcra
+from gateway.algorithms.gcra import NANOSECONDS
 from gateway.config.models import Configuration, RouteConfig
 from gateway.config.models.rate_limits import RateLimit as RateLimitConfig
 from gateway.config.problems import Problem
@@ -26,7 +33,7 @@ from gateway.limits.exact import Bid, ExactStore
 from gateway.limits.keys import LONGEST, headers_of
 from gateway.limits.rate_limit import RateLimit, exact_store, rate_limits_of
 from gateway.limits.store import LocalStore, Taken
-from gateway.limits.windows import WindowSet
+from gateway.limits.windows import Field, WindowSet
 from gateway.middleware.declaration import Declaration, Read, Rules
 from gateway.outside.patience import LoopTime, Patience
 from gateway.outside.redis_link import RedisLink
@@ -44,7 +51,7 @@ class RateLimits:
     exact: ExactStore | None
 
     def wrap(self, handler: Handler) -> Handler:
-        """A handler that refuses what is over a limit, and tells the client what is left."""
+        """A handler that refuses what is over a limit, and reports to the client what is left."""
 
         async def limited(exchange: Exchange) -> Response:
             request = _Request(exchange, self.link)
@@ -79,9 +86,9 @@ class RateLimits:
             if taken is None:
                 return await otherwise(exchange)
             if not taken.fits:
-                deny(exchange, limit.rule, _used_up(limit, windows, taken))
+                deny(exchange, limit.rule, _used_up(limit, windows, taken, limit.cost))
             exchange.counted += ((limit.rule, windows, taken.debts),)
-            lines = windows.passed(taken.debts)
+            lines = fields_passed(windows, taken.debts)
             try:
                 response = await handler(exchange)
             except GatewayError as error:
@@ -93,7 +100,7 @@ class RateLimits:
         return limited
 
     async def explain(self, exchange: Exchange) -> Decision | None:
-        """What the limits that are counted in this process would say; those in Redis are not asked."""
+        """The expected decision of limits in this process; those in Redis are not called."""
         states = []
         for limit in (*self.local, *self.remote):
             windows, store = limit.windows_for(exchange.identity), limit.store
@@ -203,18 +210,35 @@ class _Request:
             now = time.monotonic_ns()
             if limit.store is not None:
                 limit.fallback.learn(key, windows, limit.store.peek(key, windows, now), now)
-            taken = limit.fallback.take(key, windows, limit.cost, now)
-            self._decide(limit, limit.fallback, key, windows, taken)
+            cost = self._of_share(limit.cost, windows)
+            taken = limit.fallback.take(key, windows, cost, now)
+            self._decide(limit, limit.fallback, key, windows, taken, cost)
 
-    def _decide(self, limit: RateLimit, store: LocalStore | None, key: str, windows: WindowSet, taken: Taken) -> None:
+    def _of_share(self, cost: int, windows: WindowSet) -> int:
+        """The cost of a request while no replica knows what the others let pass: as if each of them had one, too. A
+        limit that is less than that leaves each of them one request."""
+        replicas = self._link.replicas if self._link is not None else 1
+        most = min(capacity // interval for _, interval, capacity in windows.intervals)
+        return max(cost, min(cost * replicas, most))
+
+    def _decide(
+        self,
+        limit: RateLimit,
+        store: LocalStore | None,
+        key: str,
+        windows: WindowSet,
+        taken: Taken,
+        cost: int | None = None,
+    ) -> None:
         if taken.fits:
             if store is not None:
-                self._counted.append((store, key, windows, limit.cost))
+                self._counted.append((store, key, windows, limit.cost if cost is None else cost))
             self._exchange.counted += ((limit.rule, windows, taken.debts),)
             if limit.mode == "enforce":
-                self.fields += windows.passed(taken.debts)
+                self.fields += fields_passed(windows, taken.debts)
             return
-        deny(self._exchange, limit.rule, _used_up(limit, windows, taken), limit.mode)
+        error = _used_up(limit, windows, taken, limit.cost if cost is None else cost)
+        deny(self._exchange, limit.rule, error, limit.mode)
 
     def give_back(self) -> None:
         """Another limit refuses the request: undo what was counted."""
@@ -223,11 +247,40 @@ class _Request:
             store.give_back(key, windows, cost, now)
 
 
-def _used_up(limit: RateLimit, windows: WindowSet, taken: Taken) -> GatewayError:
-    after, fields = windows.refused(taken.debts, limit.cost)
-    over = " and ".join(windows.violated(taken.debts, limit.cost)) or "its share"
+def fields_passed(windows: WindowSet, debts: Sequence[int]) -> tuple[Field, Field]:
+    """The fields of a response, when so much is owed after the request."""
+    items: list[str] = []
+    for index, owed in enumerate(debts):
+        # gcra.remaining and gcra.until_next in one: this is done for every request.
+        _, interval, capacity = windows.intervals[index]
+        left, rest = divmod(capacity - owed, interval)
+        seconds = -(-min(owed, interval - rest) // NANOSECONDS)
+        items.append(f"{windows.prefixes[index]}{left};t={seconds}")
+    return windows.policy, (b"ratelimit", ", ".join(items).encode())
+
+
+def fields_refused(windows: WindowSet, debts: Sequence[int], cost: int) -> tuple[int, tuple[Field, ...]]:
+    """Seconds until a request of this cost would pass, and the fields of its refusal.
+
+    Only windows that refused have a `t`: Retry-After must not come before any of them, and windows that had room do not
+    matter to when to come back.
+    """
+    items, after = [], 1
+    for prefix, (_, interval, capacity), owed in zip(windows.prefixes, windows.intervals, debts, strict=True):
+        item = f"{prefix}{gcra.remaining(owed, interval, capacity)}".encode()
+        waiting = gcra.whole_seconds(gcra.wait(owed, interval, capacity, cost))
+        if waiting:
+            item += b";t=%d" % gcra.whole_seconds(gcra.until_next(owed, interval, capacity))
+            after = max(after, waiting)
+        items.append(item)
+    return after, (windows.policy, (b"ratelimit", b", ".join(items)), (b"retry-after", b"%d" % after))
+
+
+def _used_up(limit: RateLimit, windows: WindowSet, taken: Taken, cost: int) -> GatewayError:
+    after, fields = fields_refused(windows, taken.debts, cost)
+    over = " and ".join(windows.violated(taken.debts, cost)) or "its share"
     detail = f"the limit {limit.name} ({over}) is used up; again in {after} s"
-    members = {"violated-policies": windows.violated_policies(taken.debts, limit.cost)}
+    members = {"violated-policies": windows.violated_policies(taken.debts, cost)}
     return GatewayError(ErrorKind.QUOTA_EXCEEDED, detail, headers=fields, members=members)
 
 

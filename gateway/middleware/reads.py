@@ -10,7 +10,7 @@ from gateway.middleware.table import POLICIES
 
 
 class Reads:
-    """What is read of every request of a route. Predicates of routes see to theirs themselves."""
+    """Headers and parameters read by policies of a route. Predicates of routes check theirs themselves."""
 
     def __init__(self, headers: tuple[bytes, ...], parameters: frozenset[str]) -> None:
         self.headers = headers
@@ -33,7 +33,7 @@ class Reads:
 
 
 def reads_of(configuration: Configuration, route: RouteConfig) -> Reads | None:
-    """By what the enforced rules of all policies of a route decide; None where it is nothing."""
+    """Headers and parameters that the enforced rules of a route's policies use; None if there are none."""
     read = {each for policy in POLICIES for each in policy.reads(configuration, route)}
     if not read:
         return None

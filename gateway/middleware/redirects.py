@@ -22,7 +22,7 @@ class Redirect:
 
     @property
     def name(self) -> str:
-        """What logs and `explain` call it."""
+        """Its name in logs and `explain`."""
         return f"redirect {self.status} {self.origin.decode()}".strip()
 
     async def __call__(self, exchange: Exchange) -> Response:
@@ -35,5 +35,5 @@ class Redirect:
 
 
 def redirect(config: RedirectConfig) -> Redirect:
-    """What answers for a route."""
+    """The handler of a route."""
     return Redirect(split_location(config.to)[0].encode(), config.status, config.keep_query)

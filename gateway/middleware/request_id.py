@@ -39,7 +39,7 @@ class RequestIds:
 
 
 def request_ids(config: RequestIdsConfig) -> RequestIds:
-    """As the configuration says."""
+    """The settings of the configuration."""
     return RequestIds(config.header.encode(), config.trust)
 
 
@@ -75,7 +75,7 @@ class RequestIdHeaders:
 
 
 def for_route(context: Context, route: RouteConfig) -> RequestIdHeaders | None:
-    """None where only what always happens is wanted."""
+    """The policy; None if only the default is needed."""
     config = context.configuration.middleware.request_id
     header = config.header.encode()
     return RequestIdHeaders(header, config.echo) if config.echo or header != _STANDARD else None

@@ -1,4 +1,4 @@
-"""Tells the backend which trace a request belongs to, and decides whether the trace is recorded (docs/tracing.md).
+"""Propagates the trace context to the backend, and decides whether the trace is recorded (docs/tracing.md).
 
 A trace that comes from a trusted peer is continued, and the decision that was made of it kept. In all other cases a new
 one begins, of which it is decided here, and what the client said of one is dropped. Where an exchange is recorded, the
@@ -90,9 +90,16 @@ class Trace:
         return traced
 
     def enter(self, exchange: Exchange) -> None:
-        """Have a request belong to a trace: the one that it says, or a new one."""
-        exchange.hidden_headers |= CONTEXT_FIELDS | B3_FIELDS if self.b3 else CONTEXT_FIELDS
-        self._received(exchange)
+        """Assign a request that no backend gets to a trace: that of its headers, or a new one."""
+        fields = exchange.fields
+        if b"traceparent" in fields or (self.b3 and not B3_FIELDS.isdisjoint(fields)):
+            self._received(exchange)
+            return
+        ids = self.hops.random.getrandbits(192).to_bytes(24, "big").hex("-", -16)
+        if ids[16:32] < self.below:
+            self._begin(exchange, ids, sampled=True)
+        else:
+            exchange.trace_id = ids[:32]
 
     def _received(self, exchange: Exchange) -> None:
         parent: Parent | None = None
@@ -140,7 +147,7 @@ class Trace:
 
 
 def for_route(context: Context, route: RouteConfig) -> Trace | None:
-    """None where it is off."""
+    """The policy; None if tracing is off."""
     if not is_on(context):
         return None
     config = context.configuration.middleware.trace
@@ -158,8 +165,8 @@ def _credentials(context: Context) -> frozenset[bytes]:
 
 
 def without_route(context: Context) -> Trace | None:
-    """For what no route takes."""
-    made = for_route(context, RouteConfig(path="/", target="none"))
+    """The policy for requests without a route."""
+    made = for_route(context, RouteConfig.model_construct(path="/", target="none"))
     return None if made is None else replace(made, paths=())
 
 

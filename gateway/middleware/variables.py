@@ -18,7 +18,7 @@ Parameter = Callable[[Exchange], str | None]
 """The value of a query parameter, percent-encoded; None where there is none."""
 
 Getter = Callable[[Exchange], Sequence[str] | None]
-"""What a variable holds: mostly one text, several where a claim is a list; None where there is nothing."""
+"""The values of a variable: mostly one text, several if a claim is a list; None if there is none."""
 
 _PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F)))
 
@@ -71,7 +71,7 @@ def compile_value(text: str) -> bytes | Value:
 
 
 def _written(name: str, literal: str, *, alone: bool) -> Callable[[Exchange], str | None]:
-    """What a variable holds, encoded. `literal` has the marks between which the value puts it, such as `&`."""
+    """The encoded value of a variable. `literal` has the marks around it, such as `&`."""
     simple = _VARIABLES.get(name)
     free = name in _FREE_TEXT or "." in name
     get = _simple(simple) if simple is not None else _getter(name)
@@ -100,7 +100,7 @@ def _encoded(value: str, marks: str) -> str:
 
 
 def compile_parameter(text: str) -> Parameter:
-    """What makes the value of a query parameter of an exchange. There is none where a variable holds nothing."""
+    """Makes the value of a query parameter of an exchange. None if a variable has no value."""
     pieces: list[bytes | Callable[[Exchange], bytes | None]] = []
     position = 0
     for match in PIECES.finditer(text):
@@ -121,7 +121,7 @@ def compile_parameter(text: str) -> Parameter:
 
 
 def _raw(name: str) -> Callable[[Exchange], bytes | None]:
-    """What a variable holds, as it is meant: what was taken out of the path without its escapes."""
+    """The decoded value of a variable: captures of the path without their escapes."""
     simple = _VARIABLES.get(name)
     get = _simple(simple) if simple is not None else _getter(name)
     of_path = simple is None and "." not in name

@@ -1,1 +1,1 @@
-"""What the traffic looks like to those who run the gateway."""
+"""Observation of traffic for operators."""

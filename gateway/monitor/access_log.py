@@ -20,7 +20,7 @@ from gateway.http import Exchange, Outcome
 from gateway.http.messages import Attempt
 from gateway.http.redaction import shown_url, without_userinfo
 from gateway.monitor.log_writer import QUEUE_BYTES, QUEUE_LIMIT, LogWriter, open_destination
-from gateway.monitor.model_summary import content, summary
+from gateway.monitor.model_summary import logged
 
 logger = logging.getLogger("gateway.access_log")
 
@@ -52,6 +52,7 @@ class AccessLog:
         self.settings = settings
         self._second = 0  # whose text is `_stamp`
         self._stamp = ""
+        self._unopened = ""  # why it goes on in the old file; "": it need not
         self.sink: Sink | None = None  # which gets each line, too, as JSON
         self._writer = LogWriter(open_destination(settings.output, console=settings.format == "console"))
 
@@ -76,11 +77,12 @@ class AccessLog:
         second = int(outcome.at)
         if second != self._second:
             self._second, self._stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        at = f"{self._stamp}.{int((outcome.at - second) * 1e6):06d}Z"
+        # What the format `06d` does, for less.
+        at = f"{self._stamp}.{str(1_000_000 + int((outcome.at - second) * 1e6))[1:]}Z"
         record = _record(exchange, outcome, at, settings.concealed)
         if exchange.model is not None:
             record["model_backend"] = exchange.model.backend or None
-            record["model"] = summary(exchange.model) | content(exchange.model)
+            record["model"] = logged(exchange.model)
         if share < 1.0:
             record["sample_rate"] = share
         if settings.fields:
@@ -98,7 +100,7 @@ class AccessLog:
     def configure(self, settings: AccessLogSettings) -> None:
         """Go on like this. Raises OSError, and goes on as before, where the file cannot be opened."""
         self._writer.go_on_in(open_destination(settings.output, console=settings.format == "console"))
-        self.settings = settings
+        self.settings, self._unopened = settings, ""
 
     def reopen(self) -> None:
         """The file was moved away (SIGUSR1): go on in a new one."""
@@ -109,12 +111,16 @@ class AccessLog:
         try:
             self.configure(settings)
         except OSError as error:
-            reason = f"{settings.output}: {error.strerror}"
-            logger.warning("the access log cannot be reopened, it goes on in the old file: %s", reason)
+            remedy = "make its directory, or let the gateway write there; then `kill -USR1` the gateway"
+            reason = f"{settings.output}: {error.strerror}; {remedy}"
+            self._unopened = f"the access log cannot be reopened, the old file is still used: {reason}"
+            logger.warning(self._unopened)
 
     def troubles(self) -> Iterable[str]:
         """See `Troubled`."""
-        return self._writer.troubles()
+        yield from self._writer.troubles()
+        if self._unopened:
+            yield self._unopened
 
     def measures(self) -> dict[str, float]:
         """See `Measured`."""
@@ -130,7 +136,7 @@ class AccessLog:
 
 
 def _record(exchange: Exchange, outcome: Outcome, at: str, concealed: frozenset[bytes]) -> Record:
-    """What the log says of it. Seconds are rounded to microseconds; what `round` does takes five times as long."""
+    """The log line of an exchange. Seconds are rounded to microseconds; `round` takes five times as long."""
     error, original, fields = exchange.error, exchange.original_path, exchange.fields
     last = exchange.attempts[-1] if exchange.attempts else None
     fallback = rule = reason = None  # what stood in the place of which failure; what refused it, and why

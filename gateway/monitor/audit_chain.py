@@ -34,7 +34,7 @@ class Link:
     hash: str = GENESIS
 
     def __str__(self) -> str:
-        """As `--expect` takes it."""
+        """The form for `--expect`."""
         return f"{self.number}:{self.hash}"
 
 
@@ -51,7 +51,7 @@ class Line:
 
     @property
     def link(self) -> Link:
-        """What the next line must follow."""
+        """The expected predecessor of the next line."""
         return Link(self.number, self.hash)
 
 

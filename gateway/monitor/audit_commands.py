@@ -24,7 +24,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group()
 def audit() -> None:
-    """Work with audit logs."""
+    """Audit logs."""
 
 
 def _anchors(context: click.Context, parameter: click.Parameter, texts: Sequence[str]) -> dict[int, str]:
@@ -37,10 +37,10 @@ def _anchors(context: click.Context, parameter: click.Parameter, texts: Sequence
 @audit.command()
 @click.argument("files", nargs=-1, required=True, type=_FILE)
 @click.option("--key-file", "keys", multiple=True, type=_FILE, help="File with the key of the log, if it has one.")
-@click.option("--head", type=_FILE, help="The file that says where the log ends. Unset: the one beside the log.")
-@click.option("--no-head", is_flag=True, help="Accept that an end that was cut off would not be seen.")
+@click.option("--head", type=_FILE, help="The file with the end of the log. Unset: the one beside the log.")
+@click.option("--no-head", is_flag=True, help="Verify without it: a log that was cut off at its end is not detected.")
 @click.option(
-    "--from", "first", default=1, show_default=True, type=click.IntRange(1), help="First record that is here."
+    "--from", "first", default=1, show_default=True, type=click.IntRange(1), help="The first record of the given files."
 )
 @click.option(
     "--expect", multiple=True, callback=_anchors, metavar="NUMBER:HASH", help="A record known from elsewhere."
@@ -86,7 +86,7 @@ def verify(
 
 
 def _head(files: Sequence[Path], head: Path | None, sealers: Sequence[Sealer]) -> Link:
-    """What the head says. Ends the command where there is none that can be used."""
+    """The contents of the head. Ends the command if there is no usable one."""
     from gateway.monitor.audit_verify import heads_of, read_head  # noqa: PLC0415
 
     heads = [head] if head is not None else heads_of(files)

@@ -69,7 +69,7 @@ class AuditFile:
             raise
 
     def close(self) -> None:
-        """Let another process have it."""
+        """Close the files, for another process."""
         for descriptor in (self._file, self._head):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -92,7 +92,7 @@ class AuditFile:
             self.append(_torn(torn) + events, b"\n" if torn else b"")
 
     def end_turn(self) -> None:
-        """Let another process write."""
+        """Release the lock for another process."""
         fcntl.flock(self._head, fcntl.LOCK_UN)
         self._locked = False
 

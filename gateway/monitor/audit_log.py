@@ -106,7 +106,7 @@ class AuditLog:
             logger.error("%s could not be written to the audit log: lost", counted(lost, "record"))
 
     def configure(self, settings: Change) -> None:
-        """From the next record on, write there; None: nowhere."""
+        """Write to this file from the next record on; None: nowhere."""
         if settings == self.settings:
             return
         self.settings = settings
@@ -220,14 +220,14 @@ class AuditLog:
                 time.sleep(BATCH_SECONDS)
             ended = self._drain()
             self.refusing = self._failing or len(self._queue) >= REFUSING_FROM
-            # Tell the gateway's own log, which may be kept elsewhere, where the chain is.
+            # Log the end of the chain to the gateway's own log too, which may be kept elsewhere.
             if self._file is not None and time.monotonic() - self._anchored >= ANCHOR_SECONDS:
                 self._anchored = time.monotonic()
                 logger.info("the audit log is at --expect %s", self._file.end)
         self._close()
 
     def _drain(self) -> bool:
-        """Write what waits; whether that was all, for good."""
+        """Write everything that is queued; whether that was all."""
         while self._queue or self._batch or self._failing:
             order = self._collect()
             written = self._flush()
@@ -308,7 +308,7 @@ class AuditLog:
                 if file.broken:
                     raise
                 if not self._unrotated:
-                    logger.warning("the audit log cannot be rotated, and goes on: %s", error.strerror)
+                    logger.warning("the audit log cannot be rotated, the old file is still used: %s", error.strerror)
                 self._unrotated = True
         file.mark()
 

@@ -88,7 +88,7 @@ class Verification:
         return 0
 
     def _read(self, data: bytes) -> Line | None:
-        """By the key that fits, if one does."""
+        """The parsed line, by the key that fits, if one does."""
         data = data.removesuffix(b"\n")
         lines = [line for line in (sealer.read(data) for sealer in self.sealers) if line is not None]
         return next((line for line in lines if line.intact), lines[0] if lines else None)
@@ -99,12 +99,12 @@ class Verification:
             yield from self._unread()
             self._torn, self._torn_is_complete = (place, data.removesuffix(b"\n")), data.endswith(b"\n")
             return
-        yield from self._told_of_torn(line)
+        yield from self._findings_of_torn(line)
         yield from self._in_place(place, line)
         self.end, self._place = line.link, place
         self.records += 1
 
-    def _told_of_torn(self, line: Line) -> Iterator[Finding]:
+    def _findings_of_torn(self, line: Line) -> Iterator[Finding]:
         """A line that is none, in front of this one: the gateway was killed while it wrote, and said so, or else."""
         if self._torn is None:
             return
@@ -112,7 +112,7 @@ class Verification:
         reported = line.event == "torn" and line.record.get("sha256") == hashlib.sha256(data).hexdigest()
         if reported and line.intact:
             self._torn = None
-            yield place.finding("cut short when the gateway was killed, as the next line tells", "note")
+            yield place.finding("cut short when the gateway was killed, as the next line shows", "note")
         else:
             yield from self._unread()
 
@@ -130,11 +130,11 @@ class Verification:
                 remedy = f"name the files with the others, too, or accept that with --from {line.number}"
                 yield place.finding(f"the log begins with record {line.number}, not {self.starts_at}; {remedy}")
             elif line.number == 1 and line.previous != GENESIS:
-                yield place.finding("record 1 follows another line: what was before it is not here")
+                yield place.finding("record 1 follows another line, which is missing")
         elif line.number > self.end.number + 1:
             yield place.finding(f"{_records(self.end.number + 1, line.number - 1)} missing before this line")
         elif line.number <= self.end.number:
-            yield place.finding(f"record {line.number} stands behind record {self.end.number}: moved, or put in")
+            yield place.finding(f"record {line.number} is behind record {self.end.number}: moved, or put in")
         elif line.previous != self.end.hash:
             yield place.finding(f"record {line.number} does not follow from the line before: one of them was replaced")
         wanted = self.expected.get(line.number)

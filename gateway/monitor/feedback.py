@@ -1,4 +1,4 @@
-"""What the monitor tells discovery of endpoints that stand out from their peers: `health-feedback`.
+"""Feedback of the monitor to discovery about endpoints that stand out from their peers: `health-feedback`.
 
 An endpoint that is said to be failing gets no requests for a while, so there is nothing to see of it. When that is over
 it gets some again, by which it is judged anew: then it is said to be passing, or failing once more.
@@ -33,7 +33,7 @@ Look = Callable[[Subject, int, float], tuple[Tally, float]]
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What was said of an endpoint last."""
+    """The last feedback about an endpoint."""
 
     failing: bool
     at: int  # the end of a slice: what came before it is judged already
@@ -59,7 +59,7 @@ class Feedback:
         self._said: dict[tuple[str, str], _Said] = {}  # by service and endpoint
 
     def judge(self, services: Iterable[Service], now: float) -> Steps[list[HealthFeedback]]:
-        """What is to be said now, after each slice."""
+        """The feedback to send now, after each slice."""
         end = int(now) - int(now) % FINE
         for name, said in list(self._said.items()):
             if not 0 <= end - said.at < (FORGOTTEN if said.failing else WINDOW):

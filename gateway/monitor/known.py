@@ -1,4 +1,4 @@
-"""What a configuration knows that metrics have labels of. Made with the configuration, beside requests."""
+"""The names in a configuration that are labels of metrics. Made with the configuration, outside of requests."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from heapq import nsmallest
 from typing import Final
 
 from gateway.config.model_routes import endpoint_of, target_of
-from gateway.config.models import AuthFile, ConsumerConfig, MiddlewareFile, ModelsFile, RouteConfig
+from gateway.config.models import AuthFile, Consumer, MiddlewareFile, ModelsFile, RouteConfig
 from gateway.families import Family, Labels, gauge
 from gateway.monitor.traffic import NONE, upstream_name
 
 KEYS: Final = 1000
-"""Of API keys that end, those have series that end first."""
+"""API keys with an expiry that get a series: the earliest."""
 
 _FINGERPRINT: Final = len("sha256:") + 12  # characters, as logs have it
 _RULES: Final = frozenset({"rate_limit", "quota", "policy", "authentication"})
@@ -43,7 +43,7 @@ class Known:
         return not name or kind not in _RULES or rule in self.rules
 
     def metrics(self) -> Iterator[Family]:
-        """When what it knows ends."""
+        """Metrics of expiries."""
         help = "When an API key ends that has an end, by consumer and fingerprint; the first 1,000 to end."
         name = "gateway_api_key_expiry_timestamp_seconds"
         yield gauge(name, help, self.keys, ("consumer", "key"), "last")
@@ -52,11 +52,11 @@ class Known:
 def known_of(
     routes: Iterable[RouteConfig],
     own: Iterable[str],
-    consumers: Iterable[ConsumerConfig],
+    consumers: Iterable[Consumer],
     rules: Iterable[str] = (),
     models: ModelsFile | None = None,
 ) -> Known:
-    """What is in the files; `own` are the names of what the gateway answers itself, `rules` those of `rules_of`."""
+    """The names in the files; `own` are the names of the gateway's own answers, `rules` those of `rules_of`."""
     callers = list(consumers)
     named = lru_cache(maxsize=None)(upstream_name)
     ways = {route.id: frozenset(map(named, _targets(route, models))) for route in routes}
@@ -91,7 +91,7 @@ def _targets(route: RouteConfig, models: ModelsFile | None) -> Iterator[str]:
         yield route.fallback.target
 
 
-def _keys(consumers: Iterable[ConsumerConfig]) -> Iterator[tuple[Labels, float]]:
+def _keys(consumers: Iterable[Consumer]) -> Iterator[tuple[Labels, float]]:
     for consumer in consumers:
         for key in consumer.keys:
             if key.expires is not None:

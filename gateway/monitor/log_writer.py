@@ -37,7 +37,7 @@ class Destination:
     descriptor: int  # -1: nowhere
 
     def close(self) -> None:
-        """Let the file go, if it is one."""
+        """Close the file, if it is one."""
         if self.descriptor > 2:
             os.close(self.descriptor)
 
@@ -60,7 +60,7 @@ class LogWriter:
         self.failure = ""  # why nothing can be written now
         self.waiting = False  # the reader does not read
         self._lost_before = 0  # of them, before the failure that is now
-        self._told = 0  # of them, in the file
+        self._reported = 0  # of them, in the file
         self._dropped_reported = 0
         self._torn = False  # half a line stands at the end of the file
         self.queue: deque[bytes | Destination] = deque()
@@ -91,7 +91,7 @@ class LogWriter:
         self._writing.join(seconds)
 
     def troubles(self) -> Iterator[str]:
-        """What is wrong now, and what to do."""
+        """The current problem, and its remedy."""
         output, lost = self._destination.output, counted(self.lost - self._lost_before, "line")
         if self.failure:
             yield f"the access log {output} cannot be written: {self.failure}; {lost} lost; {self._remedy}"
@@ -101,8 +101,8 @@ class LogWriter:
 
     @property
     def _remedy(self) -> str:
-        nobody_reads = self.failure == os.strerror(errno.EPIPE)
-        return "start what reads it" if nobody_reads else "make room there, or let the gateway write it"
+        is_closed = self.failure == os.strerror(errno.EPIPE)
+        return "start what reads it" if is_closed else "make room there, or let the gateway write it"
 
     # On the thread.
 
@@ -155,21 +155,21 @@ class LogWriter:
                 return
         if self.failure:
             lost = counted(self.lost - self._lost_before, "access log line")
-            self.failure, self._torn, self._told, self._lost_before = "", False, self.lost, self.lost
+            self.failure, self._torn, self._reported, self._lost_before = "", False, self.lost, self.lost
             logger.warning("%s is written again: %s lost", self._destination.output, lost)
 
     def _about_lost(self) -> bytes:
-        """What ends a line that was cut short, and says how many are missing."""
-        lost = self.lost - self._told
+        """The end of a line that was cut short, and a note of how many are missing."""
+        lost = self.lost - self._reported
         note = self._note(f"{counted(lost, 'line')} lost", f'{{"lost":{lost}}}') if lost else b""
         return b"\n" * self._torn + note
 
     def _failed(self, error: OSError, data: bytes, written: int, note: int) -> None:
-        """Of what was to be written, the first bytes were; `note` of all say what had been lost before."""
+        """Account for a partial write; `note` is the number of bytes that report earlier losses."""
         if written:
             self._torn = data[written - 1 : written] != b"\n"
         if written >= note:
-            self._told = self.lost
+            self._reported = self.lost
         self.lost += data.count(b"\n", max(written, note))
         reason = error.strerror or str(error)
         if not self.failure:

@@ -23,7 +23,7 @@ class Merged:
         self.others = Windows(self.subjects, OTHERS_BYTES)
 
     def figures(self, subject: Subject, seconds: int, now: float) -> Figures:
-        """What came of a subject in the last so many seconds: a multiple of 10, up to 3,600."""
+        """The results of a subject in the last so many seconds: a multiple of 10, up to 3,600."""
         tally, watched = self.own.tally(subject, seconds, now)
         more, watched_too = self.others.tally(subject, seconds, now)
         tally.take(more)
@@ -45,7 +45,7 @@ class Merged:
         return [_both(own, other) for own, other in both]
 
     def drop(self, now: float) -> None:
-        """Let go what is too old."""
+        """Drop outdated slices."""
         self.own.drop(now)
         self.others.drop(now)
 

@@ -8,6 +8,10 @@ from typing import Final
 from gateway.families import Family, Kind, Merge, Sample
 
 HELP: Final = {
+    "gateway_agents_requests_left_out_total": "Requests that the bridge to an agent network did not get, as there "
+    "were more than 200 in a second.",
+    "gateway_agents_feedback_refused_total": "Feedback of agents that was refused, because too few endpoints would "
+    "have been left.",
     "gateway_config_good": "1 while the files are those that are served. At 0, correct what /health of the admin port "
     "lists.",
     "gateway_config_age_seconds": "Time since the configuration in force was loaded.",
@@ -72,7 +76,7 @@ HELP: Final = {
     "gateway_health_checks_total": "Health checks of endpoints.",
     "gateway_health_check_failures_total": "Health checks that failed; gateway top shows of which endpoints, and why.",
 }
-"""What numbers without labels are, by name. docs/metrics.md has the same."""
+"""The help texts of numbers without labels, by name. docs/metrics.md has the same."""
 
 _MERGES: Final[Mapping[str, Merge]] = {
     "gateway_config_good": "min",
@@ -84,7 +88,7 @@ _MERGES: Final[Mapping[str, Merge]] = {
     "gateway_redis_up": "min",
     "gateway_quota_file_up": "min",
 }
-"""Of gauges that do not add up over processes."""
+"""How gauges merge that cannot be summed over processes."""
 
 
 def plain(measures: Mapping[str, float]) -> Iterator[Family]:

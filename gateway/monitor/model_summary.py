@@ -1,4 +1,4 @@
-"""What was decided about a request to a model, and what came of it, as the access log and `gateway last` have it.
+"""Decision and result of a request to a model, for the access log and `gateway last`.
 
 Of texts that clients and providers choose there is the model's name, cut; nothing of prompts, answers or keys, but by
 `content`.
@@ -15,7 +15,7 @@ MICRO: Final = 1e-6  # dollars
 
 
 def summary(record: ModelRecord) -> dict[str, Any]:
-    """As plain data: always which rule, profile and candidates, and all else where there is something to say."""
+    """The record as plain data: always rule, profile and candidates, and other members if they have a value."""
     said: dict[str, Any] = {
         "api": record.api,
         "asked": record.asked[:LONGEST],
@@ -23,21 +23,30 @@ def summary(record: ModelRecord) -> dict[str, Any]:
         "rule": record.rule,
         "profile": record.profile,
         "candidates": record.candidates,
-        "left_out": [{"provider": left.provider, "reason": left.reason} for left in record.left_out],
+        "left_out": _left_out(record) if record.left_out else [],
         "tries": record.tries,
-        "switches": [{"from": each.origin, "to": each.to, "reason": each.reason} for each in record.switches],
+        "switches": _switches(record) if record.switches else [],
         "revision": record.revision,
     }
     if record.provider:
-        said |= {"answered": record.answered[:LONGEST], "finished": record.finished}
+        said["answered"], said["finished"] = record.answered[:LONGEST], record.finished
     if record.translated:
-        said |= {"translated": record.translated, "dropped": record.dropped}
+        said["translated"], said["dropped"] = record.translated, record.dropped
     if record.failure:
         said["failure"] = record.failure
     if record.reserved_tokens or record.reserved_micros:
         said |= {"reserved_tokens": record.reserved_tokens, "reserved_usd": _usd(record.reserved_micros)}
         said |= {"committed_tokens": record.committed_tokens, "committed_usd": _usd(record.committed_micros)}
-    return said | _taken(record)
+    _add_taken(said, record)
+    return said
+
+
+def _left_out(record: ModelRecord) -> list[dict[str, str]]:
+    return [{"provider": left.provider, "reason": left.reason} for left in record.left_out]
+
+
+def _switches(record: ModelRecord) -> list[dict[str, str]]:
+    return [{"from": each.origin, "to": each.to, "reason": each.reason} for each in record.switches]
 
 
 def content(record: ModelRecord) -> dict[str, Any]:
@@ -45,24 +54,26 @@ def content(record: ModelRecord) -> dict[str, Any]:
     return {} if record.content is None else {"prompt": record.content.prompt, "answer": record.content.answer}
 
 
-def _taken(record: ModelRecord) -> dict[str, Any]:
+def logged(record: ModelRecord) -> dict[str, Any]:
+    """All that the access log has of it."""
+    said = summary(record)
+    if record.content is not None:
+        said |= content(record)
+    return said
+
+
+def _add_taken(said: dict[str, Any], record: ModelRecord) -> None:
     """Tokens, money and time."""
-    said: dict[str, Any] = {}
     if record.input_tokens or record.output_tokens:
-        said |= {
-            "input_tokens": record.input_tokens,
-            "output_tokens": record.output_tokens,
-            "cache_read_tokens": record.cache_read_tokens,
-            "cache_write_tokens": record.cache_write_tokens,
-            "reasoning_tokens": record.reasoning_tokens,
-            "estimated": record.estimated,
-            "cost_usd": None if record.unpriced else _usd(record.cost_micros),
-        }
+        said["input_tokens"], said["output_tokens"] = record.input_tokens, record.output_tokens
+        said["cache_read_tokens"], said["cache_write_tokens"] = record.cache_read_tokens, record.cache_write_tokens
+        said["reasoning_tokens"] = record.reasoning_tokens
+        said["estimated"] = record.estimated
+        said["cost_usd"] = None if record.unpriced else _usd(record.cost_micros)
     if record.tool_calls:
         said["tool_calls"] = len(record.tool_calls)
     if record.first_token_seconds is not None:
-        said["first_token"] = round(record.first_token_seconds, 6)
-    return said
+        said["first_token"] = int(record.first_token_seconds * 1e6 + 0.5) / 1e6
 
 
 def _usd(micros: int) -> float:

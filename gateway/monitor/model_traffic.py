@@ -1,4 +1,4 @@
-"""What requests to models are counted in, beside what all requests are: tokens, money, and how fast answers came.
+"""Counts of requests to models, beside those of all requests: tokens, money, and latencies.
 
 Names of backends, profiles and reasons are those of `ModelRecord`: configured ones. All is bounded: tenants that no
 file names are `_other` when there are many, and so is what would be one row too many.
@@ -28,6 +28,18 @@ RATES: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 75.0, 100.0, 150.0, 200.0
 
 _ROW: Final = ("route_id", "tenant", "model_backend")
 _BACKEND: Final = ("model_backend",)
+SUMS: Final = (
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cost_micros",
+    "estimated",
+    "input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "requests",
+    "unpriced",
+)
+"""The names of what `Used` has, also where it is compiled: such a class has no `__slots__`."""
 
 Place = tuple[str, str, str]  # route, tenant, backend
 
@@ -35,17 +47,7 @@ Place = tuple[str, str, str]  # route, tenant, backend
 class Used:
     """A sum over requests. Input and output are with what was cached, and with reasoning."""
 
-    __slots__ = (
-        "cache_read_tokens",
-        "cache_write_tokens",
-        "cost_micros",
-        "estimated",
-        "input_tokens",
-        "output_tokens",
-        "reasoning_tokens",
-        "requests",
-        "unpriced",
-    )
+    __slots__ = SUMS
 
     def __init__(self) -> None:
         self.requests = 0
@@ -63,16 +65,21 @@ class Used:
         self.requests += 1
         self.input_tokens += record.input_tokens
         self.output_tokens += record.output_tokens
-        self.cache_read_tokens += record.cache_read_tokens
-        self.cache_write_tokens += record.cache_write_tokens
-        self.reasoning_tokens += record.reasoning_tokens
-        self.cost_micros += record.cost_micros
-        self.estimated += record.estimated
-        self.unpriced += record.unpriced
+        if record.cache_read_tokens or record.cache_write_tokens:
+            self.cache_read_tokens += record.cache_read_tokens
+            self.cache_write_tokens += record.cache_write_tokens
+        if record.reasoning_tokens:
+            self.reasoning_tokens += record.reasoning_tokens
+        if record.cost_micros:
+            self.cost_micros += record.cost_micros
+        if record.estimated:
+            self.estimated += 1
+        if record.unpriced:
+            self.unpriced += 1
 
     def add(self, other: Used) -> None:
-        """What another one has, too."""
-        for name in self.__slots__:
+        """Add the counts of another one."""
+        for name in SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
@@ -102,18 +109,24 @@ class ModelTraffic:
         if record is None:
             return
         for switch in record.switches:
-            self._switched((switch.origin, switch.to, switch.reason))
+            labels = (switch.origin, switch.to, switch.reason)
+            if labels not in self.switches and len(self.switches) >= MOST_SWITCHES:
+                labels = (OTHER, OTHER, OTHER)
+            self.switches[labels] = self.switches.get(labels, 0) + 1
         if not record.backend:
             return
         self._row(exchange, record.backend).count(record)
         if record.streamed and record.first_token_seconds is not None:
-            speed = self._speed(record.backend)
+            backend = record.backend
+            if backend not in self.speeds and len(self.speeds) >= MOST_BACKENDS:
+                backend = OTHER
+            speed = self.speeds.setdefault(backend, Speed())
             speed.first.add(record.first_token_seconds)
             if record.output_seconds > 0 and record.output_tokens:
                 speed.rate.add(record.output_tokens / record.output_seconds)
 
     def keep(self, known: Known) -> None:
-        """Let go what is of routes, tenants and providers that a new configuration has not."""
+        """Drop counts of routes, tenants and providers that are not in a new configuration."""
         self._tenants.configure(known.tenants)
         self.rows = {place: sums for place, sums in self.rows.items() if self._is_known(known, place)}
         self.speeds = {name: speed for name, speed in self.speeds.items() if _has(known, name)}
@@ -132,19 +145,12 @@ class ModelTraffic:
         if tenant and not self._tenants.admit(tenant):
             tenant = OTHER
         place = (exchange.route or NONE, tenant, backend)
-        if place not in self.rows and len(self.rows) >= self._most:
-            place = (OTHER, OTHER, OTHER)
-        return self.rows.setdefault(place, Used())
-
-    def _speed(self, backend: str) -> Speed:
-        if backend not in self.speeds and len(self.speeds) >= MOST_BACKENDS:
-            backend = OTHER
-        return self.speeds.setdefault(backend, Speed())
-
-    def _switched(self, labels: Labels) -> None:
-        if labels not in self.switches and len(self.switches) >= MOST_SWITCHES:
-            labels = (OTHER, OTHER, OTHER)
-        self.switches[labels] = self.switches.get(labels, 0) + 1
+        row = self.rows.get(place)
+        if row is None:
+            if len(self.rows) >= self._most:
+                place = (OTHER, OTHER, OTHER)
+            row = self.rows.setdefault(place, Used())
+        return row
 
 
 def _has(known: Known, backend: str) -> bool:

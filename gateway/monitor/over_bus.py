@@ -1,4 +1,4 @@
-"""What routers in other processes have counted, as the monitor looks at it: cumulative numbers that only grow."""
+"""Counts of routers in other processes for the monitor: cumulative numbers that only grow."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class CredentialListener:
 
 
 def heard_metrics(heard: Heard) -> Iterator[Family]:
-    """What routers in other processes have reported."""
+    """Metrics about reports of routers in other processes."""
     help = "Requests that routers without a monitor have reported one by one, at most 200 in a second of each."
     decisions = {(decision,): number for decision, number in heard.decisions.items()}
     yield counter("gateway_heard_requests_total", help, decisions, ("decision",))

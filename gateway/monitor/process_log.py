@@ -49,23 +49,23 @@ def _size(record: logging.LogRecord | None) -> int:
 
 
 class ProcessLog:
-    """What may change about the log while it is written, and what became of it. `console`: lines are for people."""
+    """Settings of the log that may change while it is written, and its losses. `console`: readable lines."""
 
     def __init__(self, *, console: bool) -> None:
         self.console = console
         self.lost = 0  # records, since the start
-        self._told = 0  # of them, in the log
+        self._reported = 0  # of them, in the log
 
-    def untold(self) -> int:
+    def unreported(self) -> int:
         """Records that were lost since this was asked last."""
         lost = self.lost
-        untold, self._told = lost - self._told, lost
-        return untold
+        unreported, self._reported = lost - self._reported, lost
+        return unreported
 
     def troubles(self) -> Iterable[str]:
         """See `Troubled`."""
-        if self.lost > self._told:
-            lost = counted(self.lost - self._told, "line")
+        if self.lost > self._reported:
+            lost = counted(self.lost - self._reported, "line")
             yield f"the gateway's own log cannot be written to stderr: {lost} lost; look at what reads it, or its disk"
 
     def measures(self) -> dict[str, float]:
@@ -106,7 +106,7 @@ class _Output(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         before = self._log.lost
         super().emit(record)
-        if self._log.lost == before and (lost := self._log.untold()):
+        if self._log.lost == before and (lost := self._log.unreported()):
             message = f"{counted(lost, 'line')} of this log could not be written before this one: lost"
             super().emit(logging.LogRecord("gateway.process_log", logging.WARNING, "", 0, message, None, None))
 

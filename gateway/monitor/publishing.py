@@ -1,4 +1,4 @@
-"""What a router sends to the monitor of another process: what it has counted, every second, and who was let in."""
+"""Reports of a router to the monitor of another process: its counts, every second, and authentications."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from gateway.algorithms.percentiles import Sketch
+from gateway.algorithms.token_bucket import TokenBucket
 from gateway.bus.bus import Bus
 from gateway.events import AccessLog, AuthRequest, Decision, EndpointCounts, FlowCounts, TrafficCounts
 from gateway.http import Exchange, Outcome
@@ -27,7 +28,7 @@ LOGGED_SECONDS: Final = 0.2  # in which they are sent together
 
 
 class _Known:
-    """What was sent of a flow, or of an endpoint."""
+    """The last report of a flow, or of an endpoint."""
 
     __slots__ = ("counts", "durations", "errors", "look")
 
@@ -58,7 +59,7 @@ class TrafficPublisher:
         self.tasks.supervise("publishing of what is counted", self._run)
 
     async def stop(self) -> None:
-        """Say what came since."""
+        """Send the last changes."""
         await self.tasks.end()
         if self._sent:
             await self._send(pause=0.0)
@@ -153,8 +154,7 @@ class AccessPublisher:
         self.left_out = 0
         self._bus = bus
         self._auth = auth
-        self._second = 0
-        self._taken = 0  # in that second
+        self._allowed = TokenBucket(MOST_LOGGED)
         self._requests: deque[tuple[str, str, bool, float, str, str]] = deque(maxlen=MOST_WAITING)
 
     async def start(self) -> None:
@@ -168,11 +168,7 @@ class AccessPublisher:
 
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """An exchange is over. See `Report`."""
-        second = int(outcome.at)
-        if second != self._second:
-            self._second, self._taken = second, 0
-        self._taken += 1
-        if self._taken > MOST_LOGGED:
+        if not self._allowed.take(outcome.at):
             self.left_out += 1
             return
         identity = exchange.identity

@@ -1,4 +1,4 @@
-"""What has come since the last look, by subject: differences of the cumulative numbers that the request path counts.
+"""Differences since the last reading, by subject, of the cumulative numbers that the request path counts.
 
 The numbers of the last look are kept as packed tallies, in a bounded number of bytes; beyond it, only how many requests
 there were is known. All on the event loop; what is looked at is so in steps.
@@ -45,7 +45,7 @@ class Service(Protocol):
 
 
 class _Known:
-    """What was counted until the last look."""
+    """The counts at the last reading."""
 
     __slots__ = ("counts", "errors", "look", "name", "packed", "requests", "size")
 
@@ -105,7 +105,7 @@ class Readings:
         return requests, errors
 
     def look(self) -> Steps[Pending]:
-        """What has come since the last time, packed, by the number of its subject."""
+        """The differences since the last reading, packed, by the number of the subject."""
         self._look += 1
         self._subjects.overflow = 0
         pending: Pending = {}
@@ -174,7 +174,7 @@ class Readings:
             self._put(pending, "endpoint", known.name, more)
 
     def _more(self, known: _Known, durations: Sketch, errors: int) -> bytes | None:
-        """What has come, packed; None: nothing."""
+        """The difference, packed; None: none."""
         requests = durations.count - known.requests
         if not requests:
             return None

@@ -1,6 +1,6 @@
 """The last requests, as they went: what `gateway last` shows.
 
-Keeping one costs a tuple of what the exchange holds anyway; words are made of it when somebody asks. Of texts that
+Keeping one costs a tuple of what the exchange holds anyway; it is formatted on demand. Of texts that
 clients choose, the beginning is kept, and neither queries nor headers, where secrets may stand: 200 requests take
 less than a megabyte.
 """

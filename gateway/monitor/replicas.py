@@ -1,4 +1,4 @@
-"""What other gateways with the same Redis served: each puts its slices into a stream there, and reads those of others.
+"""Data of other gateways with the same Redis: each puts its slices into a stream there, and reads those of others.
 
 Minutes are followed always, slices of ten seconds for as long as they are asked for. Both streams are bounded, in time,
 in number and in bytes. Redis being away costs nothing but the numbers of others, which come when it is back, as far as
@@ -96,7 +96,7 @@ class Replicas:
         return len(self._heard)
 
     def asked(self) -> bool:
-        """What is of the last minutes is asked for. Whether it was not for a while."""
+        """Request the data of the last minutes. Whether it was not requested for a while."""
         now = time.monotonic()
         news, self._asked = now - self._asked >= ASKED_SECONDS, now
         return news

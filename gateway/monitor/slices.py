@@ -1,4 +1,4 @@
-"""What came of requests in one slice of time, by subject: packed into one block of bytes, which never changes.
+"""Request results of one slice of time, by subject: packed into one block of bytes, which never changes.
 
 A block is bounded. Where it would take more, the least busy subjects lose their durations first; where that is not
 enough, the least busy ones are counted together, as `_other` of their kind. All work on many subjects is done by
@@ -79,7 +79,7 @@ class Slice:
 
 
 def collected(slices: Sequence[Slice]) -> Steps[Pending]:
-    """What several of them have together, by subject."""
+    """The sum of several slices, by subject."""
     pending: Pending = {}
     for count, (number, same) in enumerate(groupby(merge(*slices, key=itemgetter(0)), key=itemgetter(0))):
         tallies = [packed for _, packed in same]
@@ -90,7 +90,7 @@ def collected(slices: Sequence[Slice]) -> Steps[Pending]:
 
 
 def summed(tallies: Sequence[bytes]) -> bytes:
-    """What several packed tallies are together."""
+    """The sum of several packed tallies."""
     tally = Tally()
     for packed in tallies:
         tally.add(packed)
@@ -197,7 +197,7 @@ def written(piece: Slice, subject: Callable[[int], Subject | None]) -> Steps[byt
 
 
 class Written:
-    """What is read of the bytes that `written` makes."""
+    """Parses the bytes that `written` makes."""
 
     __slots__ = ("_count", "_data", "left_out", "seconds", "start")
 
@@ -221,7 +221,7 @@ class Written:
             name, packed = data[at : at + length], data[at + length : at + length + size]
             at += length + size
             if kind >= len(KINDS) or at > len(data):
-                raise ValueError("a slice is cut off, or has a subject of a kind that there is none of")
+                raise ValueError("a slice is cut off, or has a subject of an unknown kind")
             check(packed)
             yield Subject(KINDS[kind], name.decode("utf-8", "replace")), packed
 
@@ -238,7 +238,7 @@ class Subjects:
         self.overflow = 0  # how many were counted as `_other` since the last look, because there is no room for more
 
     def number(self, kind: Kind, name: str) -> int:
-        """That of a subject; where there are too many, that of `_other` of its kind."""
+        """The number of a subject; if there are too many, that of `_other` of its kind."""
         number = self._numbers[kind].get(name)
         if number is not None:
             return number
@@ -253,7 +253,7 @@ class Subjects:
         return number
 
     def find(self, subject: Subject) -> int | None:
-        """That of one of which there is something."""
+        """The number of a known subject."""
         return self._numbers[subject.kind].get(subject.name)
 
     def subject(self, number: int) -> Subject | None:
@@ -270,7 +270,7 @@ class Subjects:
         return list(self._numbers[kind].items())
 
     def forget_all_but(self, numbers: set[int]) -> Steps[None]:
-        """Of the others there is nothing any more."""
+        """Drop the numbers of all others."""
         for count, number in enumerate(list(self._subjects)):
             if number not in numbers:
                 subject = self._subjects.pop(number)

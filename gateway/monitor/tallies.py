@@ -1,4 +1,4 @@
-"""What came of requests in some time: how many, how many failed, and how long they took; as a value, and packed.
+"""Request results of some time: number, failures and durations; as a value, and packed.
 
 A packed tally is a few bytes, because tens of thousands of them are kept for every ten seconds: how wide its numbers
 are, the requests and errors, the indexes of the buckets of `Sketch` that are not empty, and their counts.
@@ -28,7 +28,8 @@ _INDEX_BYTES: Final = array("h").itemsize
 
 
 class Subject(NamedTuple):
-    """What is measured: a route, say. The name of an endpoint is that of its service, a slash, and its address."""
+    """The subject of a measurement: a route, say. The name of an endpoint is that of its service, a slash, and its
+    address."""
 
     kind: Kind
     name: str
@@ -39,7 +40,7 @@ ALL: Final = Subject("all", "")
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What came of requests in a window. Percentiles in seconds; None where no duration is known."""
+    """Request results in a window. Percentiles in seconds; None if no duration is known."""
 
     seconds: float  # of the window, as far as it was watched
     requests: int
@@ -86,7 +87,7 @@ class Tally:
         return pack(self.requests, self.errors, self.buckets)
 
     def figures(self, seconds: float) -> Figures:
-        """As of a window of so many seconds."""
+        """The figures of a window of so many seconds."""
         return Figures(
             seconds,
             self.requests,
@@ -114,7 +115,7 @@ def quantiles(buckets: dict[int, int], wanted: Sequence[float]) -> list[float | 
 
 
 def durations_of(sketch: Sketch) -> dict[int, int]:
-    """What a sketch has counted, by index."""
+    """The counts of a sketch, by index."""
     counts = sketch.counts
     buckets = dict(compress(zip(range(sketch.first, sketch.first + len(counts)), counts, strict=True), counts))
     if sketch.zeros:
@@ -178,4 +179,4 @@ def _width(number: int) -> int:
 
 
 BYTE_ORDER: Final = sys.byteorder
-"""That of packed tallies, which are for machines of the same one."""
+"""The byte order of packed tallies, which are only for machines with the same one."""

@@ -1,8 +1,8 @@
-"""What every request is counted in: cumulative numbers by route and upstream, of which all else is made beside it.
+"""Counters of every request: cumulative numbers by route and upstream, from which all else is derived.
 
 A request costs three look-ups and a logarithm. All of it is bounded in bytes: what would be beyond `FLOW_BYTES` and
 `COUNT_BYTES` is counted under `_other`, and how often that happens is counted, too. Texts that clients choose are no
-labels: methods that nobody knows are `_OTHER`; tenants and consumers that a token issuer has invented are `_other` when
+labels: unknown methods are `_OTHER`; tenants and consumers that a token issuer has invented are `_other` when
 there are many.
 """
 
@@ -14,6 +14,7 @@ from math import ceil, log2
 from typing import Final, Literal
 
 from gateway.algorithms.percentiles import HIGHEST, LOWEST, PER_OCTAVE, SMALLEST, Sketch
+from gateway.algorithms.sizes import HIGHEST as LARGEST
 from gateway.algorithms.sizes import Sizes
 from gateway.config.values.addresses import AddressTarget, ServiceTarget, parse_target
 from gateway.errors import ErrorKind, GatewayError, OwnKind
@@ -42,17 +43,17 @@ _EXEMPLAR: Final = 400
 Ended = Literal["ok", "refused", "failed", "client_gone", "internal"]
 OUTCOMES: Final[tuple[Ended, ...]] = ("ok", "refused", "failed", "client_gone", "internal")
 ERRORS: Final[frozenset[Ended]] = frozenset({"failed", "internal"})
-"""What counts in error rates."""
+"""Results that count in error rates."""
 
-_BY_KIND: Final[dict[ErrorKind, Ended]] = {
-    **{kind: "failed" for kind in ErrorKind if kind.origin == "upstream"},
-    **{kind: "internal" for kind in ErrorKind if kind.origin == "gateway" and kind.status in (500, 503)},
-    ErrorKind.MAINTENANCE: "refused",
-    ErrorKind.CLIENT_GONE: "client_gone",
+_BY_KIND: Final[dict[str, Ended]] = {  # by what it is called: to hash a member of an enumeration takes a call
+    **{kind.slug: "failed" for kind in ErrorKind if kind.origin == "upstream"},
+    **{kind.slug: "internal" for kind in ErrorKind if kind.origin == "gateway" and kind.status in (500, 503)},
+    ErrorKind.MAINTENANCE.slug: "refused",
+    ErrorKind.CLIENT_GONE.slug: "client_gone",
     # Here it is the service that cannot take what there is for it.
-    ErrorKind.OVERLOADED: "failed",
-    ErrorKind.CIRCUIT_OPEN: "failed",
-    ErrorKind.CONCURRENCY_LIMIT: "failed",
+    ErrorKind.OVERLOADED.slug: "failed",
+    ErrorKind.CIRCUIT_OPEN.slug: "failed",
+    ErrorKind.CONCURRENCY_LIMIT.slug: "failed",
 }
 """All others are refusals."""
 
@@ -95,6 +96,19 @@ class Flow:
     def name(self) -> tuple[str, str]:
         """(route, upstream)"""
         return self.route, self.upstream
+
+    def add_bodies(self, received: int, sent: int) -> None:
+        """Count the bodies of one request: `Sizes.add` for both, in one call."""
+        for sizes, size in ((self.received, received), (self.sent, sent)):
+            sizes.count += 1
+            if size > 0:
+                sizes.total += size
+                at = min((size - 1).bit_length(), LARGEST)
+                if at >= len(sizes.counts):
+                    sizes.cover(at)
+                sizes.counts[at] += 1
+            else:
+                sizes.zeros += 1
 
 
 class Names:
@@ -157,10 +171,11 @@ class Traffic:
             ended = ended_by(exchange, exchange.error, status)
             flow.errors += ended in ERRORS
         key = ("" if identity is None else self._caller(identity), exchange.method, status, ended)
-        if key in flow.counts:
-            flow.counts[key] += 1
-        else:
+        count = flow.counts.get(key)
+        if count is None:
             self._new_count(flow, key)
+        else:
+            flow.counts[key] = count + 1
         # `durations.add`, without the call, and within what there is room for.
         seconds, durations = outcome.seconds, flow.durations
         durations.count += 1
@@ -172,8 +187,7 @@ class Traffic:
             durations.counts[at] += 1
         else:
             durations.zeros += 1
-        flow.received.add(outcome.received)
-        flow.sent.add(outcome.sent)
+        flow.add_bodies(outcome.received, outcome.sent)
         attempts = len(exchange.attempts)
         flow.attempts += attempts
         if exchange.decisions or exchange.counted:
@@ -197,10 +211,12 @@ class Traffic:
         decisions = self.decisions
         for decision in exchange.decisions:
             key = (decision.rule, decision.verdict)
-            if key not in decisions and len(decisions) >= RULES:
+            count = decisions.get(key)
+            if count is None and len(decisions) >= RULES:
                 self._overflowed("decisions")
                 key = (OTHER, decision.verdict)
-            decisions[key] = decisions.get(key, 0) + 1
+                count = decisions.get(key)
+            decisions[key] = 1 if count is None else count + 1
         limited = self.limited
         for rule, _, _ in exchange.counted:
             limited[rule] = limited.get(rule, 0) + 1
@@ -224,15 +240,17 @@ class Traffic:
         tenant, method, status, ended = key
         tenant = tenant if not tenant or self._tenants.has(tenant) else OTHER
         key = (tenant, method if method in METHODS else OTHER_METHOD, status, ended)
-        if (key, backend) not in flow.backends:
+        place = (key, backend)
+        count = flow.backends.get(place)
+        if count is None:
             if key not in flow.counts:  # there was no room
                 return
             if self.count_bytes > self._most_count_bytes:
                 self._overflowed("backends")
                 return
             self.count_bytes += _COUNT
-            flow.backends[key, backend] = 0
-        flow.backends[key, backend] += 1
+            count = 0
+        flow.backends[place] = count + 1
 
     # What comes for the first time.
 
@@ -328,15 +346,15 @@ class Traffic:
         return self._end(exists)
 
     def keep_rules(self, exists: Callable[[str], bool]) -> None:
-        """Let go what other rules have said than those for which this is true."""
+        """Drop decisions of rules for which this is false."""
         self.decisions = {key: count for key, count in self.decisions.items() if exists(key[0])}
         self.limited = {rule: count for rule, count in self.limited.items() if exists(rule)}
 
     def _end(self, exists: Callable[[str, str], bool]) -> Iterator[None]:
         for flow in list(self.flows.values()):
             if flow is not self._other and not exists(*flow.name):
-                for tell in self.ending:
-                    tell(flow)
+                for report in self.ending:
+                    report(flow)
                 del self.flows[flow.name]
                 self.flow_bytes -= _FLOW + _CELL * len(flow.durations.counts) + _EXEMPLAR * len(flow.exemplars)
                 self.count_bytes -= _COUNT * (len(flow.counts) + len(flow.backends))
@@ -360,7 +378,7 @@ def ended_by(exchange: Exchange, error: BaseException | None, status: int) -> En
     """How an exchange ended that raised something, or was answered by a 5xx."""
     if isinstance(error, GatewayError):
         kind = error.kind
-        return "refused" if isinstance(kind, OwnKind) else _BY_KIND.get(kind, "refused")
+        return "refused" if isinstance(kind, OwnKind) else _BY_KIND.get(kind.slug, "refused")
     if error is None:  # an answer of the configuration is meant so, and a backend's is a failure
         return "refused" if exchange.upstream is None and exchange.cache is None else "failed"
     return "internal" if status >= 500 or not isinstance(error, OSError) else "client_gone"

@@ -62,7 +62,7 @@ def _requests(flows: Iterable[Flow]) -> Iterator[Sample]:
 
 
 def _by_backend(flow: Flow) -> Iterator[tuple[Key, str, int]]:
-    """What was counted, with the backend of what went to a model; empty for all else."""
+    """The counts, with the backend of requests to a model; empty for all others."""
     if not flow.backends:
         yield from ((key, "", count) for key, count in flow.counts.items())
         return
@@ -84,7 +84,7 @@ def _cache(flows: Iterable[Flow]) -> Iterator[Sample | None]:
 
 
 def _decisions(traffic: Traffic) -> Iterator[Family]:
-    """What rules said; of those that authenticate, and of limits, in the words of such."""
+    """Decisions of rules, in the terms of authentication and limits."""
     help = "What the rules said, by rule and verdict; shadow-deny is what enforcing a rule would refuse."
     yield counter("gateway_decisions_total", help, traffic.decisions, ("rule", "verdict"))
     callers: dict[Labels, float] = {}

@@ -20,7 +20,7 @@ BY_ENDPOINT: Final = ("upstream", "endpoint")
 
 
 def upstream_metrics(upstreams: Iterable[Upstream]) -> Iterator[Family]:
-    """By the name of an upstream, and of endpoints by their address, too."""
+    """Metrics by the name of an upstream, and of endpoints by their address, too."""
     services, now = list(upstreams), time.perf_counter()
     number = sum(len(upstream.endpoints) for upstream in services)
     totals = _Totals(services, now, only_out=number > ENDPOINTS)
@@ -36,7 +36,7 @@ _NOTHING: Final = EndpointCounts()
 
 @dataclass(slots=True)
 class _Total:
-    """What the upstreams of one name have together: one address may be asked with and without TLS."""
+    """The sum of the upstreams of one name: one address may be used with and without TLS."""
 
     counts: EndpointCounts = _NOTHING
     up: int = 0

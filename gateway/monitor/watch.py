@@ -42,7 +42,7 @@ EARLY: Final = 0.002  # seconds by which a timer may be early: a second is not t
 
 
 class Second(NamedTuple):
-    """What came in one second."""
+    """The counts of one second."""
 
     at: float  # Unix time of its end
     requests: int
@@ -66,7 +66,7 @@ class Monitor(Merged):
         self.live: deque[Second] = deque(maxlen=LIVE)
         self.after_slice: list[Callable[[float], None]] = []  # called with the time of each slice that is complete
         self.link: RedisLink | None = None  # by which it knows others
-        self.send: Callable[[HealthFeedback], None] | None = None  # tells discovery of endpoints that stand out
+        self.send: Callable[[HealthFeedback], None] | None = None  # reports endpoints that stand out to discovery
         self.traffic = traffic
         self.heard = Heard()  # of routers in processes that have no monitor
         every = [traffic, self.heard.traffic]
@@ -84,7 +84,7 @@ class Monitor(Merged):
     # What it says.
 
     async def catch_up(self, now: float) -> None:
-        """To be called before the windows are asked: they then have the last minutes of other gateways, too."""
+        """Called before windows are read: they then include the last minutes of other gateways."""
         if self._replicas is not None and self._replicas.asked():
             async with self._busy:
                 await self._follow(now)
@@ -113,7 +113,7 @@ class Monitor(Merged):
 
     @property
     def left_out(self) -> int:
-        """Of how many subjects something is not kept, because they are too many."""
+        """The number of subjects whose history is incomplete, because there are too many."""
         return self.own.left_out + self.subjects.overflow
 
     # How it lives.
@@ -196,7 +196,7 @@ class Monitor(Merged):
             await self._close_minute(now, pause=0.0)
 
     async def _slice(self, start: int, now: float, pause: float = PAUSE) -> None:
-        """What came since the last look, as the slice that begins then."""
+        """The counts since the last look, as the slice that begins then."""
         if self._minute and self._minute[0].start // MINUTE != start // MINUTE:
             await self._close_minute(now, pause)  # its last slices were missed
         seconds = now - self._looked if 0 < now - self._looked < MINUTE else float(FINE)
@@ -250,7 +250,7 @@ class Monitor(Merged):
             await paced(self.own.combine(COARSE, start, MINUTE))
 
     async def _take_others(self, now: float) -> None:
-        """What other processes with this file have written: the one before this, or one that goes on beside it."""
+        """Data that other processes with this file have written: the one before this, or one that runs beside it."""
         while self._file is not None and (some := await self._file.read(now)):
             for kept in some:
                 try:

@@ -1,4 +1,4 @@
-"""What windows need after a restart, and counts of three days, in a file: SQLite.
+"""Persistent windows, and counts of three days, in a file: SQLite.
 
     slices  what each process made of the last hour, whole, until it is too old
     counts  by five minutes and subject: requests, errors and, for as long as there is room, durations
@@ -69,11 +69,11 @@ class Kept:
 
 
 Row = tuple[int, str, str, int, int, int, bytes | None]
-"""When, kind, name, 1 for other gateways, requests, errors, durations."""
+"""Columns: time, kind, name, 1 for other gateways, requests, errors, durations."""
 
 
 def row(at: int, subject: Subject, packed: bytes, *, others: bool) -> Row:
-    """What is counted of a subject in the five minutes that hold this time."""
+    """The counts of a subject in the five minutes that contain this time."""
     tally = Tally()
     tally.add(packed)
     durations = pack(0, 0, tally.buckets) if tally.buckets and subject.kind in ("all", "route", "upstream") else None
@@ -97,7 +97,7 @@ class WindowFile:
         return await self._file.run(lambda connection: self._read(connection, now), create=False) or []
 
     async def name(self) -> str | None:
-        """What this gateway is called by others: the same for all processes with this file."""
+        """The name of this gateway for others: the same for all processes with this file."""
         return await self._file.run(_name)
 
     async def write(self, slices: Sequence[Kept], rows: Sequence[Row], now: float) -> bool:
@@ -105,7 +105,7 @@ class WindowFile:
         return await self._file.run(lambda connection: self._write(connection, slices, rows, now)) is not None
 
     async def add_others(self, rows: Sequence[Row], number: tuple[int, int]) -> bool:
-        """Add what another gateway told under this number, unless that has been added; whether that worked."""
+        """Add what another gateway sent under this number, unless that has been added; whether that worked."""
         return await self._file.run(lambda connection: _add_others(connection, rows, number)) is not None
 
     async def history(self, subject: Subject, now: float, *, others: bool) -> list[Point]:
@@ -121,7 +121,7 @@ class WindowFile:
         return points
 
     def troubles(self) -> Iterable[str]:
-        """What is wrong with it now."""
+        """Its current problem."""
         return self._file.troubles()
 
     async def close(self) -> None:

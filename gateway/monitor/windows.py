@@ -98,11 +98,11 @@ class Windows:
 
     @property
     def left_out(self) -> int:
-        """Of how many subjects something is lacking, in the slice of which most is."""
+        """The number of incomplete subjects, in the slice with most of them."""
         return max((piece.left_out for slices in self._slices.values() for piece in slices.values()), default=0)
 
     def drop(self, now: float) -> None:
-        """Let go what is too old, or of a future that the clock has taken back."""
+        """Drop slices that are outdated, or in the future after a change of the clock."""
         for step, slices in self._slices.items():
             oldest = int(now) - int(now) % step - step * KEPT[step]
             for start in [start for start in slices if not oldest <= start <= now + step]:
@@ -110,7 +110,7 @@ class Windows:
                 self._version += 1
 
     def clear(self) -> None:
-        """Let go all of it."""
+        """Drop all slices."""
         for slices in self._slices.values():
             slices.clear()
         self._version += 1
@@ -158,7 +158,7 @@ class Windows:
         return self._covered[1]
 
     def tally(self, subject: Subject, seconds: int, now: float) -> tuple[Tally, float]:
-        """What came of a subject in a window, and how many seconds of it were watched."""
+        """The results of a subject in a window, and how many seconds of it were observed."""
         number, tally, watched = self.subjects.find(subject), Tally(), 0.0
         for piece in self.cover(seconds, now):
             watched += piece.seconds

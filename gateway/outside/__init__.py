@@ -1,1 +1,1 @@
-"""What the gateway asks beside backends: Redis, servers over HTTP, SQLite files; and what it does while they fail."""
+"""External services other than backends: Redis, servers over HTTP, SQLite files; and the behaviour when they fail."""

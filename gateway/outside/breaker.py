@@ -1,4 +1,4 @@
-"""When something that is asked while requests wait is left alone, because it does not answer."""
+"""A breaker for external services that requests wait for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a configuration needs of the machine that it is served on: files that can be written, ports, a Redis."""
+"""Checks of the machine for a configuration: writable files, ports, a Redis."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Port = tuple[str, str, int]
 
 
 def missing_here(configuration: Configuration, ports: Iterable[Port], severity: Severity) -> Iterator[Problem]:
-    """What `serve` would not find, or not be able to do, on this machine now."""
+    """Obstacles for `serve` on this machine at present."""
     for fault in _unwritable(configuration):
         yield to_problem(configuration.documents["middleware.yaml"], fault, severity)
     for fault in _redis(configuration):
@@ -34,7 +34,7 @@ def missing_here(configuration: Configuration, ports: Iterable[Port], severity: 
 
 
 def _unwritable(configuration: Configuration) -> Iterator[Fault]:
-    """Nothing stays of what is tried."""
+    """Outputs that cannot be written, tested without leaving anything behind."""
     base, middleware = configuration.base, configuration.middleware
     state = base / middleware.state_directory
     existing = next(path for path in (state, *state.parents) if path.exists())
@@ -79,7 +79,7 @@ def _redis(configuration: Configuration) -> Iterator[Fault]:
 
 
 def _unreachable(family: int, address: str | tuple[str, int]) -> str | None:
-    """Why nobody accepts a connection there; None: somebody does."""
+    """Why a connection there is not accepted; None if it is."""
     try:
         if isinstance(address, tuple):
             socket.create_connection(address, SECONDS).close()

@@ -11,7 +11,7 @@ from typing import Final
 import httpx2
 
 HTTP_ERRORS: Final = (httpx2.HTTPError, httpx2.InvalidURL, OSError)
-"""What comes of a server that does not answer as it should."""
+"""Errors of a server that does not answer correctly."""
 
 
 class TooLargeError(Exception):
@@ -46,5 +46,5 @@ async def whole_body(response: httpx2.Response, most: int) -> bytes:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error says, or else what it is called."""
+    """The message of an error, or else its type."""
     return str(error) or type(error).__name__

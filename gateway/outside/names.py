@@ -1,4 +1,4 @@
-"""Asks name servers for records: with their TTL, and with the kinds of failure told apart.
+"""Asks name servers for records: with their TTL, and with distinct kinds of failure.
 
 The answers of c-ares are remembered by its channel for as long as their TTL says, which hides what has changed from
 those who have reason to ask sooner. No name is asked twice in RESOLVER_SECONDS, which is how long a channel is used.
@@ -35,7 +35,7 @@ _FAILURES: Final = {
     3: "answers SERVFAIL",
     5: "cannot do that (NOTIMP)",
     6: "refuses to answer",
-    10: "answers what is no DNS message",
+    10: "answers with an invalid DNS message",
     11: "cannot be reached",
     12: "does not answer",
 }
@@ -59,7 +59,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a name server said. Without records: that there are none."""
+    """The answer of a name server. Without records: there are none."""
 
     records: Sequence[Found] = ()
     beside: Mapping[str, Sequence[Found]] = field(default_factory=dict)  # addresses of the names in records

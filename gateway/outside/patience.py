@@ -1,6 +1,6 @@
 """How long to wait for something outside, without taking a delay of this process for one of it.
 
-A plain timer cannot tell a store that is slow from an event loop that is busy: after a turn of half a second the timer
+A plain timer cannot distinguish a slow store from a busy event loop: after a turn of half a second the timer
 is due, and the answer, which came in the first millisecond, is not read yet. And an answer takes several turns of the
 loop from the socket to the request that waits for it. So time is counted here in slices, and a turn of the loop that
 took longer counts as one: before time is up, the loop has looked at its sockets `SLICES` times. While the loop turns
@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 SLICES: Final = 20
-SHORTEST: Final = 0.001  # seconds of a slice: what the timers of the loop can tell apart
+SHORTEST: Final = 0.001  # seconds of a slice: the resolution of the loop's timers
 MOST: Final = 1.5  # slices that count of a turn that was a little late, as timers are
 
 
@@ -77,7 +77,7 @@ class Patience:
         return self._time.now >= self._due
 
     async def wait(self, answer: asyncio.Future[T | None]) -> T | None:
-        """What comes of this future, which has no other waiter; None when time is up."""
+        """The result of this future, which has no other waiter; None after the time limit."""
         self.begun = True
         self._time.limit(answer, self._due)
         return await answer

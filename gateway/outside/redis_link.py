@@ -21,7 +21,7 @@ from gateway.context import Context
 from gateway.live import Place, Tasks
 from gateway.outside.patience import LoopTime, Patience
 from gateway.outside.redis_pipeline import Arguments, Call, Pipeline
-from gateway.outside.redis_scripts import BEAT, LEAVE, Script
+from gateway.outside.redis_scripts import BEAT, LEAVE, WATCH, Script
 from gateway.outside.throttled_log import ThrottledLog
 
 logger = logging.getLogger("gateway.limits")
@@ -46,12 +46,14 @@ _OF_ITSELF = re.compile(
 class RedisLink:
     """One Redis, for all that is counted or shared there. `timeout` is in seconds; all keys begin with `prefix`."""
 
-    def __init__(self, url: str, timeout: float, prefix: str) -> None:
+    def __init__(self, url: str, timeout: float, prefix: str, *, counted: bool = True) -> None:
+        """`counted`: whether this process is one of the replicas that share limits."""
+        self._beat_script = BEAT if counted else WATCH
         self.timeout = timeout
         self.prefix = prefix
         self.available = False
         self.replicas = 0  # how many there are, this one included; 0 until that is known
-        # What metrics may tell.
+        # For metrics.
         self.calls = 0
         self.failures = 0
         self.outages = 0
@@ -100,7 +102,7 @@ class RedisLink:
         if not self.available and not self._stopped and self._reason:
             seconds = time.monotonic() - self._down_since
             remedy = "start it, or correct redis.url and redis.timeout"
-            yield f"Redis is down for {seconds:.0f} s, limits go on as their on_failure says: {self._reason}; {remedy}"
+            yield f"Redis is down for {seconds:.0f} s, limits follow their on_failure: {self._reason}; {remedy}"
 
     def measures(self) -> dict[str, float]:
         """Calls, those that failed, and how often it went down; 1 while it is up."""
@@ -123,7 +125,7 @@ class RedisLink:
     def ask(
         self, script: Script, keys: Sequence[str], arguments: Arguments, seconds: float | None = None
     ) -> asyncio.Future[Any]:
-        """What the script answers; None when it does not in time (`seconds`, or else `timeout`). Never raises."""
+        """The script's result; None if it does not answer in time (`seconds`, or else `timeout`). Never raises."""
         if self.available:
             return self._ask(script, keys, arguments, self.timeout if seconds is None else seconds).answer
         nothing: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -180,7 +182,7 @@ class RedisLink:
         self.failures += 1
         error = call.error
         if error is not None and _is_of_data(error):
-            self._log.line("Redis cannot do what it is asked: %s", error)
+            self._log.line("Redis refuses a command: %s", error)
         elif call.turn == self._turn:
             reason = f"no answer within {self.timeout * 1000:g} ms" if error is None else str(error)
             self._turn += 1
@@ -193,14 +195,16 @@ class RedisLink:
                 self.available = False
                 self.outages += 1
                 self._down_since = time.monotonic()
-                self._log.always("Redis is down, limits go on as their on_failure says: %s", reason)
+                self._log.always("Redis is down, limits follow their on_failure: %s", reason)
             self._drop()
 
     async def _beat(self) -> None:
-        """Say that this replica lives, and find out whether Redis does."""
+        """Announce that this replica is alive, and find out whether Redis is."""
         known, young = False, YOUNG_BEATS
         while True:
-            answer = await self._ask(BEAT, [self.prefix + REPLICAS], [self._replica, LIFE_SECONDS], self.timeout).answer
+            answer = await self._ask(
+                self._beat_script, [self.prefix + REPLICAS], [self._replica, LIFE_SECONDS], self.timeout
+            ).answer
             if answer is not None:
                 self.replicas = int(answer[0])
                 # Redis forgot who was there a moment ago: it was restarted too fast to be missed, or emptied.
@@ -225,7 +229,7 @@ def _is_of_data(error: Exception) -> bool:
 
 
 def redis_identity(context: Context) -> tuple[str, float, str]:
-    """What makes it another Redis: URL, time limit, and what its keys begin with.
+    """The identity of a Redis: URL, time limit, and prefix of its keys.
 
     That there is one was checked, where something asks for it.
     """

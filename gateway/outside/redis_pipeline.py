@@ -33,19 +33,19 @@ class Call:
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def command(self) -> tuple[str | int | bytes, ...]:
-        """What is sent."""
+        """The command."""
         name, script = ("EVALSHA", self._script.sha) if self.known else ("EVAL", self._script.text)
         return (name, script, len(self._keys), *self._keys, *self._arguments)
 
     def came(self, answer: Any) -> None:
-        """Say what Redis answered."""
+        """Set the answer of Redis."""
         if self._script.is_answer(answer, len(self._keys)):
             self.end(answer)
         else:
-            self.end(None, ValueError("what is there answers as no Redis does"))
+            self.end(None, ValueError("the server is not a Redis"))
 
     def end(self, answer: Any, error: Exception | None = None) -> None:
-        """Say what came, unless the caller has given up."""
+        """Set the result, unless the caller was cancelled."""
         if not self.answer.done():
             self.error = error
             self.answer.set_result(answer)

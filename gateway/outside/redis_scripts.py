@@ -43,5 +43,8 @@ return {redis.call('ZCARD', KEYS[1]), unknown}
 )
 """Says that a replica lives; how many there are, and whether (1) this one was not known."""
 
+WATCH = Script("return {0, 0}", lambda keys: 2 * keys)
+"""Finds out whether Redis answers: for what is no replica."""
+
 LEAVE = Script("return redis.call('ZREM', KEYS[1], ARGV[1])")
-"""Says that a replica is gone."""
+"""Removes a replica."""

@@ -47,7 +47,8 @@ class SqliteFile:
         self._thread = ThreadPoolExecutor(1, thread)
 
     async def run(self, work: Callable[[Connection], T], *, create: bool = True) -> T | None:
-        """What the work returns, on the thread. None: the file cannot be used, or, without `create`, is not there."""
+        """The result of the work, on the thread. None: the file cannot be used, or, without `create`, does not
+        exist."""
         try:
             done = await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work, create)
         except (sqlite3.Error, OSError) as error:
@@ -61,7 +62,7 @@ class SqliteFile:
         return done
 
     def troubles(self) -> Iterable[str]:
-        """What is wrong with it now, and what to do."""
+        """Its current problem, and the remedy."""
         if not self.available:
             remedy = "see who holds it (fuser), whether there is room, and whether the gateway may write there"
             yield f"{self._consequence}, because {self.path} cannot be used: {self.failure}; {remedy}"

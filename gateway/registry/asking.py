@@ -1,4 +1,4 @@
-"""What sources have in common that ask a registry: the client, reading what is long, and two works side by side."""
+"""Shared by sources that poll a registry: the client, parsing of long answers, and concurrent tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.outside.http_client import HTTP_ERRORS, TooLargeError, http_client,
 from gateway.registry.source import SourceLost
 
 UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError)
-"""What comes of JSON with another shape than expected."""
+"""Errors of JSON with an unexpected structure."""
 
 MAX_LINE: Final = 16 * 1024**2  # bytes of one message of a watch
 

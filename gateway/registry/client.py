@@ -56,7 +56,7 @@ class Registration:
         self._redis.close()
 
     def _say(self, *, here: bool) -> bool:
-        """Until when it counts, or, below zero, when it left: by the clock of Redis."""
+        """Write the score: the time until which it counts, or, negative, when it left, by the clock of Redis."""
         try:
             seconds, microseconds = self._redis.time()
             now = seconds + microseconds / 1e6

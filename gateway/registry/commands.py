@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gateway.seconds_option import Seconds
+
 if TYPE_CHECKING:
     from gateway.upstream.member import Address
 
 
 @click.command()
-@click.option("--service", required=True, help="What `discovery: {redis: NAME}` calls it.")
+@click.option("--service", required=True, help="The NAME in `discovery: {redis: NAME}`.")
 @click.option("--address", required=True, metavar="HOST:PORT", help="Where the instance is.")
 @click.option("--weight", default=1, show_default=True, type=click.IntRange(0, 1000), help="Its share of the requests.")
 @click.option("--zone", default="", help="Where it is.")
 @click.option("--redis", envvar="GATEWAY_REDIS", default="redis://127.0.0.1:6379/0", show_default=True, metavar="URL")
 @click.option("--prefix", default="gateway:", show_default=True, help="The `redis.prefix` of middleware.yaml.")
-@click.option(
-    "--ttl", default=10.0, show_default=True, type=click.FloatRange(1.0, 3600.0), help="Seconds until it is late."
-)
+@click.option("--ttl", default=10.0, show_default=True, type=Seconds(1.0, 3600.0), help="Seconds until it is late.")
 def register(service: str, address: str, weight: int, zone: str, redis: str, prefix: str, ttl: float) -> None:
-    """Register an instance in Redis, and say that it lives until this command ends.
+    """Register an instance in Redis, and keep it alive until this command ends.
 
     SIGTERM and SIGINT take it out of the registry.
     """

@@ -36,7 +36,7 @@ MAX_BYTES: Final = 64 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class ConsulQuery:
-    """What is asked, and where."""
+    """The query and its address."""
 
     url: str
     service: str
@@ -101,7 +101,7 @@ class ConsulSource:
 def _index_of(headers: httpx2.Headers) -> int:
     """The index of an answer. Raises SourceLost where its server cannot know what there is."""
     if headers.get("x-consul-knownleader", "true").lower() == "false":
-        raise SourceLost("it has no leader, so what it knows may be old")
+        raise SourceLost("it has no leader, so its data may be old")
     contact, index = headers.get("x-consul-lastcontact", "0"), headers.get("x-consul-index", "")
     if _is_number(contact) and int(contact) > OLD_MILLISECONDS:
         raise SourceLost(f"its server has not heard of the leader for {int(contact) // 1000} s")

@@ -28,7 +28,7 @@ FIRST_PAUSE: Final = 0.2  # seconds until a lost source is asked again; doubled 
 LONGEST_PAUSE: Final = 10.0
 FAULT_LINES: Final = 20  # in the log, of FAULT_LINES_SECONDS: ten thousand would hold up all else
 FAULT_LINES_SECONDS: Final = 10.0
-LISTED: Final = 5  # instances in the log, of those that are new, and that are gone
+LISTED: Final = 5  # instances in the log, added and removed
 SHOWN: Final = 3  # instances, of those that are dropped
 
 
@@ -74,7 +74,7 @@ class Discovery:
         """Begin to ask. A source that does not answer is no reason to refuse a configuration."""
         self._patient_until = asyncio.get_running_loop().time() + self._caution.first_answer
         self.tasks.supervise(f"the discovery of {self.upstream.name}", self._run)
-        self.tasks.supervise(f"using what is discovered of {self.upstream.name}", self._use)
+        self.tasks.supervise(f"using the discovered endpoints of {self.upstream.name}", self._use)
 
     @property
     def known(self) -> bool:
@@ -139,7 +139,8 @@ class Discovery:
         elif self.answered_at is None:
             yield f"the endpoints of {name} are not known: {self.why_none()}"
         elif self._empty_since is not None:
-            yield f"{place} says that {name} has no instances any more; the last ones stay for {self._held():.0f} s"
+            stay = f"the last ones stay for {self._held():.0f} s"
+            yield f"{place} says that {name} has no instances any more; {stay}; start one, or see why none is listed"
         elif not self.upstream.endpoints:
             yield f"{name} has no endpoints: {self.why_none()}"
         if self.dropped:
@@ -147,7 +148,7 @@ class Discovery:
             yield f"{counted(self.dropped, 'instance')} of {name} ({some}) not used: outside of allowed_networks"
 
     def why_none(self) -> str:
-        """What the source said last, where the service has no endpoints."""
+        """The last error of the source, if the service has no endpoints."""
         place = self.source.place
         if self.lost:
             age = (
@@ -244,13 +245,13 @@ class Discovery:
 
 
 def _changes(before: Sequence[Endpoint], after: Sequence[Endpoint]) -> Iterator[str]:
-    """What has joined and left, for the log."""
+    """Added and removed endpoints, for the log."""
     known, listed = frozenset(before), frozenset(after)
     joined, left = [each for each in after if each not in known], [each for each in before if each not in listed]
-    for endpoints, what in ((joined, "new"), (left, "gone")):
+    for endpoints, what in ((joined, "new"), (left, "removed")):
         labels = [each.label for each in endpoints[:LISTED]]
         more = [f"{len(endpoints) - LISTED} more"] if len(endpoints) > LISTED else []
         if labels:
             yield f"{what}: {', '.join(labels + more)}"
     if not joined and not left:
-        yield "none is new or gone"
+        yield "none is new or removed"

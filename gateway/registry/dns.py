@@ -32,13 +32,13 @@ class Ttl:
     override: float | None = None
 
     def of(self, ttl: float) -> float:
-        """What is made of the TTL of an answer."""
+        """The TTL to use for that of an answer."""
         return max(SHORTEST, min(max(ttl, self.least), self.most) if self.override is None else self.override)
 
 
 @dataclass(slots=True)
 class _Answers:
-    """What came of one round of questions."""
+    """The result of one round of queries."""
 
     seen: dict[Address, Sighting] = field(default_factory=dict)
     unanswered: dict[str, str] = field(default_factory=dict)  # the questions, and why
@@ -63,7 +63,8 @@ class DnsSource:
         ttl: Ttl | None = None,
         hold: float = 10.0,
     ) -> None:
-        """`port`: None for SRV records, which have their own. `hold`: seconds after which what is missing is gone.
+        """`port`: None for SRV records, which have their own. `hold`: seconds after which a missing instance is
+        removed.
 
         Of both families, IPv6 is used only where this machine has a way to it.
         """
@@ -139,7 +140,7 @@ class DnsSource:
 
 
 def _weighted(records: Sequence[Found]) -> Iterator[tuple[Found, Member]]:
-    """What SRV records say of the hosts that they name. To us a weight of 0 would mean that nothing new goes there."""
+    """The hosts of SRV records. To us a weight of 0 would mean that no new requests go there."""
     lightest: dict[int, int] = {}
     heaviest: dict[int, int] = {}
     for each in records:

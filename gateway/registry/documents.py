@@ -29,7 +29,7 @@ _PUBLISH: Final = Script(
     """
 -- KEYS: the documents by service. ARGV: a service, its new document, the version that it replaces (empty: any older).
 -- Answers the document that is there where that is another one, or else nothing. One whose version cannot be one
--- (Lua counts in doubles) stands in nobody's way.
+-- (Lua counts in doubles) is overwritten.
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
 local known = redis.call('HGET', KEYS[1], ARGV[1])
 local revision, made = string.match(known or '', '^(%d+) (%S+) ')
@@ -77,7 +77,7 @@ class Document:
         return f"{self.revision} {self.changed!r}"
 
     def text(self) -> str:
-        """As it is kept and shared."""
+        """The document as it is stored and shared."""
         return f"{self.name} {orjson.dumps([written(member) for member in self.members]).decode()}"
 
     @staticmethod
@@ -116,7 +116,7 @@ class SharedDocuments:
         return not answer, await _parsed(answer)
 
     async def pull(self, known: Mapping[str, Document]) -> dict[str, Document] | None:
-        """What is there in place of what is known; UNKNOWN: nothing. None: Redis is away."""
+        """The document in place of the known one; UNKNOWN: none. None: Redis is unavailable."""
         found: dict[str, Document] = {}
         names = list(known)
         for start in range(0, len(names), BATCH):

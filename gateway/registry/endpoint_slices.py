@@ -16,7 +16,7 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What one EndpointSlice says of one port."""
+    """The instances of one EndpointSlice for one port."""
 
     revision: int
     ports: tuple[str, ...]  # all that it has, in words

@@ -40,7 +40,7 @@ MAX_LIST: Final = 64 * 1024**2  # bytes of an answer
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What is known of one key."""
+    """The state of one key."""
 
     revision: int  # of its last change
     value: str  # base64
@@ -49,7 +49,7 @@ class _Held:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """Of one key."""
+    """A change of one key."""
 
     key: str  # base64
     revision: int
@@ -58,17 +58,17 @@ class _Change:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """Of a watch."""
+    """A message of a watch."""
 
     revision: int = 0  # of the server, at that time
     created: bool = False  # the watch has begun
-    compacted: bool = False  # what it asks for is gone
+    compacted: bool = False  # the requested revision is compacted
     canceled: str | None = None  # why it ends
     changes: Sequence[_Change] = ()
 
 
 Keys = dict[str, _Held]
-"""By key, in base64."""
+"""Values by key, in base64."""
 
 
 class EtcdSource:
@@ -290,7 +290,7 @@ def _change(entry: Mapping[str, Any], kind: str) -> _Change:
 
 
 def _held(key: str, revision: int, value: str, known: _Held | None) -> tuple[_Held, str]:
-    """What a key holds now, and what is wrong with it. A value that cannot be used leaves the instance as it was."""
+    """The instance of a key, and its error. An unusable value leaves the instance as it was."""
     if known is not None and known.value == value:
         return (known if known.revision == revision else _Held(revision, value, known.member)), ""
     try:

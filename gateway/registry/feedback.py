@@ -1,4 +1,4 @@
-"""What monitors say of instances (`health-feedback`), as it comes to discovery."""
+"""Feedback of monitors about instances (`health-feedback`), as it reaches discovery."""
 
 from __future__ import annotations
 
@@ -28,10 +28,20 @@ class FeedbackListener:
         self._bus = bus
         self._upstreams = upstreams
         self._subscription: Subscription | None = None
+        self._min_endpoints = 1  # that agents leave in of a service
+        self.refused = 0  # messages of agents, because of that
 
     async def start(self) -> None:
         """Begin."""
         self._subscription = self._bus.subscribe(HealthFeedback, self._take)
+
+    def heed_agents(self, min_endpoints: int) -> None:
+        """Agents leave in at least so many endpoints of a service from now on."""
+        self._min_endpoints = min_endpoints
+
+    def measures(self) -> dict[str, float]:
+        """See `Measured`."""
+        return {"gateway_agents_feedback_refused_total": self.refused}
 
     async def stop(self) -> None:
         """Listen no more."""
@@ -41,8 +51,28 @@ class FeedbackListener:
     async def _take(self, message: HealthFeedback, received: Received) -> None:
         with contextlib.suppress(NoSuchInstance, ValueError):
             upstream, endpoint = endpoint_of(self._upstreams(), message)
-            if message.status == "passing" or _may_leave(upstream, endpoint):
+            if message.status == "passing" or self._may_leave(upstream, endpoint, message):
                 heed(upstream, endpoint, message, received.age)
+
+    def _may_leave(self, upstream: Upstream, endpoint: Endpoint, message: HealthFeedback) -> bool:
+        if message.by is None:
+            return _may_leave(upstream, endpoint)
+        now, settings = time.perf_counter(), upstream.settings.outliers
+        others = [each for each in upstream.endpoints if each is not endpoint]
+        left = sum(each.health.out(now) is None for each in others)
+        most = 100.0 if settings is None else settings.max_ejected
+        if left >= self._min_endpoints and 100 * (len(upstream.endpoints) - left) <= most * len(upstream.endpoints):
+            return True
+        self.refused += 1
+        logger.warning(
+            "%s: %s stays in, whatever %s says: %d of %d endpoints would be left (agents.min_endpoints, outliers)",
+            upstream.name,
+            endpoint.label,
+            message.by,
+            left,
+            len(upstream.endpoints),
+        )
+        return False
 
 
 def _may_leave(upstream: Upstream, endpoint: Endpoint) -> bool:
@@ -58,11 +88,11 @@ def _may_leave(upstream: Upstream, endpoint: Endpoint) -> bool:
 
 
 class NoSuchInstance(Exception):
-    """Nothing here has this name, or this address. The text says what, and the remedy."""
+    """Unknown service or instance. The text says which, and the remedy."""
 
 
 def endpoint_of(upstreams: Iterable[Upstream], message: HealthFeedback) -> tuple[Upstream, Endpoint]:
-    """What a message is about. Raises NoSuchInstance; ValueError where its instance is no address."""
+    """The subject of a message. Raises NoSuchInstance; ValueError if its instance is not an address."""
     try:
         address = Address(*parse_address(message.instance))
     except ValueError as error:
@@ -79,11 +109,13 @@ def endpoint_of(upstreams: Iterable[Upstream], message: HealthFeedback) -> tuple
 
 
 def heed(upstream: Upstream, endpoint: Endpoint, message: HealthFeedback, age: float = 0.0) -> None:
-    """Go by a message that is so many seconds old."""
+    """Go by a message that is so many seconds old. Agents take back only what agents said; a monitor, both."""
+    said = Signal.FEEDBACK if message.by is None else Signal.AGENTS
     if message.status == "passing":
-        upstream.forget(endpoint, Signal.FEEDBACK)
+        for signal in {said, Signal.AGENTS}:
+            upstream.forget(endpoint, signal)
     elif age < FEEDBACK_SECONDS:
         now = time.perf_counter()
         rate = "" if message.error_rate is None else f", {message.error_rate:.0%} errors"
-        reason, until = f"a monitor says failing{rate}", now + FEEDBACK_SECONDS - age
-        upstream.report(endpoint, Signal.FEEDBACK, up=False, reason=reason, now=now, until=until)
+        reason, until = f"{message.by or 'a monitor'} says failing{rate}", now + FEEDBACK_SECONDS - age
+        upstream.report(endpoint, said, up=False, reason=reason, now=now, until=until)

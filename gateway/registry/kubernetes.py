@@ -1,7 +1,7 @@
 """The endpoints of a service in Kubernetes: its EndpointSlices are listed in pages, and then watched.
 
-Where a watch begins moves only by what watches delivered: events and bookmarks. A revision that is gone (410, as the
-status of an answer or as an event) leads to another list. A watch that says nothing is opened anew, though it looks
+Where a watch begins moves only by what watches delivered: events and bookmarks. A revision that has expired (410, as
+the status of an answer or as an event) leads to another list. A watch that says nothing is opened anew, though it looks
 healthy: something between may have cut it. Every ten minutes a list is compared with what the watch has said.
 """
 
@@ -132,10 +132,10 @@ class KubernetesSource:
                         await self._take(lines, sink, happened)
             except ExpiredError:
                 if time.perf_counter() - listed_at < SHORT_SECONDS:
-                    raise SourceLost("the API server forgets what it has just listed") from None
+                    raise SourceLost("the API server expires the revision that it has just listed") from None
                 return
             except TimeoutError:
-                sink.fault(f"its watch said nothing for {self._silence:g} s, and is opened anew")
+                sink.fault(f"its watch was silent for {self._silence:g} s, and is opened anew")
             except HTTP_ERRORS:
                 if loop.time() - began < SHORT_SECONDS:
                     raise

@@ -39,7 +39,7 @@ class Access:
 
 
 class ExpiredError(Exception):
-    """What was asked for is gone (410). `go_on`: the token by which a list can go on."""
+    """The requested revision has expired (410). `go_on`: the token to continue a list with."""
 
     def __init__(self, go_on: str = "") -> None:
         super().__init__(go_on)
@@ -48,7 +48,7 @@ class ExpiredError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Of a list."""
+    """One page of a list."""
 
     revision: str
     go_on: str  # what the next page is asked for by; empty where this is the last one
@@ -57,11 +57,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Of a watch."""
+    """One event of a watch."""
 
     revision: str
     name: str = ""  # of the slice; empty in a bookmark
-    slice: Slice | None = None  # None: it is gone
+    slice: Slice | None = None  # None: it was deleted
 
 
 class Api:
@@ -99,7 +99,7 @@ class Api:
 
     @asynccontextmanager
     async def watch(self, revision: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """What a watch says, in pieces. Raises as `page` does."""
+        """The events of a watch, in pieces. Raises as `page` does."""
         parameters = {
             **self._selector,
             "watch": "true",
@@ -172,7 +172,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise SourceLost("the API server answers what is no JSON object; is this the URL of one?")
+        raise SourceLost("the answer is not a JSON object; is this the URL of an API server?")
     return answer
 
 

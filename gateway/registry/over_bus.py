@@ -31,11 +31,11 @@ from gateway.upstream.service import Upstream
 from gateway.upstream.steps import STEP, Stepwise, in_steps
 
 LOOK_SECONDS: Final = 1.0
-JOIN_SECONDS: Final = 0.02  # in which those that join are told together
+JOIN_SECONDS: Final = 0.02  # in which new subscribers are answered together
 SILENT_SECONDS: Final = 10.0  # without a sign of life of discovery, until what it said is stale
 INSTANCE_BYTES: Final = 100  # about what one takes, as it is written
-SAID: Final = {Signal.PROBE.value: Signal.PROBE, Signal.FEEDBACK.value: Signal.FEEDBACK}
-"""What is said of endpoints beside what they are; the source's own word and heartbeats are of what they are."""
+SAID: Final = {each.value: each for each in (Signal.PROBE, Signal.FEEDBACK, Signal.AGENTS)}
+"""Health signals in messages; the source's own signal and heartbeats are part of an instance."""
 
 Down = Mapping[Address, tuple[Signal, str]]
 Read = tuple[Member, tuple[Signal, str] | None]
@@ -93,7 +93,7 @@ class BusRegistry:
             self._subscription.end()
 
     def join(self, service: str, listener: Listener) -> None:
-        """Tell it what there is, and what comes."""
+        """Pass it the current state, and changes."""
         self._listeners.setdefault(service, []).append(listener)
         said = self._said.get(service)
         if said is None:
@@ -102,7 +102,7 @@ class BusRegistry:
             listener.take(said)
 
     def leave(self, service: str, listener: Listener) -> None:
-        """Tell it no more."""
+        """Stop passing it changes."""
         listeners = self._listeners.get(service, [])
         if listener in listeners:
             listeners.remove(listener)
@@ -111,7 +111,7 @@ class BusRegistry:
             self._said.pop(service, None)
 
     async def _subscribe(self) -> None:
-        """What was heard of services before anybody wanted to know is not kept: it is asked for again."""
+        """Messages about services without a listener are not kept: they are requested again."""
         while True:
             await self._wanted.wait()
             await asyncio.sleep(JOIN_SECONDS)
@@ -201,7 +201,7 @@ class BusSource:
 
 
 class BusHealth:
-    """What discovery's health checks, and monitors, say of the endpoints of one service."""
+    """Results of discovery's health checks, and of monitors, for the endpoints of one service."""
 
     def __init__(self, registry: BusRegistry, upstream: Upstream, *, initially_up: bool, alone: bool = False) -> None:
         """`initially_up`: whether endpoints are asked of which nothing was said yet. `alone`: nothing else of the
@@ -222,7 +222,7 @@ class BusHealth:
         self.follow(self._upstream.endpoints)
 
     def retire(self) -> None:
-        """Nothing is said any more."""
+        """Stop listening."""
         self._registry.leave(self._upstream.name, self)
         with contextlib.suppress(ValueError):
             self._upstream.followers.remove(self)
@@ -242,7 +242,7 @@ class BusHealth:
         self.follow(self._upstream.endpoints)
 
     def look(self, lost: str) -> None:
-        """See `Listener`. What was said last stays true: nobody knows better."""
+        """See `Listener`. The last state stays valid: there is no better information."""
         self._lost = lost
         if not lost:
             self._heard_at = time.perf_counter()
@@ -316,8 +316,10 @@ def bus_registry(context: Context) -> BusRegistry:
     return context.plan.need(key, lambda: BusRegistry(bus_of(context)), PLACE)
 
 
-def health_told(upstream: Upstream, config: Health | None, context: Context, at: Place, *, discovered: bool) -> None:
-    """Have live what is said of the endpoints of a service with these health checks, where others make them."""
+def plan_remote_health(
+    upstream: Upstream, config: Health | None, context: Context, at: Place, *, discovered: bool
+) -> None:
+    """Plan a subscription to health that another process determines, for a service with these health checks."""
     initially_up, alone = config is None or config.initial == "healthy", config is not None and not discovered
     make = partial(BusHealth, upstream=upstream, initially_up=initially_up, alone=alone)
-    context.plan.need(("told", upstream, config, alone), lambda: make(bus_registry(context)), at)
+    context.plan.need(("bus health", upstream, config, alone), lambda: make(bus_registry(context)), at)

@@ -1,4 +1,4 @@
-"""What is parsed of a registry's answers on a thread, so that requests do not wait for it."""
+"""Parses long answers of a registry on a thread, so that requests do not wait for it."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ INLINE: Final = 32 * 1024  # bytes that are parsed at once; more of them on a th
 
 
 async def parsed(name: str, parse: Callable[[], T], size: int) -> T:
-    """What `parse` makes of so many bytes, on a thread of this name where that takes long."""
+    """The result of `parse` for so many bytes, on a thread of this name if that takes long."""
     return parse() if size <= INLINE else await on_thread(name, parse)

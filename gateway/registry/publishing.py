@@ -28,12 +28,12 @@ ROUND_SECONDS: Final = 0.2  # in which changes of a service are said together
 INLINE: Final = 200  # instances of which a message is made at once; more of them on a thread
 AT_ONCE: Final = 100  # services, before requests get a turn
 MIRRORED: Final = "mirror:"  # what the names of endpoints begin with that get copies of requests only
-PUBLISHED: Final = (Signal.SOURCE, Signal.HEARTBEAT, Signal.PROBE, Signal.FEEDBACK)
-"""What discovery knows. What becomes of requests every router sees itself."""
+PUBLISHED: Final = (Signal.SOURCE, Signal.HEARTBEAT, Signal.PROBE, Signal.FEEDBACK, Signal.AGENTS)
+"""Signals that discovery knows. Results of requests are known to every router itself."""
 
 
 class _Service:
-    """What was said of one service."""
+    """The last message about one service."""
 
     def __init__(self, name: str, upstream: Upstream, discovery: Discovery | None) -> None:
         self.name = name
@@ -69,7 +69,7 @@ class RegistryPublisher:
         self.tasks.supervise("publishing services on the bus", self._run)
 
     async def stop(self) -> None:
-        """Say no more. What was said stays."""
+        """Stop publishing. Retained messages stay."""
         await self.tasks.end()
 
     def follow(self) -> None:
@@ -122,7 +122,7 @@ class RegistryPublisher:
 
 
 def _instance(endpoint: Endpoint, now: float) -> dict[str, Any]:
-    """As `service-registry` has it, and why it is down."""
+    """The instance for `service-registry`, and why it is down."""
     said = written(endpoint.member)
     for signal in PUBLISHED:
         verdict = endpoint.health.verdict(signal, now)

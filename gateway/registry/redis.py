@@ -122,7 +122,7 @@ class RedisRegistry:
             await asyncio.sleep(ROUND_SECONDS)
 
     async def _say(self, sources: Sequence[RedisSource]) -> None:
-        """Say which networks are allowed. Services of one name have the networks of all of them."""
+        """Publish the allowed networks. Services of one name have the networks of all of them."""
         arguments: list[str | int] = []
         for source in sources:
             texts = [each.networks for each in self._watched if each.service == source.service]
@@ -230,7 +230,7 @@ class RedisSource:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What Redis said last."""
+    """The last answer of Redis."""
 
     values: Mapping[bytes, Member | str]  # by how they are written; what is wrong with those that cannot be used
     here: Mapping[Address, Member]

@@ -73,7 +73,7 @@ class Registered:
         await self._file.close()
 
     def document(self, service: str) -> Document:
-        """What is registered."""
+        """The registered instances."""
         return self._documents.get(service, UNKNOWN)
 
     async def ask(self, service: str) -> None:
@@ -177,7 +177,7 @@ class Registered:
 
 
 class RegisteredSource:
-    """What is registered for one service."""
+    """The registered instances of one service."""
 
     place: Final = "the admin API"
 
@@ -219,7 +219,7 @@ def _write(connection: sqlite3.Connection, documents: Mapping[str, Document]) ->
 
 
 def registered_identity(context: Context) -> Hashable:
-    """What makes it another place: the file, and the Redis."""
+    """The settings that identify a registry: the file, and the Redis."""
     config = context.configuration.middleware
     return config.state_directory, redis_identity(context) if config.redis is not None else None
 

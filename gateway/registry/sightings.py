@@ -1,4 +1,4 @@
-"""What was seen lately: what is missing once may be missing by mistake, so that it has to be missing again."""
+"""Delays the removal of instances: one that is missing once may be missing by mistake."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.upstream.member import Address, Member
 
-MISSES: Final = 3  # answers in a row, after which what they do not hold is gone
+MISSES: Final = 3  # consecutive answers without an instance, after which it is removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class _Known:
 
 
 class Sightings:
-    """The instances of one service. One is gone when MISSES answers lack it, or when it was missing for `hold`."""
+    """The instances of one service. One is removed when MISSES answers lack it, or when it was missing for `hold`."""
 
     def __init__(self, hold: float) -> None:
         """`hold`: seconds."""
@@ -35,7 +35,7 @@ class Sightings:
         self._known: dict[Address, _Known] = {}
 
     def take(self, seen: Mapping[Address, Sighting], unanswered: Collection[str], now: float) -> tuple[Member, ...]:
-        """What answers hold. Nothing is said about those of a question that is unanswered.
+        """Take the answers. Nothing is said about instances of a query that is unanswered.
 
         Returns all instances, in the order in which they were first seen: that of an answer means nothing.
         """

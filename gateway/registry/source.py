@@ -1,4 +1,4 @@
-"""What a source of endpoints is: it delivers all instances of a service, and again on each change."""
+"""The interface of a source of endpoints: it delivers all instances of a service, again on each change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class SourceLost(Exception):
 
 
 def one_line(text: str) -> str:
-    """What a registry said, for logs and terminals: without line ends, and what else would act on these."""
+    """A text of a registry, for logs and terminals: without line ends and other control characters."""
     return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
 
 
@@ -39,7 +39,7 @@ class Sink(Protocol):
         ...
 
     def failing(self, reason: str) -> None:
-        """It cannot be asked now, and the source goes on trying by itself: as SourceLost, with its text."""
+        """The source is temporarily unavailable and retries itself: as SourceLost, with its text."""
         ...
 
     def fault(self, kind: str) -> None:
@@ -52,7 +52,7 @@ class Source(Protocol):
 
     @property
     def place(self) -> str:
-        """What is asked and where, in a few words without secrets: for logs, metrics and the admin API."""
+        """The query and its address, in a few words without secrets: for logs, metrics and the admin API."""
         ...
 
     async def watch(self, sink: Sink) -> None:

@@ -15,6 +15,7 @@ from gateway.context import Context
 from gateway.live import Place
 from gateway.outside.names import NameServers
 from gateway.outside.redis_link import redis_identity
+from gateway.registry.agents import AgentsSource, agent_registries, stale_after
 from gateway.registry.allowed import AllowedNetworks
 from gateway.registry.discovery import Caution, Discovery
 from gateway.registry.dns import BOTH, DnsSource, Ttl
@@ -29,8 +30,11 @@ IN_POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 def discovery_of(upstream: Upstream, service: str, config: Config, context: Context, place: Place) -> Discovery:
-    """What keeps the endpoints of a service fresh. An empty set that comes over the bus was held back already."""
-    allowed = AllowedNetworks(config.allowed_networks) if config.allowed_networks else None
+    """Keeps the endpoints of a service up to date. An empty set over the bus was held back already."""
+    networks = config.allowed_networks
+    if config.agents is not None and not networks and context.configuration.middleware.agents is not None:
+        networks = context.configuration.middleware.agents.networks
+    allowed = AllowedNetworks(networks) if networks else None
     hold_empty = config.hold_empty if "discovery" in context.roles else 0.0
     caution = Caution(hold_empty, allowed, config.first_answer)
     return Discovery(upstream, source_of(service, config, context, place), caution)
@@ -39,7 +43,7 @@ def discovery_of(upstream: Upstream, service: str, config: Config, context: Cont
 def source_of(service: str, config: Config, context: Context, place: Place) -> Source:
     """`service`: its name; `place`: where the configuration asks for it.
 
-    A process that is not discovery is told by one that is.
+    A process without the role discovery subscribes to one that has it.
     """
     if "discovery" not in context.roles:
         return BusSource(bus_registry(context), service)
@@ -50,22 +54,29 @@ def source_of(service: str, config: Config, context: Context, place: Place) -> S
     if config.redis is not None:
         networks = ",".join(map(str, config.allowed_networks))
         return RedisSource(redis_registry(context), config.redis, networks=networks)
-    if config.registered is not None:
-        return RegisteredSource(registered_of(context), service)
-    return _over_http(config, context.base)
+    if config.agents is not None:
+        return AgentsSource(agent_registries(context), config.agents, service, stale_after(context))
+    return _over_http(config, context.base) if config.registered is None else _registered(service, context)
+
+
+def _registered(service: str, context: Context) -> Source:
+    return RegisteredSource(registered_of(context), service)
 
 
 def identity_of(config: Config, context: Context) -> Hashable:
-    """What makes it another source: what it is configured with, and what that is of other parts of the files."""
+    """The identity of a source: its settings, including those from other parts of the files."""
     if "discovery" not in context.roles:
         return config, bus_identity(context)
     if config.registered is not None:
         return config, registered_identity(context)
+    if config.agents is not None:
+        agents = context.configuration.middleware.agents
+        return config, bus_identity(context), stale_after(context), agents.networks if agents is not None else ()
     return config, redis_identity(context) if config.redis is not None else None
 
 
 def host_name_of(config: Config | None) -> str | None:
-    """What the endpoints are asked for, in Host and in TLS, where that is not their addresses."""
+    """The name of the endpoints in Host and in TLS, if it is not their addresses."""
     if config is not None and config.dns is not None:
         return ".".join(label for label in config.dns.split(".") if config.type != "SRV" or not label.startswith("_"))
     if config is not None and config.kubernetes is not None:

@@ -128,7 +128,7 @@ class Candidate(Generic[T]):
         return -self.weight, _RANK[self.form], self.order
 
     def refusal(self, method: str, path: str, asked: Asked) -> str | None:
-        """Say why a request whose host and path fit is not taken, None if it is."""
+        """The reason why a request whose host and path match is not taken, None if it is."""
         for condition in self.conditions:
             try:
                 if not condition.holds(asked):
@@ -140,7 +140,7 @@ class Candidate(Generic[T]):
         if self.build(path, path.split("/")) is None:
             if self.form == "rewritten":
                 return "no path of the route is rewritten to this one"
-            return "what the wildcards took would make a dot segment in the rewritten path"
+            return "the captures of the wildcards would make a dot segment in the rewritten path"
         return None
 
 

@@ -1,4 +1,4 @@
-"""What routes and splits ask of a request beside its host, path and method: headers, cookies and query parameters."""
+"""Predicates of routes and splits beside host, path and method: headers, cookies and query parameters."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Asked:
     _parameters: dict[str, list[str]] | None = field(default=None, init=False)
 
     def values(self, kind: Kind, name: str) -> Sequence[str]:
-        """What the request has under a name, decoded, in order; several lines of a header that is a list are one."""
+        """The values of a name in the request, decoded, in order; several lines of a header that is a list are one."""
         if kind == "query parameter":
             if self._parameters is None:
                 self._parameters = {}

@@ -29,7 +29,7 @@ _MOST_LISTED = 20
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a rule is chosen by; `host` and `path` in normal form."""
+    """The input of matching; `host` and `path` in normal form."""
 
     method: str
     host: str
@@ -49,7 +49,7 @@ class Loser:
 
 @dataclass(frozen=True, slots=True)
 class Explanation(Generic[T]):
-    """What `match` answers, and every other rule once.
+    """The result of `match`, and every other rule once.
 
     First those whose host and path fit, in the order in which they are tried; then those of which most of the path
     fits. `more` is the number of rules that are left out at the end, where even less fits. `path`: which of its paths
@@ -113,7 +113,7 @@ def _fitting(pattern: Pattern, segments: Sequence[str]) -> int:
 
 
 def _misfit(candidate: Candidate[T], request: Request, fitting: int) -> str:
-    """Say why host or path do not fit."""
+    """The reason why host or path do not match."""
     if best_pattern(candidate.hosts, request.host) is None:
         return f'host "{request.host}" is not {" or ".join(map(_quoted, candidate.hosts))}'
     given = request.path.split("/")[1 + fitting :]
@@ -134,7 +134,7 @@ def _quoted(text: str) -> str:
 
 
 def _outranked(loser: Candidate[T], winner: Candidate[T], host: str) -> str:
-    """Say why `winner` is tried before `loser`, which would take the request too."""
+    """The reason why `winner` precedes `loser`, which would take the request too."""
     if loser.rule.below and not winner.rule.below:
         return f'it takes only what no written route takes, as "{winner.rule.id}" does'
     names = best_pattern(loser.hosts, host), best_pattern(winner.hosts, host)

@@ -24,7 +24,7 @@ Pieces = tuple[str | Expression | None, ...]
 """A segment with wildcards, each of them None or an Expression: ("v", None), or `WILD`."""
 
 Segment = str | Pieces
-"""Of a pattern; literal text is a string. A trailing slash is the segment ""."""
+"""A segment of a pattern; literal text is a string. A trailing slash is the segment ""."""
 
 Key = tuple[tuple[Segment, ...], bool]
 """`segments` and `rest` of a pattern: the same for patterns that fit the same paths."""
@@ -154,7 +154,7 @@ def show(segment: Segment, stand_in: str = "*") -> str:
 
 
 def taker(segment: Pieces) -> Callable[[str], tuple[str, ...] | None]:
-    """Return the function that tells what the wildcards of `segment` take from a text, None if it does not fit.
+    """Return the function that finds what the wildcards of `segment` take from a text, None if it does not fit.
 
     A wildcard takes escapes whole, so that what it took cannot make a new escape elsewhere. Not a regular expression of
     Python's: those cost 100 us each to compile, and backtrack on text that a stranger chose.
@@ -171,7 +171,10 @@ def taker(segment: Pieces) -> Callable[[str], tuple[str, ...] | None]:
         taken = []
         position, end = start, len(text) - len(tail)
         for middle in middles:
-            found = _find(text, middle, position, end)
+            # The first `middle` at least one character after `position` and not inside an escape.
+            found = text.find(middle, position + 1, end)
+            while found > 0 and _splits_escape(text, position, found):
+                found = text.find(middle, found + 1, end)
             if found < 0:
                 return None
             taken.append(text[position:found])
@@ -203,14 +206,6 @@ def _fitting_taker(head: str, regex: LinearRegex, tail: str) -> Callable[[str], 
         return (taken,) if len(decoded) <= MAX_TEXT and regex.matches(decoded) else None
 
     return take_fitting
-
-
-def _find(text: str, literal: str, position: int, end: int) -> int:
-    """Where `literal` comes first, at least one character after `position` and not inside an escape."""
-    found = text.find(literal, position + 1, end)
-    while found > 0 and _splits_escape(text, position, found):
-        found = text.find(literal, found + 1, end)
-    return found
 
 
 def _splits_escape(text: str, start: int, end: int) -> bool:

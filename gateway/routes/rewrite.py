@@ -37,7 +37,7 @@ from gateway.routes.pattern import (
 from gateway.routes.wildcards import Expression, PatternError
 
 Reader = Callable[[str, Sequence[str]], Sequence[str]]
-"""What the wildcards took of a path that fits, also given as its segments (the first is the "" before the slash).
+"""The captures of the wildcards in a matching path, also given as its segments (the first is the "" before the slash).
 
 The rest comes twice, without its leading slash and with it: a rewrite may want either.
 """
@@ -69,7 +69,7 @@ def parse_template(source: str, pattern: Pattern) -> Template:
     captures = tuple([_referred(source, match, pattern) for match in _REFERENCE.finditer(source)])
     text = _REFERENCE.sub(CAPTURE, source)
     if "*" in text or "{" in text or "}" in text:
-        raise PatternError(f'rewrite "{source}": write "$1" for what the first wildcard took, or "{{name}}"')
+        raise PatternError(f'rewrite "{source}": write "$1" for the capture of the first wildcard, or "{{name}}"')
     text = _literal("rewrite", source, text)
     ends_in_rest = pattern.rest and text.endswith("/" + CAPTURE) and captures[-1] == len(pattern.names) - 1
     return Template(source, text, captures, ends_in_rest)

@@ -1,4 +1,4 @@
-"""What goes into a route table, and what comes out of it."""
+"""The rules of a route table, and its matches."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ Form = Literal["declared", "base_path", "rewritten"]
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """What a header or a query parameter must be: there, absent (`present=False`), `equals`, or wholly fit `regex`.
+    """A predicate of a header or a query parameter: present, absent (`present=False`), `equals`, or wholly matches
+    `regex`.
 
     At most one of `equals` and `regex` is given. Header names are compared in lower case.
     """
@@ -62,7 +63,7 @@ class Match(NamedTuple, Generic[T]):
     rule: Rule
     value: T
     path: str
-    """What is sent upstream."""
+    """The path to send upstream."""
     parameters: Mapping[str, str]
     """The text of each `{name}`, percent-encoded as it is compared. Not to be changed."""
     form: Form

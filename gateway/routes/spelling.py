@@ -1,4 +1,4 @@
-"""What is sent for a path that the client did not write as paths are compared: with its own slashes and escapes.
+"""The path to send for one that the client spelled differently from compared paths: with its own slashes and escapes.
 
 A rule is chosen, and its wildcards are read, by the path as it is compared. Here the same is made once more of the
 client's spelling: nearly no request needs it, so that it is plain rather than fast.
@@ -51,7 +51,7 @@ def _rewritten(path: str, pieces: tuple[str, ...], pattern: Pattern, template: T
 
 
 def _taken(segments: Sequence[str], pieces: tuple[str, ...], pattern: Pattern) -> Iterator[str]:
-    """What each wildcard took, as the client spelled it; the rest with all slashes before it."""
+    """The capture of each wildcard, as the client spelled it; the rest with all slashes before it."""
     for wanted, segment, piece in zip(pattern.segments, segments[1:], pieces, strict=False):
         if not isinstance(wanted, str):
             # What the wildcards took of one segment: both spellings have the same number of octets.

@@ -3,7 +3,8 @@
 What a new connection costs comes in the turns behind it, and one client may open thousands in a second. Let in all at
 once, they would hold up the requests of all others; and behind those of one client, the connections of others
 would wait in the kernel's queue, which knows no clients. So they are taken out of it at once, which costs little, and
-wait here, where each client has its turn.
+wait here, where each client has its turn. What they bring waits once more, in `turns.py`: so that behind one address,
+too, what is served goes before what is refused. For that, they must not wait here for long.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ from typing import Any, Final
 
 from gateway.algorithms.fairness import FairQueue, place_of
 from gateway.outside.throttled_log import ThrottledLog
+from gateway.server.listen import end_for_all, turn_away
+from gateway.server.taken import take, taken_as
 
 logger = logging.getLogger("gateway")
 
 TAKEN_AT_ONCE: Final = 64  # connections that are taken from the kernel in one turn of the loop
-LET_IN: Final = 1  # and let in, as long as turns are short
+LET_IN: Final = 4  # and let in, as long as turns are short
 LET_IN_PER_SECOND: Final = 2000  # so that long turns, of which there are few in a second, let in more of them
 ROOM: Final = 1024  # connections that wait here; others wait in the kernel
 SCARCE_SECONDS: Final = 0.05  # until it is tried again, where there are no descriptors, or no memory
-TROUBLE_SECONDS: Final = 60.0  # for which /health tells of it
+TROUBLE_SECONDS: Final = 60.0  # for which /health reports it
 REMEDY: Final = "raise the number of open files (ulimit -n, LimitNOFILE), or lower limits.connections"
 
 _SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -48,6 +51,7 @@ class Acceptor:
     ) -> None:
         self._loop = loop
         self._listeners = list(listeners)
+        self._made = {listener: taken_as(listener) for listener in listeners}
         self._protocol = protocol
         self._tls = tls
         self._room = room
@@ -60,21 +64,31 @@ class Acceptor:
         self._log = ThrottledLog(logger.error, TROUBLE_SECONDS)
         self._listen()
 
-    def close(self) -> None:
-        """Take what waits in the kernel's queue, which ends with its listener, and then no more.
+    def turn_away(self) -> None:
+        """Make the kernel accept no more connections, shortly before `close`."""
+        if not self._paused:
+            for listener in self._listeners:
+                turn_away(listener)
+
+    def close(self, *, for_all: bool = False) -> None:
+        """Take what waits in the kernel's queue, which ends with its listener, and then no more. `for_all`: nor does
+        another process that has the listener.
 
         Not where another process has the listener as well, and serves what is in the queue (`pause`).
         """
         if not self._paused:
             for listener in self._listeners:
-                self._take(listener)
+                while self._take(listener):
+                    pass
+                if for_all:
+                    end_for_all(listener)
         self.pause()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
 
     def troubles(self) -> Iterable[str]:
-        """What kept connections waiting a short time ago."""
+        """The reason why connections waited a short time ago."""
         at, reason = self._scarce
         seconds = self._loop.time() - at
         if seconds < TROUBLE_SECONDS:
@@ -113,16 +127,17 @@ class Acceptor:
             for listener in self._listeners:
                 self._loop.remove_reader(listener)
 
-    def _take(self, listener: socket.socket) -> None:
-        """Take what waits in the kernel."""
+    def _take(self, listener: socket.socket) -> bool:
+        """Take what waits in the kernel; whether more may wait there."""
+        more = False
         try:
             for _ in range(TAKEN_AT_ONCE):
-                accepted, name = listener.accept()
-                address = name[0].partition("%")[0]  # without the zone of a link-local one
+                accepted, address = take(listener, self._made[listener])
                 self._waiting.put(place_of(address), (accepted, address))
+            more = True
         except BlockingIOError:
             pass  # that was all
-        except OSError as error:  # otherwise this one is gone already
+        except OSError as error:  # otherwise this one is closed already
             if error.errno in _SCARCE:
                 self._stop_listening()
                 self._loop.call_later(SCARCE_SECONDS, self._listen)
@@ -133,6 +148,7 @@ class Acceptor:
         if self._waiting and not self._due:
             self._last_turn = self._loop.time()
             self._let_in()
+        return more
 
     def _let_in(self) -> None:
         """A turn of the loop: let in one of each client, again and again, until there are enough."""
@@ -149,19 +165,19 @@ class Acceptor:
 
     def _serve(self, accepted: socket.socket, address: str) -> None:
         if accepted.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            accepted.close()  # it was reset while it waited: whatever it asked for, nobody is there for the answer
+            accepted.close()  # it was reset while it waited: there is no client for an answer
             return
         accepted.setblocking(False)
         protocol = partial(self._protocol, accepted, address)
         self._go_on(accepted, self._loop.connect_accepted_socket(protocol, accepted, ssl=self._tls))
 
     def _go_on(self, accepted: socket.socket, connecting: Connecting, _: object = None) -> None:
-        """What a task would do, which would begin a turn later, and cost as much as all the rest of this."""
+        """Does without a task, which would begin a turn later, and cost as much as all the rest of this."""
         try:
             awaited = connecting.send(None)
         except StopIteration:
             pass  # it is served
         except OSError:
-            accepted.close()  # it is gone already
+            accepted.close()  # it is closed already
         else:
             awaited.add_done_callback(partial(self._go_on, accepted, connecting))

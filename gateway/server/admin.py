@@ -1,4 +1,4 @@
-"""What the admin port needs of the configuration in force, and when it must not be opened at all."""
+"""The admin port's settings in the configuration, and when it must not be opened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AdminAccess:
         self._state_directory: Path | None = None
         self._local: LocalToken | None = None
         self._temporary: TemporaryDirectory[str] | None = None  # removed when the process ends
-        self._credentials = Credentials(Admin(), None, loaded=False)
+        self._credentials = Credentials(Admin.unset(), None, loaded=False)
 
     def credentials(self) -> Credentials:
         """Those in force."""
@@ -46,7 +46,7 @@ class AdminAccess:
         self.refusal = None
 
     def take_over(self, snapshot: Snapshot) -> None:
-        """Let the credentials of a new configuration, which was checked, be those in force."""
+        """Use the credentials of a new configuration, which was checked."""
         middleware = snapshot.configuration.middleware
         if self._listening is None:
             return

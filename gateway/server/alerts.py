@@ -94,7 +94,7 @@ class GatewaySource:
         return Day(seconds, whole, routes)
 
     async def _totals(self, subject: Measured, now: float) -> tuple[Totals, float]:
-        """What came of a subject in the last 24 hours, and in how many seconds."""
+        """Results of a subject in the last 24 hours, and in how many seconds."""
         total, watched = Tally(), 0.0
         for point in await self._monitor.days(subject, now):
             if point.tally is not None and point.start >= now - DAY:
@@ -108,7 +108,7 @@ class GatewaySource:
 
 @dataclass(frozen=True, slots=True)
 class AlertSending:
-    """What the process has to do with alerts. `acting` says whether it is this one that sends, and none that
+    """The alerts of the process. `acting` says whether it is this one that sends, and none that
     has taken over from it."""
 
     secrets: KnownSecrets
@@ -117,7 +117,7 @@ class AlertSending:
 
 
 class SenderLibraries:
-    """What senders are made of: libraries, imported beside the loop before senders are made on it."""
+    """Libraries of senders, imported on a thread before senders are made on the loop."""
 
     async def start(self) -> None:
         """See `Startable`."""
@@ -140,7 +140,7 @@ class AlertsOfGateway:
     def check(self, snapshot: Snapshot) -> None:
         """Raises ConfigError where a sender names certificates that are not there."""
         configuration = snapshot.configuration
-        message = "there is no such file; put the certificates of the authorities there, in PEM"
+        message = "the file does not exist; put the certificates of the authorities there, in PEM"
         problems = [
             configuration.problem("middleware.yaml", ("alerts", "send", name, "ca"), message)
             for name, sender in configuration.middleware.alerts.send.items()
@@ -150,7 +150,7 @@ class AlertsOfGateway:
             raise ConfigError(problems)
 
     def plan(self, snapshot: Snapshot, plan: Plan, link: RedisLink | None, bus: Bus) -> None:
-        """What changes with a new configuration, of which `link` is the Redis. Alerts are messages on the bus, too."""
+        """Changes for a new configuration, of which `link` is the Redis. Alerts are messages on the bus, too."""
         configuration, roles = snapshot.configuration, self._sending.roles
         config, voice = configuration.middleware.alerts, self._voice
         if link is None or not config.anything:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextvars import copy_context
 from typing import Final, Protocol
 
 from gateway.app.channel import Channel
@@ -16,6 +17,7 @@ from gateway.http.bodies import Expectation
 from gateway.http.messages import RequestHead
 from gateway.server.context import ServerContext
 
+MOST_IDLE: Final = 256  # tasks that wait for a request
 BODY_HIGH_WATER: Final = 64 * 1024  # bytes of a request body that were not read yet, above which the client waits
 
 
@@ -29,11 +31,11 @@ class Carrier(Protocol):
         ...
 
     def resume_reading(self) -> None:
-        """Let the client send on."""
+        """Resume reading from the client."""
         ...
 
     def set_deadline(self) -> None:
-        """What is waited for has changed."""
+        """Set the deadline for what is awaited now."""
         ...
 
     def answered(self) -> None:
@@ -49,6 +51,60 @@ class Carrier(Protocol):
         ...
 
 
+class Serving:
+    """A task in which requests are answered, one after the other, of whatever connections.
+
+    A task for each request would cost a twentieth of all that a request costs. What code leaves in its task is nothing
+    that the next request may find: a task whose context has become another one, as behind custom policies, or that was
+    cancelled, answers no other one.
+    """
+
+    __slots__ = ("_context", "_next", "_task", "_waiter")
+
+    def __init__(self, context: ServerContext, channel: Channel) -> None:
+        self._context = context
+        self._next = [channel]  # of the request that is next; at most one
+        self._waiter: asyncio.Future[None] | None = None  # set while there is none
+        # Whatever runs now may have a context of its own.
+        self._task: asyncio.Task[None] = context.loop.create_task(self._serve(), context=context.variables.copy())
+
+    def go_on(self, channel: Channel) -> bool:
+        """Answer this request in the next turn of the loop; False where the task is over."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is None or waiter.done():
+            return False
+        self._next.append(channel)
+        waiter.set_result(None)
+        return True
+
+    def cancel(self) -> None:
+        """Stop everything that is done for the request."""
+        self._task.cancel()
+
+    async def _serve(self) -> None:
+        context = self._context
+        while self._next:
+            # Held by nothing here, as it may become a WebSocket, and be open for days.
+            await context.gateway.serve(self._next.pop())
+            try:
+                if len(context.idle) >= MOST_IDLE or self._task.cancelling() or copy_context() != context.variables:
+                    return
+            except Exception:  # of values of others, which are compared
+                return
+            context.idle.append(self)
+            waiter = self._waiter = asyncio.Future(loop=context.loop)
+            await waiter
+
+
+def serve(context: ServerContext, channel: Channel) -> Serving:
+    """Have a request answered, in the next turn of the loop."""
+    while context.idle:
+        serving: Serving = context.idle.pop()
+        if serving.go_on(channel):
+            return serving
+    return Serving(context, channel)
+
+
 class ServerChannel(Channel):
     """Created when a request head is complete; over when its response is."""
 
@@ -56,7 +112,7 @@ class ServerChannel(Channel):
 
     response_started: bool = False
     response_complete: bool = False
-    _task: asyncio.Task[None] | None = None
+    _serving: Serving | None = None  # set while it is answered
     _waiter: asyncio.Future[None] | None = None
     _failure: GatewayError | None = None
     _pieces_size: int = 0
@@ -88,10 +144,10 @@ class ServerChannel(Channel):
     # What the connection calls.
 
     def start(self) -> None:
-        """Have the request answered."""
+        """Answer the request."""
         if self._expects_continue:
             self.expectation = Expectation()
-        self._task = self._context.loop.create_task(self._context.gateway.serve(self))
+        self._serving = serve(self._context, self)
 
     def feed(self, data: bytes) -> bool:
         """A piece of the body. Returns whether the client should wait before it sends more."""
@@ -116,9 +172,9 @@ class ServerChannel(Channel):
         self._wake()
 
     def disconnect(self) -> None:
-        """The client went away: cancel the task, so that everything that is done for it stops."""
-        if self._task is not None and not self.response_complete:
-            self._task.cancel()
+        """The client went away: stop what is done for it."""
+        if self._serving is not None and not self.response_complete:
+            self._serving.cancel()
 
     @property
     def awaits_body(self) -> bool:
@@ -153,6 +209,17 @@ class ServerChannel(Channel):
             finally:
                 self._waiter = None
                 self._carrier.set_deadline()
+        return self._taken()
+
+    def take(self, most: int) -> bytes:
+        if not self.body_complete or self._pieces_size > most or not self._pieces or self.trailers:
+            return b""
+        if self.expectation is not None:
+            self.expectation.pending = False
+        return self._taken()
+
+    def _taken(self) -> bytes:
+        """All that has come and was not read."""
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._pieces_size = 0
@@ -171,11 +238,11 @@ class ServerChannel(Channel):
         return self._carrier.accept(response, outcome)
 
     def leave(self) -> None:
-        """It has become a WebSocket, which may be open for days: hold nothing of the connection."""
+        """The exchange has become a WebSocket, which may be open for days: release the connection."""
         self.response_complete = True
         del self._carrier
 
     def over(self) -> None:
         if not self.response_complete:
             self._carrier.abandon()
-        self._task = None
+        self._serving = None

@@ -1,4 +1,4 @@
-"""Whether the clock of this machine is right, as far as others tell: a wrong one refuses right tokens and keys.
+"""Checks the clock of this machine against other clocks: a wrong one rejects valid tokens and keys.
 
 What others say is the Date of answers that are there anyway: of health checks, and of issuers whose keys are fetched.
 """
@@ -25,20 +25,20 @@ SERVICE: Final = ("clock",)
 """The one identity under which it lives."""
 LOOK_SECONDS: Final = 5.0
 JUMP_SECONDS: Final = 5.0  # from which on the clock was set, not steered
-TOLD_SECONDS: Final = 600.0  # for which /health tells of a jump
+REPORTED_SECONDS: Final = 600.0  # for which /health reports a jump
 ENDPOINTS: Final = 200  # whose answers are looked at
 NAMED: Final = 3
 
 
 class Clocks(Protocol):
-    """What tells the time."""
+    """The clocks."""
 
     def wall(self) -> float:
         """Seconds since 1970."""
         ...
 
     def steady(self) -> float:
-        """Seconds of a clock that nobody sets, and that goes on while the machine sleeps."""
+        """Seconds of a clock that cannot be set, and that continues while the machine sleeps."""
         ...
 
 
@@ -63,7 +63,7 @@ class ClockWatch:
         self._jumped: tuple[float, float] | None = None  # by how much, and when by the steady clock
         self._offset = self._clocks.wall() - self._clocks.steady()
         self._difference: Difference | None = None
-        self._told: list[str] = []
+        self._reported: list[str] = []
 
     async def watch(self) -> None:
         """Look, for ever."""
@@ -83,13 +83,13 @@ class ClockWatch:
         issuers = dict(self._of_issuers())
         self._difference = difference(issuers) or difference(issuers | dict(self._of_endpoints()))
         lasting = [*self._differing(), *self._tokens.troubles()]
-        if bool(lasting) != bool(self._told):
+        if bool(lasting) != bool(self._reported):
             logger.warning("%s", "; ".join(lasting) or "the clock of this machine is as those of others again")
-        self._told = lasting
+        self._reported = lasting
 
     def troubles(self) -> Iterable[str]:
         """See `Troubled`."""
-        if self._jumped is not None and (ago := self._clocks.steady() - self._jumped[1]) < TOLD_SECONDS:
+        if self._jumped is not None and (ago := self._clocks.steady() - self._jumped[1]) < REPORTED_SECONDS:
             yield f"the clock of this machine was set {_by(self._jumped[0])}, {ago:.0f} s ago; {_CONSEQUENCE}"
         yield from self._differing()
         yield from self._tokens.troubles()
@@ -110,7 +110,7 @@ class ClockWatch:
             )
 
     def _of_issuers(self) -> Iterator[tuple[str, float]]:
-        """By how many seconds each sees this clock ahead: whatever others say, its tokens are judged by that."""
+        """How far each issuer sees this clock ahead, in seconds: its tokens are judged by that, whatever others say."""
         for issuer in self._owner.all(FetchedKeys):
             if issuer.clock_ahead is not None:
                 yield issuer.issuer, issuer.clock_ahead

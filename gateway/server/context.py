@@ -1,9 +1,10 @@
-"""What all client connections of one server share."""
+"""State that all client connections of one server share."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, Final
 
 from gateway.app.gateway import Gateway
@@ -24,6 +25,8 @@ class ServerContext:
         self.gateway = gateway
         self.deadlines = deadlines
         self.limits = limits
+        self.variables = copy_context()  # with which every request begins
+        self.idle: list[Any] = []  # tasks that wait for a request: see `Serving`
         self.draining = False  # no connection should be kept
         self.connections: set[Any] = set()  # those that are open, of whatever protocol
         self.date_line = b""  # of responses, written anew every second

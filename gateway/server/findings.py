@@ -1,4 +1,4 @@
-"""What the gateway knows of itself, as alerts take it: breakers, endpoints, sources, quotas, certificates, keys, logs.
+"""Findings about the gateway's own state for alerts: breakers, endpoints, sources, quotas, certificates, keys, logs.
 
 What lives is read as it is, a little at a time; nothing is asked for.
 """
@@ -17,6 +17,7 @@ from gateway.auth.metrics import FetchedKeys
 from gateway.config.models import Configuration
 from gateway.config.values.instants import format_instant
 from gateway.live import on_thread
+from gateway.managed.gateway import ManagedGateway
 from gateway.monitor.access_log import AccessLog
 from gateway.monitor.alerts.sight import Finding, Subject
 from gateway.monitor.alerts.wording import length, number
@@ -56,10 +57,12 @@ class Findings:
             "key_expiring": self._keys,
             "reload_refused": self._reloads,
             "log_loss": self._logs,
+            "control_plane_lost": self._control_plane,
+            "revision_refused": self._revision,
         }
 
     def of(self, builtins: Iterable[str], now: float) -> Found:
-        """What there is of these."""
+        """The current findings of these."""
         for name in builtins:
             yield from self._finders[name](now)
 
@@ -147,6 +150,16 @@ class Findings:
             more = f"; {len(errors) - 1} more" if len(errors) > 1 else ""
             yield Finding("reload_refused", Subject("configuration"), f"{errors[0]}{more}")
 
+    def _control_plane(self, now: float) -> Found:
+        for each in self._owner.all(ManagedGateway):
+            if (lost := each.lost(now)) is not None:
+                yield Finding("control_plane_lost", Subject("configuration"), lost)
+
+    def _revision(self, now: float) -> Found:
+        for each in self._owner.all(ManagedGateway):
+            if (refusal := each.refusal()) is not None:
+                yield Finding("revision_refused", Subject("configuration"), refusal)
+
     def _logs(self, now: float) -> Found:
         for kind, name in ((AccessLog, "access log"), (AuditLog, "audit log"), (ProcessLog, "process log")):
             lost = _lost(self._owner.all(kind))
@@ -167,13 +180,13 @@ def _expires(ends: float, now: float) -> bool:
 
 
 def _end(ends: float, now: float) -> str:
-    """When it ends, or has ended."""
+    """An expiry in words."""
     when = f"in {length(ends - now)}" if ends > now else f"{length(now - ends)} ago"
     return f"{'ends' if ends > now else 'has ended'} {when}, at {format_instant(ends)}"
 
 
 def _ends(base: Path, names: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """When the first certificate of each file ends. What cannot be read is reported elsewhere."""
+    """The expiry of the first certificate of each file. Unreadable files are reported elsewhere."""
     for name in names:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:

@@ -1,4 +1,4 @@
-"""What a request head must be, beyond what the parser sees to (RFC 9110, 7.2; RFC 9112, 3, 6 and 7).
+"""Checks of a request head beyond those of the parser (RFC 9110, 7.2; RFC 9112, 3, 6 and 7).
 
 The reader sees to the request line, and llhttp refuses what is malformed byte by byte: bare CR and LF, NUL, obs-fold,
 white space before a colon, both lengths, conflicting or odd lengths, bad chunks. Here is what is left:

@@ -21,6 +21,7 @@ from gateway.server.progress import Progress
 SECONDS: Final = 2.0  # without a byte either way
 LIMIT: Final = 30.0  # seconds
 FEW: Final = 256 * 1024  # bytes that are dropped of what is no request
+_ESTABLISHED: Final = b"\1"  # the first byte of the kernel's `tcp_info`, its state
 BULK: Final = 16 * 1024  # bytes of a read from which on the next one waits for its turn
 
 
@@ -47,8 +48,10 @@ class Lingering(asyncio.BufferedProtocol):
         self._refused = refused
         self._received = 0  # bytes, since the last look
         self._open = True
-        with suppress(OSError, AttributeError):  # on Linux, the answer and the end of it go in one packet
+        try:  # noqa: SIM105  every connection that is refused comes here
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        except (OSError, AttributeError):
+            pass  # on Linux, the answer and the end of it go in one packet
         now = context.loop.time()
         self._until = now + LIMIT
         self._progress = Progress(sock, writer)
@@ -67,7 +70,7 @@ class Lingering(asyncio.BufferedProtocol):
         return False
 
     def pause_writing(self) -> None:
-        """What is not taken is looked at when its time is up."""
+        """Unread data is checked when its time is up."""
 
     def resume_writing(self) -> None:
         """The same."""
@@ -105,6 +108,25 @@ class Lingering(asyncio.BufferedProtocol):
         reset(self._socket, self._writer)
 
 
+def linger(
+    context: ServerContext,
+    transport: asyncio.Transport,
+    sock: socket.socket,
+    writer: Writer,
+    place: bytes | str,
+    stall: float,
+    *,
+    refused: bool,
+    sends: bool,  # the client may still send
+) -> None:
+    """End a connection once everything is sent, with a moment for its client to read it. See `Lingering`."""
+    transport.set_protocol(Lingering(context, transport, sock, writer, place, stall, refused=refused))
+    if sends and transport.can_write_eof():  # not with TLS
+        writer.write_eof()
+    else:
+        writer.close()
+
+
 def reset(sock: socket.socket, writer: Writer) -> None:
     """No orderly end: to a client that reads until the end, a mere close would look complete."""
     with suppress(OSError):  # it is closed already
@@ -114,6 +136,15 @@ def reset(sock: socket.socket, writer: Writer) -> None:
 
 def is_reset(sock: socket.socket) -> bool:
     """Whether the client has reset the connection, of which the loop learns only after what it had sent before."""
-    with suppress(OSError):
+    try:
         return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-    return False
+    except OSError:
+        return False
+
+
+def has_left(sock: socket.socket) -> bool:
+    """Whether the client has closed its side, or reset the connection, which the loop learns only later."""
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != _ESTABLISHED
+    except (OSError, AttributeError):
+        return False  # not on this system

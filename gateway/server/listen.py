@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -14,8 +16,21 @@ BACKLOG = 2048
 Kind = Literal["http", "admin", "metrics"]
 KINDS: Final[tuple[Kind, ...]] = ("http", "admin", "metrics")
 
+_SO_ATTACH_FILTER: Final = 26  # socket(7); the instructions are those of BPF, as in linux/filter.h
+_SO_DETACH_FILTER: Final = 27
+_NO_FIRST_PACKETS: Final = b"".join(
+    struct.pack("HBBI", *instruction)
+    for instruction in (
+        (0x30, 0, 0, 13),  # load the byte of flags, which is the 14th of a TCP header
+        (0x54, 0, 0, 0x12),  # of these SYN and ACK
+        (0x15, 0, 1, 0x02),  # where it is SYN alone,
+        (0x06, 0, 0, 0),  # drop the packet
+        (0x06, 0, 0, 0xFFFFFFFF),  # and else keep it whole
+    )
+)
+
 Listeners = dict[Kind, list[socket.socket]]
-"""What listens, by what it is for; nothing where that is off."""
+"""The listeners by purpose; none if it is off."""
 
 
 class StartError(Exception):
@@ -52,7 +67,7 @@ def listen(wanted: Wanted) -> list[socket.socket]:
 
 
 def listen_on_all(wanted: Mapping[Kind, Wanted], given: Listeners) -> Listeners:
-    """What was given, as it is, and all else opened. Raises ListenError; then nothing stays open."""
+    """The given sockets unchanged, and the others opened. Raises ListenError; then none stays open."""
     listeners = dict(given)
     try:
         for kind, place in wanted.items():
@@ -65,7 +80,7 @@ def listen_on_all(wanted: Mapping[Kind, Wanted], given: Listeners) -> Listeners:
 
 
 def fitting(wanted: Mapping[Kind, Wanted], given: Listeners) -> Listeners:
-    """What was given and is where it is wanted; the rest is closed. Raises ListenError."""
+    """The given sockets that are wanted; the rest is closed. Raises ListenError."""
     kept: Listeners = {}
     for kind, sockets in given.items():
         if kind in wanted and _is_there(wanted[kind], sockets):
@@ -80,6 +95,35 @@ def close_all(listeners: Listeners) -> None:
     for sockets in listeners.values():
         for each in sockets:
             each.close()
+
+
+def turn_away(listener: socket.socket) -> None:
+    """Have the kernel answer no further attempt to connect, while those that it has answered are completed.
+
+    Connections in its queue are reset when a listener is closed, so they would have to be accepted at the very moment
+    of closing. Clients that are not answered ask again after a second. All processes that have this listener share it.
+    """
+    import ctypes  # noqa: PLC0415  only the end of a gateway needs it
+
+    program = ctypes.create_string_buffer(_NO_FIRST_PACKETS)
+    with suppress(OSError):  # a kernel without it resets a few
+        listener.setsockopt(
+            socket.SOL_SOCKET,
+            _SO_ATTACH_FILTER,
+            struct.pack("HP", len(_NO_FIRST_PACKETS) // 8, ctypes.addressof(program)),
+        )
+
+
+def end_for_all(listener: socket.socket) -> None:
+    """Listen no more, also where another process has this listener, but will serve no more."""
+    with suppress(OSError):  # it is closed already
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def take_in(listener: socket.socket) -> None:
+    """Undo it."""
+    with suppress(OSError):  # there is no filter
+        listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
 
 def address_of(sockets: list[socket.socket]) -> str:

@@ -37,7 +37,7 @@ class Logs:
         self.audit.reopen()
 
     def change(self, directory: Path, reports: list[Report], snapshot: Snapshot, plan: Plan) -> Callable[[], None]:
-        """What lets them go on as a new configuration wants it. Raises ConfigError where one cannot.
+        """The logs for a new configuration. Raises ConfigError if one cannot be opened.
 
         The audit log is among `reports` only while there is one: it need not be called with every request otherwise.
         """
@@ -61,12 +61,12 @@ class Logs:
 
 def logs_of(owner: Owner, process: ProcessLog, log_format: str | None) -> Logs:
     """Those of a process that begins, which its owner asks how they are."""
-    access = owner.hold(ACCESS_LOG, AccessLog(access_log_settings(AccessLogConfig(), log_format)))
+    access = owner.hold(ACCESS_LOG, AccessLog(access_log_settings(AccessLogConfig.unset(), log_format)))
     return Logs(access, owner.hold(AUDIT_LOG, AuditLog()), owner.hold(PROCESS_LOG, process), log_format)
 
 
 def access_log_settings(config: AccessLogConfig, log_format: str | None) -> AccessLogSettings:
-    """What middleware.yaml says, or the command line."""
+    """The settings of middleware.yaml, or of the command line."""
     console = (log_format or config.format) == "console"
     # By status. What is said of one goes before what is said of its class.
     shares: dict[int, float] = {}

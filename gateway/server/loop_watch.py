@@ -21,7 +21,7 @@ from gateway.custom_code import is_library
 
 LOOK_SECONDS: Final = 0.25
 STALL_SECONDS: Final = 1.0  # without a turn, from which on it is reported
-TROUBLE_SECONDS: Final = 60.0  # for which /health tells it
+TROUBLE_SECONDS: Final = 60.0  # for which /health reports it
 QUIET_SECONDS: Final = 10.0  # between two reports
 FRAMES: Final = 12  # callers that a report names
 
@@ -75,7 +75,7 @@ class LoopWatch:
         }
 
     def troubles(self) -> Iterable[str]:
-        """What kept everything waiting a short time ago."""
+        """The code that blocked the loop a short time ago."""
         seconds = time.monotonic() - self._reported
         if seconds < TROUBLE_SECONDS:
             remedy = "have it await, or use a thread; the log has the callers"
@@ -115,7 +115,7 @@ class LoopWatch:
 
 
 class LoopTroubles:
-    """What /health shows of the watch, whose end is not that of what lives."""
+    """The watch's part of /health, which is not bound to the life of live objects."""
 
     def __init__(self, watch: LoopWatch) -> None:
         self.troubles = watch.troubles

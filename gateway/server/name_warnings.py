@@ -28,14 +28,15 @@ class NameWarnings:
         self._known: Mapping[str, Place] = {}
 
     def look(self, configuration: Configuration) -> None:
-        """Begin, and return at once."""
+        """Begin, and return at once: with 10,000 routes it takes long to find the names, too."""
+        threading.Thread(target=self._look, args=(configuration,), name="names", daemon=True).start()
+
+    def _look(self, configuration: Configuration) -> None:
         names = host_names(configuration)
         new = {name: place for name, place in names.items() if name not in self._given and name not in self._known}
         self._known = names
         if new:
-            some = dict(islice(new.items(), MOST))
-            arguments = (configuration, some, self._given)
-            threading.Thread(target=_warn, args=arguments, name="names", daemon=True).start()
+            _warn(configuration, dict(islice(new.items(), MOST)), self._given)
 
 
 def _warn(configuration: Configuration, places: Mapping[str, Place], given: Collection[str]) -> None:

@@ -1,6 +1,6 @@
 """Metrics of the process, by the names that Prometheus's clients have for them, of the build, and of the configuration.
 
-What the system does not tell (`/proc` is of Linux) is not there.
+What the system does not report (`/proc` is of Linux) is not there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 def process_metrics() -> Iterator[Family]:
-    """As of now. Those that need `/proc` are left out without it."""
+    """The current values. Those that need `/proc` are left out without it."""
     used = time.process_time()
     yield counter("process_cpu_seconds_total", "User and system CPU time that the process used.", {(): used})
     try:
@@ -56,7 +56,7 @@ def _booted() -> float:
 
 
 def build_metrics() -> Iterator[Family]:
-    """What runs."""
+    """The running version."""
     made = "interpreted" if (messages.__file__ or "").endswith(".py") else "compiled"  # see setup.py
     value = (version("flowmaster-gateway"), python_version(), made)
     labels, help = ("version", "python", "made"), "1, by version, Python, and how it was made."

@@ -2,7 +2,7 @@
 
 A process whose parent ends becomes a child of process 1, and stays a zombie until that waits for it. The gateway cannot
 do so itself: children that it started, by subprocess, asyncio or in a policy, look the same to it, and who waits for
-one of those takes its exit code from whoever wants to know it. So process 1 starts nothing but the gateway.
+one of those takes its exit code away from the code that waits for it. So process 1 starts nothing but the gateway.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Progress:
         return unsent
 
     def begin(self, now: float) -> None:
-        """From now on it is expected to read."""
+        """Expect reads from now on."""
         self._unsent, self._since = self.unsent, now
 
     def begin_unseen(self, now: float) -> None:
@@ -39,7 +39,7 @@ class Progress:
         self._unsent, self._since = -1, now
 
     def stalled(self, now: float, seconds: float) -> bool:
-        """Whether it has taken nothing for so long, as far as the looks at it tell."""
+        """Whether it has taken nothing for so long, as far as it was sampled."""
         unsent = self.unsent
         if unsent != self._unsent:
             self._unsent, self._since = unsent, now

@@ -36,6 +36,8 @@ from gateway.config.secrets import KnownSecrets
 from gateway.deadlines import Deadlines
 from gateway.http import Report
 from gateway.live import Owner, Plan
+from gateway.live.free_memory import keep_large_blocks_apart
+from gateway.managed.gateway import ManagedGateway
 from gateway.monitor.process_log import ProcessLog
 from gateway.registry.discovery import Discovery
 from gateway.reload import Reloader
@@ -68,7 +70,7 @@ DESCRIPTORS_KEPT = 64  # for files, listeners, pipes
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """What the command line says."""
+    """The options of the command line."""
 
     directory: Path
     listen: Mapping[Kind, Wanted]
@@ -84,7 +86,7 @@ class ServeOptions:
 async def serve(options: ServeOptions) -> None:
     """Serve until a signal says otherwise. Raises StartError."""
     _raise_descriptor_limit()
-    _collect_rarely()
+    _manage_memory()
     places = Places(options.listen, sockets_of_systemd(os.environ), takeover=options.takeover)
     admin_at = places.address("admin")
     deadlines = Deadlines(asyncio.get_running_loop())
@@ -114,16 +116,18 @@ async def serve(options: ServeOptions) -> None:
 
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets, options.roles)
     loop_watch, state = LoopWatch(), owner.hold(STATE_DIRECTORY, StateDirectory())
-    gateway = Gateway(reloader, reports)
-    observed.include(gateway, loop_watch, AlertSending(options.secrets, options.roles, lambda: server.acts))
+    gateway, managed = Gateway(reloader, reports), ManagedGateway(reloader, os.environ, options.secrets, reports)
+    observed.include(gateway, loop_watch, managed, AlertSending(options.secrets, options.roles, lambda: server.acts))
     server = GatewayServer(gateway, ServerContext(gateway, deadlines, _LimitsInForce(reloader)))
     succession = Succession(server, places, logs.audit)
     try:
         with _signals(server, loop_watch, logs):
             await observed.start(loop_watch)
             _watch_machine(owner, server.context.connections)
-            begin = _begin(reloader, succession, (admin_access, speaking), strict=options.strict or options.takeover)
-            if not await server.prepared(begin):
+            strict = options.strict or options.takeover
+            if not await server.prepared(
+                _begin(managed, reloader, succession, (admin_access, speaking), strict=strict)
+            ):
                 return
             beside: dict[Kind, ASGIApp] = {}
             if admin_at is not None:
@@ -151,10 +155,16 @@ def _watch_machine(owner: Owner, connections: Sized) -> None:
 
 
 async def _begin(
-    reloader: Reloader, succession: Succession, conditions: Iterable[AdminAccess | Speaking], *, strict: bool
+    managed: ManagedGateway,
+    reloader: Reloader,
+    succession: Succession,
+    conditions: Iterable[AdminAccess | Speaking],
+    *,
+    strict: bool,
 ) -> None:
     """Load the configuration. Raises StartError."""
-    await reloader.start()
+    await reloader.start(managed.kept)
+    managed.begin()
     for condition in conditions:
         if condition.refusal is not None:
             raise StartError(condition.refusal)
@@ -178,7 +188,7 @@ def _signals(server: GatewayServer, loop_watch: LoopWatch, logs: Logs) -> Iterat
     for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)
     for number in (signal.SIGTERM, signal.SIGINT):
-        # The loop is told of it by another way. This is called at once, also where the loop does not turn.
+        # The loop gets the signal by another way. This handler runs at once, even if the loop is blocked.
         signal.signal(number, lambda _number, _frame: loop_watch.end_within(server.seconds_to_end))
         signal.siginterrupt(number, True)
     try:
@@ -189,13 +199,13 @@ def _signals(server: GatewayServer, loop_watch: LoopWatch, logs: Logs) -> Iterat
 
 
 def _reload(reloader: Reloader) -> None:
-    """Read the files again, and tell systemd when that is done, and how it ended."""
+    """Read the files again, and notify systemd of the end and the result."""
     notify(reloading())
     reloader.reload().add_done_callback(lambda done: notify(READY, status(_outcome(done.result()))))
 
 
 def _outcome(error: ConfigError | None) -> str:
-    return "serving" if error is None else f"serving what was served before; refused: {error.problems[0]}"
+    return "serving" if error is None else f"serving the former configuration; refused: {error.problems[0]}"
 
 
 class _LimitsInForce:
@@ -206,7 +216,7 @@ class _LimitsInForce:
 
     def __init__(self, reloader: Reloader) -> None:
         self._reloader = reloader
-        self._configured = self._in_force = ClientLimits()
+        self._configured = self._in_force = ClientLimits.unset()
 
     def __call__(self) -> ClientLimits:
         snapshot = self._reloader.current
@@ -220,11 +230,13 @@ class _LimitsInForce:
         return self._in_force
 
 
-def _collect_rarely() -> None:
-    """A request leaves no cycles behind: looking for them every 700 objects costs a twentieth of the time."""
+def _manage_memory() -> None:
+    """Look for garbage rarely: a request leaves no cycles behind, and to look every 700 objects is a twentieth of the
+    time."""
     gc.set_threshold(10_000, 20, 50)
     gc.freeze()  # what was imported stays
     gc.enable()
+    keep_large_blocks_apart()
 
 
 def _raise_descriptor_limit() -> None:

@@ -29,6 +29,7 @@ from gateway.server.systemd import READY, STOPPING, notify, status
 logger = logging.getLogger("gateway")
 
 GRACE_SECONDS = 1.0  # behind the drain deadline
+TURNED_AWAY_SECONDS = 0.02  # before the listeners are closed: connections that are half made get so long
 PATIENT_SECONDS = 1.0  # for the first bytes, or the rest of a head, on connections when it is time to close them
 
 
@@ -42,7 +43,8 @@ class _Server(uvicorn.Server):
 
 
 class GatewayServer(_Server):
-    """uvicorn's server, which drains. It calls `on_start` when it serves, `on_end` when it is told to end."""
+    """uvicorn's server, which drains. It calls `on_start` when it serves, `on_end` when it is asked to stop, and asks
+    `is_last` whether no other process will serve its listeners after it."""
 
     def __init__(self, gateway: Gateway, context: ServerContext) -> None:
         super().__init__(
@@ -61,6 +63,7 @@ class GatewayServer(_Server):
         self.context = context
         self.on_start: Callable[[], None] = lambda: None
         self.on_end: Callable[[], None] = lambda: None
+        self.is_last: Callable[[], bool] = lambda: False
         self._preparing: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -137,13 +140,16 @@ class GatewayServer(_Server):
 
     def _drain_settings(self) -> Drain:
         snapshot = self.gateway.reloader.current
-        return snapshot.configuration.middleware.drain if snapshot else Drain()
+        return snapshot.configuration.middleware.drain if snapshot else Drain.unset()
 
     async def _drain(self, *, window: bool) -> None:
         """Not ready any more, but still serving, until the load balancer has noticed; then stop accepting."""
         self.gateway.draining = True
         seconds = self._drain_settings().window if window else 0
         await self._begin_to_end("draining: not ready, serving for %g s more, ending within %g s", seconds)
+        if self.is_last():
+            self._acceptor.turn_away()
+            await asyncio.sleep(TURNED_AWAY_SECONDS)
         self.should_exit = True
 
     async def _leave(self) -> None:
@@ -184,7 +190,7 @@ class GatewayServer(_Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, finish what is in flight, end WebSockets, and close what is left at the deadline."""
-        self._acceptor.close()
+        self._acceptor.close(for_all=self.is_last())
         await self._emptied()
         self._acceptor.abandon()
         connections = self.context.connections

@@ -1,30 +1,37 @@
-"""What the roles of this process say and hear on the bus, and which roles it may have."""
+"""Publications and subscriptions of this process's roles on the bus, and which roles it may have."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from gateway.build import Snapshot
 from gateway.bus.configured import PLACE, bus_identity, bus_of
+from gateway.bus.outbox import Outbox
 from gateway.config.problems import ConfigError, Problem
 from gateway.context import Context
+from gateway.events import ApiAlert, HealthFeedback, RequestReport, ServiceRegistry
 from gateway.http import Report
 from gateway.live import Owner, Plan
+from gateway.monitor.agents import AgentStandings
 from gateway.monitor.over_bus import CredentialListener, RouterListener
 from gateway.monitor.publishing import AccessPublisher, TrafficPublisher
 from gateway.registry.discovery import Discovery
 from gateway.registry.feedback import FeedbackListener
 from gateway.registry.publishing import RegistryPublisher
 from gateway.roles import ALL, Roles, named
+from gateway.server.agent_reports import Places, RequestReporter
 from gateway.server.observed import Observed
 from gateway.upstream.service import Upstream
 
 logger = logging.getLogger("gateway.roles")
 
 T = TypeVar("T")
+
+SENT: Final = (ServiceRegistry, RequestReport, HealthFeedback, ApiAlert)
+"""Messages to the bridge to an agent network."""
 
 
 class Speaking:
@@ -38,6 +45,7 @@ class Speaking:
         self._observed = observed
         self._reports = reports
         self._publisher: AccessPublisher | None = None  # of each request
+        self._reporter: RequestReporter | None = None  # the same, for the bridge to an agent network
         owner.hold(("roles",), self)
         if roles != ALL:
             logger.info("the roles of this process are %s", named(roles))
@@ -64,7 +72,7 @@ class Speaking:
             raise ConfigError([Problem("middleware.yaml", line, column, "bus", self.refusal)])
 
     def plan(self, snapshot: Snapshot, plan: Plan) -> None:
-        """Have what speaks and listens live."""
+        """Plan the publishers and subscribers."""
         context = Context(snapshot.configuration, plan, self._roles)
         if "discovery" in self._roles:
             self._plan_discovery(context)
@@ -81,17 +89,49 @@ class Speaking:
                 _need(context, "traffic counts", lambda: TrafficPublisher(bus_of(context), traffic, upstreams))
                 publisher = _need(context, "requests one by one", lambda: AccessPublisher(bus_of(context), auth=auth))
         plan.after_adoption(partial(self._use, publisher))
+        self._plan_bridge(context)
+
+    def _plan_bridge(self, context: Context) -> None:
+        """Plan the messages to and from the bridge to an agent network, if there is one."""
+        configuration, reporter, standings = context.configuration, None, None
+        agents = configuration.middleware.agents
+        if agents is not None:
+            standings = _need(context, "bridges", lambda: AgentStandings(bus_of(context)))
+        if agents is not None and "router" in self._roles:
+            reporter = _need(context, "requests for the bridge", lambda: RequestReporter(bus_of(context)))
+            places, in_clear = Places.of(configuration.auth), agents.send_credentials
+            context.plan.after_adoption(partial(reporter.configure, places, send_credentials=in_clear))
+        if agents is not None and configuration.middleware.bus == "memory":
+            _need(context, "messages to the bridge", lambda: Outbox(bus_of(context), SENT))
+        context.plan.after_adoption(partial(self._report_to, reporter))
+        context.plan.after_adoption(partial(self._show, standings))
+
+    def _show(self, standings: AgentStandings | None) -> None:
+        """Add them to `/health`."""
+        if standings is None:
+            self._observed.beside.pop("agents", None)
+        else:
+            self._observed.beside["agents"] = standings.summary
+
+    def _report_to(self, reporter: RequestReporter | None) -> None:
+        former, self._reporter = self._reporter, reporter
+        if former is not None and former is not reporter:
+            self._reports.remove(former.report)
+        if reporter is not None and former is not reporter:
+            self._reports.append(reporter.report)
 
     def _plan_discovery(self, context: Context) -> None:
         upstreams, discoveries = partial(self._owner.all, Upstream), partial(self._owner.all, Discovery)
-        _need(context, "feedback", lambda: FeedbackListener(bus_of(context), upstreams))
-        if context.configuration.middleware.bus == "redis":
+        listener = _need(context, "feedback", lambda: FeedbackListener(bus_of(context), upstreams))
+        agents = context.configuration.middleware.agents
+        context.plan.after_adoption(partial(listener.heed_agents, 1 if agents is None else agents.min_endpoints))
+        if context.configuration.middleware.bus == "redis" or agents is not None:
             make = partial(RegistryPublisher, upstreams=upstreams, discoveries=discoveries)
             publisher = _need(context, "publishing services", lambda: make(bus_of(context)))
             context.plan.after_adoption(publisher.follow)
 
     def _use(self, publisher: AccessPublisher | None) -> None:
-        """Have this learn of each request from now on."""
+        """Report each request to this from now on."""
         former, self._publisher = self._publisher, publisher
         if former is not None and former is not publisher:
             self._reports.remove(former.report)
@@ -100,5 +140,5 @@ class Speaking:
 
 
 def _need(context: Context, name: str, make: Callable[[], T]) -> T:
-    """What lives as long as the bus is the same."""
+    """Live objects that depend on the bus."""
     return context.plan.need((name, bus_identity(context)), make, PLACE)

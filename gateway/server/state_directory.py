@@ -36,8 +36,9 @@ class StateDirectory:
         """See `Troubled`."""
         if self._failure:
             yield (
-                f"the state directory {self._path} cannot be written: {self._failure}; what is blocked, counted and "
-                "registered is lost with a restart; make it writable, make room, or name another one in state_directory"
+                f"the state directory {self._path} cannot be written: {self._failure}; blocks, counts and "
+                "registrations are lost with a restart; make it writable, make room, or name another one in "
+                "state_directory"
             )
 
     def measures(self) -> dict[str, float]:

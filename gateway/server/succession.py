@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+import socket
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 
 from starlette.types import ASGIApp
 
 from gateway.monitor.audit_log import AuditLog
 from gateway.registry.discovery import Discovery
-from gateway.server.handover import Former, Giving, Offer, ask
-from gateway.server.listen import KINDS, Kind, Listeners, Wanted, address_of, fitting, listen_on_all
+from gateway.server.handover import BEFORE, Former, ask
+from gateway.server.listen import (
+    KINDS,
+    Kind,
+    Listeners,
+    Wanted,
+    address_of,
+    end_for_all,
+    fitting,
+    listen_on_all,
+    take_in,
+)
+from gateway.server.offer import Giving, Offer
 from gateway.server.servers import GatewayServer, SideServers
 
 logger = logging.getLogger("gateway.handover")
@@ -24,14 +36,19 @@ class Places:
     def __init__(self, wanted: Mapping[Kind, Wanted], given: Listeners, *, takeover: bool) -> None:
         self.listeners: Listeners = {}
         self.opened = False
+        self.own: frozenset[Kind] = frozenset()  # of which only gateways have the listeners, and systemd has not
         self._wanted = wanted
         self._given = given  # by systemd
         if not takeover:
             self.open({})
 
-    def open(self, taken: Listeners) -> None:
-        """Listen, on what was taken over where that is the right place. Raises ListenError."""
-        self.listeners = listen_on_all(self._wanted, self._given | fitting(self._wanted, taken))
+    def open(self, taken: Listeners, own: Set[str] = frozenset()) -> None:
+        """Listen, on what was taken over where that is the right place; `own`: of which only gateways have it. Raises
+        ListenError."""
+        fits = fitting(self._wanted, taken)
+        self.listeners = listen_on_all(self._wanted, self._given | fits)
+        made = (kind for kind in self.listeners if kind not in self._given and (kind not in fits or kind in own))
+        self.own = frozenset(made)
         self.opened = True
 
     def address(self, kind: Kind) -> tuple[str, int] | None:
@@ -44,7 +61,7 @@ class Places:
 
 
 class Succession:
-    """What a server takes over and gives."""
+    """The parts of a server that are taken over and given away."""
 
     def __init__(self, server: GatewayServer, places: Places, audit_log: AuditLog) -> None:
         self._beside = SideServers([])
@@ -55,9 +72,10 @@ class Succession:
         self._former: Former | None = None
         self._following: asyncio.Task[None] | None = None
         self._sharing: set[str] = set()  # with whom the audit log is written
-        self._offer = Offer(Giving(self._prepare, server.hand_over, self._go_on))
+        self._offer = Offer(Giving(self._stop, lambda: sorted(places.own), self._give, server.hand_over, self._go_on))
         self._started = False
         server.on_start, server.on_end = self._serves, self._ends
+        server.is_last = lambda: "http" in places.own and not self._offer.followed
 
     def take(self, state_directory: Path) -> None:
         """A configuration is about to be adopted. Before the first one, take over. Raises StartError."""
@@ -68,7 +86,7 @@ class Succession:
                 self._places.open({})
             else:
                 self._share("former", True)
-                self._places.open(self._former.listeners)
+                self._places.open(self._former.listeners, self._former.own)
                 logger.info("taking over from pid %d", self._former.pid)
 
     def wait_in(self, state_directory: Path) -> None:
@@ -94,6 +112,9 @@ class Succession:
         self._beside.start()
         await self._server.serve(listeners.get("http", []))  # none: this process is no router
         await self._beside.stop()
+        for kind in self._places.own if not self._offer.followed else ():
+            for listener in listeners.get(kind, []):
+                end_for_all(listener)
 
     def end(self) -> None:
         """Neither take nor give any more."""
@@ -108,30 +129,38 @@ class Succession:
             self._following = asyncio.create_task(self._until_ended(self._former))
 
     def _ends(self) -> None:
-        """By itself: the former gateway need not go on in its place."""
+        """By itself: those before it need not go on in its place."""
         if self._former is not None:
             self._former.say("ending")
 
     async def _until_ended(self, former: Former) -> None:
         await former.ended()
         logger.info("the former gateway, pid %d, has ended", former.pid)
+        await former.all_ended()
         self._share("former", False)
 
     def _share(self, who: str, shared: bool) -> None:
         (self._sharing.add if shared else self._sharing.discard)(who)
         self._audit_log.share(bool(self._sharing))
 
-    async def _prepare(self) -> Listeners:
-        """The admin port first: what it changes from now on, the next gateway is to know."""
+    async def _stop(self) -> None:
+        """The admin port: what it changes from now on, the next gateway is to know."""
         await self._beside.stop()
         self._share("successor", True)
-        return {
+
+    def _give(self, pid: int) -> Mapping[str, Sequence[socket.socket]]:
+        given: dict[str, Sequence[socket.socket]] = {
             kind: opened
             for kind, sockets in self._places.listeners.items()
             if (opened := [each for each in sockets if each.fileno() >= 0])
         }
+        for listener in given.get("http", ()):
+            take_in(listener)  # where this one was about to end
+        return given if self._former is None else given | {BEFORE: self._former.introduce(pid)}
 
     def _go_on(self) -> None:
         self._server.take_back()
         self._beside.start()
-        self._share("successor", False)
+        self._share("successor", self._offer.followed)
+        if self._former is not None:
+            self._former.say("serving")

@@ -1,4 +1,4 @@
-"""What the gateway has of systemd, and says to it.
+"""The interface to systemd: sockets, and notifications.
 
 Sockets that it opened and hands over (sd_listen_fds(3)): they stay open while the gateway is restarted. That the
 gateway is ready, reloads, or ends, where it wants to know (sd_notify(3)).
@@ -30,7 +30,14 @@ def sockets_of_systemd(environment: MutableMapping[str, str]) -> Listeners:
     given = names.split(":") if names else []
     for index in range(int(count)):
         kind = _kind(given[index] if index < len(given) else "")
-        listeners.setdefault(kind, []).append(_checked(FIRST_DESCRIPTOR + index))
+        descriptor = FIRST_DESCRIPTOR + index
+        os.set_inheritable(descriptor, False)
+        listener = socket.socket(fileno=descriptor)
+        if listener.family not in (socket.AF_INET, socket.AF_INET6) or listener.type != socket.SOCK_STREAM:
+            raise ListenError("systemd hands over a socket that is not TCP; write ListenStream=PORT in its unit")
+        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise ListenError("systemd hands over a connection instead of a listener; write Accept=no in its unit")
+        listeners.setdefault(kind, []).append(listener)
     return listeners
 
 
@@ -43,16 +50,6 @@ def _kind(name: str) -> Kind:
     raise StartError(f"systemd hands over a socket named {name}; name it http, admin or metrics (FileDescriptorName=)")
 
 
-def _checked(descriptor: int) -> socket.socket:
-    os.set_inheritable(descriptor, False)
-    listener = socket.socket(fileno=descriptor)
-    if listener.family not in (socket.AF_INET, socket.AF_INET6) or listener.type != socket.SOCK_STREAM:
-        raise ListenError("systemd hands over a socket that is not TCP; write ListenStream=PORT in its unit")
-    if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        raise ListenError("systemd hands over a connection instead of a listener; write Accept=no in its unit")
-    return listener
-
-
 READY = "READY=1"
 STOPPING = "STOPPING=1"
 
@@ -63,12 +60,12 @@ def reloading() -> str:
 
 
 def status(text: str) -> str:
-    """What `systemctl status` shows, on one line."""
+    """The status line of `systemctl status`."""
     return "STATUS=" + " ".join(text.split())
 
 
 def notify(*said: str) -> None:
-    """Say it, where `NOTIFY_SOCKET` says that it listens. Never raises: nothing depends on it here."""
+    """Notify systemd, if `NOTIFY_SOCKET` is set. Never raises: nothing depends on it here."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address[:1] not in ("/", "@"):
         return

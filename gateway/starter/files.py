@@ -1,4 +1,4 @@
-"""The texts of the files. What is behind a `#` holds once the `#` is gone: a test takes them all away."""
+"""The texts of the files. A line behind a `#` is valid when the `#` is removed: a test removes them all."""
 
 from __future__ import annotations
 

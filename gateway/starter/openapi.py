@@ -41,7 +41,7 @@ class Described:
 
 @dataclass(slots=True)
 class Description:
-    """What a description says."""
+    """The routes of a description."""
 
     backend: str = ""  # scheme, host and port; empty where it names none
     routes: list[Described] = field(default_factory=list)
@@ -51,7 +51,15 @@ class Description:
 
 def read_description(data: bytes) -> Description:
     """Raises DescriptionError."""
-    document = _document(data)
+    if len(data) > MAX_BYTES:
+        raise DescriptionError(f"it has more than {MAX_BYTES // 1024**2} MiB")
+    try:
+        text = data.decode("utf-8-sig")
+        document = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _LOADER)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise DescriptionError(f"it is neither JSON nor YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(document, Mapping):
+        raise DescriptionError("it is no OpenAPI description: expected an object with openapi and paths")
     if not isinstance(document.get("paths"), Mapping) or not ("openapi" in document or "swagger" in document):
         raise DescriptionError("it is no OpenAPI description: it needs openapi (or swagger) and paths at its top")
     server = _split(_server(document))
@@ -81,19 +89,6 @@ def _split(url: str) -> SplitResult:
         return urlsplit(url)
     except ValueError as error:
         raise DescriptionError(f"its server {url} is no URL: {error}; correct it") from None
-
-
-def _document(data: bytes) -> Mapping[str, Any]:
-    if len(data) > MAX_BYTES:
-        raise DescriptionError(f"it has more than {MAX_BYTES // 1024**2} MiB")
-    try:
-        text = data.decode("utf-8-sig")
-        document = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _LOADER)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise DescriptionError(f"it is neither JSON nor YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(document, Mapping):
-        raise DescriptionError("it is no OpenAPI description: expected an object with openapi and paths")
-    return document
 
 
 def _server(document: Mapping[str, Any]) -> str:

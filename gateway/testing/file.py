@@ -18,6 +18,7 @@ from gateway.config.yaml.compose import BARE_LIST, compose
 from gateway.config.yaml.document import Document
 from gateway.config.yaml.expand import Converter, Expander
 from gateway.config.yaml.places import to_problem
+from gateway.config.yaml.text import MAX_BYTES
 from gateway.testing.model import Case, Expect, Request, TestsFile
 
 _MODELS: Mapping[int, type[BaseModel]] = {1: TestsFile, 3: Case}
@@ -38,7 +39,8 @@ def read_tests(path: Path, environment: Mapping[str, str], secrets: KnownSecrets
     """The tests of a file, in their order; `${...}` is replaced as in a configuration. Raises ConfigError."""
     file = str(path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as stream:  # which may have no end
+            data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError([Problem(file, 0, 0, "", f"it cannot be read: {error.strerror}")]) from None
     document, problems = compose(file, data)

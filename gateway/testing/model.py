@@ -1,4 +1,4 @@
-"""What a file of tests may say."""
+"""The model of a test file."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class Request(Model):
 
 
 class Expect(Model):
-    """What should become of it. What is left out may be anything."""
+    """The expected outcome. Members that are left out are not compared."""
 
     route: Text | None = Field(None, description="The id of the route that takes it; null: none does.")
     target: Text | None = Field(None, description="Where it goes, as the route names it; null: nowhere.")
     path: Text | None = Field(None, description="The path that the backend sees, and the query, if that is given here.")
-    consumer: Text | None = Field(None, description="Who calls; null: nobody who is known.")
+    consumer: Text | None = Field(None, description="The consumer; null: unauthenticated.")
     refused_by: Text | None = Field(
         None, description="The rule that refuses it, as decisions call it (`rate_limit:NAME`), or a part of that."
     )
@@ -88,7 +88,7 @@ class Expect(Model):
 class Case(Model):
     """One test."""
 
-    name: Text = Field("", description="What it is called where it fails. Unset: its request.")
+    name: Text = Field("", description="Its name in reports. Unset: its request.")
     request: Annotated[Request, BeforeValidator(_of_line)] = Field(
         description="The request: `GET /dogs/7`, or keys.", examples=["GET /dogs/7"]
     )

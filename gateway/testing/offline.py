@@ -53,7 +53,7 @@ class OfflineLoop(asyncio.SelectorEventLoop):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a request."""
+    """The outcome of a request."""
 
     route: str | None
     target: str | None
@@ -67,7 +67,7 @@ class Outcome:
 
 
 PROBED = Outcome(None, None, None, None, None, 200, None, {}, None)
-"""What becomes of a health probe, which no route sees."""
+"""The outcome of a health probe, which no route sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class _Wire:
             exchange.upstream = last.name
             headers = _joined(request_headers(exchange)) | {"host": _host(exchange, last)}
             while exchange.body is not None and await exchange.body.read():
-                pass  # whoever looks at bodies on their way sees all of it
+                pass  # policies that read bodies get all of it
             path = exchange.target_path + exchange.query_part().decode("latin-1")
             self.sent = _Sent(last.name, path, headers)
             return Response(200, [(b"cache-control", b"no-store"), (b"content-length", b"0")])

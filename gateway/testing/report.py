@@ -9,7 +9,7 @@ from gateway.testing.run import Compared, Result
 
 
 def name_of(result: Result) -> str:
-    """What a test is called."""
+    """The name of a test."""
     case = result.placed.case
     return case.name or f"{case.request.method} {case.request.path}"
 

@@ -26,7 +26,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one test; `why` is of those that failed, a sentence each."""
+    """The result of one test; `why` is for failed ones, a sentence each."""
 
     placed: PlacedCase
     compared: Sequence[Compared]

@@ -1,4 +1,4 @@
-"""What a balancer is, to a service."""
+"""The interface of balancers for a service."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Balancer(Protocol):
         ...
 
     def draw(self, exchange: Exchange) -> float:
-        """From [0, 1), for choosing between priorities: at random, or always the same for the same client."""
+        """A number in [0, 1) to choose between priorities: random, or constant for a client."""
         ...
 
     def score(self, endpoint: Endpoint, now: float) -> str:
-        """What it goes by with one of those that it chooses among, in a few words, for explanations."""
+        """Its figure for one of the candidates, in a few words, for explanations."""
         ...

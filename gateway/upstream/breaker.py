@@ -117,7 +117,7 @@ class Breaking:
         report = self.breaker.circuit.report(now)
         what = f"the breaker of route {self.breaker.route} for {self.breaker.target} is {report.state}"
         if report.state is State.FORCED_OPEN:
-            return f"{what}, until somebody says otherwise (PUT /breakers/{self.breaker.route}): {report.reason}"
+            return f"{what}, until an operator changes it (PUT /breakers/{self.breaker.route}): {report.reason}"
         if report.until is not None and now < report.until:
             until = format_instant(time.time() + report.until - now)
             return f"{what} until {until}, for {report.until - now:.0f} s more: {report.reason}"

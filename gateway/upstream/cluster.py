@@ -86,7 +86,7 @@ class Cluster:
             now = time.perf_counter()
 
     def describe(self, exchange: Exchange) -> str:
-        """What it would do about failures, for `explain`."""
+        """Its handling of failures, for `explain`."""
         return f"retries at {self.name}: {self.retries.describe(exchange)}"
 
     def _of_attempt(

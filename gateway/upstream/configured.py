@@ -1,4 +1,4 @@
-"""What the configuration says of endpoints, their connections, and time limits, as this room takes it."""
+"""Settings of endpoints, their connections, and time limits, in the form that this package uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.upstream.request import Timeouts
 
 
 def pool_limits(connections: Connections, drain: float) -> PoolLimits:
-    """As the pool takes them. `drain`: seconds for the streams of an endpoint that has left."""
+    """Settings for the pool. `drain`: seconds for the streams of an endpoint that has left."""
     return PoolLimits(
         connections.max,
         connections.pending,

@@ -13,7 +13,7 @@ from gateway.upstream.tunnel import End
 
 
 class Connection(Protocol):
-    """What an endpoint and a cluster need of a connection."""
+    """The interface of a connection for endpoints and clusters."""
 
     owner: Owner | None  # None, until it is established
     deadlines: Deadlines  # of its loop
@@ -54,7 +54,7 @@ class Connection(Protocol):
         ...
 
     def idle(self, seconds: float) -> None:
-        """It is in no exchange: close after this time, unless one begins."""
+        """Mark it as idle: close after this time, unless an exchange begins."""
         ...
 
     def leave(self) -> None:
@@ -71,12 +71,12 @@ class Connection(Protocol):
 
 
 class Owner(Protocol):
-    """What a connection goes back to."""
+    """The owner that a connection returns to."""
 
     def released(self, connection: Connection) -> None:
-        """It has done its exchange, and is available."""
+        """The exchange has ended, and the connection is available."""
         ...
 
     def lost(self, connection: Connection) -> None:
-        """It is closed."""
+        """The connection is closed."""
         ...

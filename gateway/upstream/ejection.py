@@ -1,4 +1,4 @@
-"""What passive health says of the endpoints of a service becomes a signal of their health: out, or in again."""
+"""Turns the verdicts of outlier detection into a health signal of endpoints: out, or in again."""
 
 from __future__ import annotations
 

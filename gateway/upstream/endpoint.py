@@ -30,7 +30,7 @@ LONGEST_PENALTY: Final = 300.0
 
 
 Said = tuple[Signal, bool, str]
-"""What says something of an endpoint, whether it is up, and why."""
+"""One report about an endpoint: its signal, whether it is up, and why."""
 
 
 class Judge(Protocol):
@@ -155,7 +155,7 @@ class Endpoint:
             connection.leave()
 
     def abandon(self, since: float) -> None:
-        """It hangs: what has waited for a head since then, and can safely be asked of another endpoint, is to be."""
+        """The endpoint hangs: retry requests that have waited for a head since then elsewhere, if that is safe."""
         for connection in self.connections:
             if connection.waits_since <= since:
                 connection.abandon()
@@ -168,7 +168,7 @@ class Endpoint:
     # What is asked of it, counted.
 
     def counts(self) -> EndpointCounts:
-        """As of now."""
+        """The current report."""
         return EndpointCounts(self.requests, self.failures, self.in_flight, *self.connections.open_and_idle)
 
     @property
@@ -229,7 +229,7 @@ class Endpoint:
                 durations.add(seconds)
 
     def let_go(self) -> EndpointCounts:
-        """It has left its service, with nothing in flight: what it has counted, which is its service's from now on."""
+        """The endpoint has left its service without requests in flight: its totals move to the service."""
         counts = self.counts()
         self.requests = self.failures = self.unanswered = self.given_up = 0
         return EndpointCounts(counts.requests, counts.failures)
@@ -254,7 +254,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class EndpointCounts:
-    """What an endpoint has had and has now, at one moment. The counts of several processes add up."""
+    """Past and current counts of an endpoint at one moment. Counts of several processes add up."""
 
     requests: int = 0  # attempts, begun
     failures: int = 0  # attempts that failed by its fault, answers of 500 and above included

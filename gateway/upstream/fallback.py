@@ -1,4 +1,4 @@
-"""What a client gets in the place of a failure."""
+"""The response to the client in place of a failure."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class OtherTarget:
     handler: Handler
 
     async def __call__(self, exchange: Exchange) -> Response | None:
-        """None where an endpoint may have acted on the request, and it may not be repeated."""
+        """The fallback; None if an endpoint may have acted on the request, and it may not be repeated."""
         seen = any(attempt.connected for attempt in exchange.attempts)
         if seen and not can_be_sent_again(exchange):
             return None

@@ -15,20 +15,21 @@ NOT_CHECKED: Final = "it was not checked yet"
 
 
 class Signal(Enum):
-    """What says that an endpoint is up or down. Where several say that it is down, the first of this list is shown."""
+    """Signals of the health of an endpoint. If several report it down, the first of this list is shown."""
 
     SOURCE = "source"  # what the registry says of it
     HEARTBEAT = "heartbeat"  # the instance itself
     PROBE = "probe"  # active health checks
     OUTLIERS = "outliers"  # passive: what became of requests
     FEEDBACK = "feedback"  # a monitor's message
+    AGENTS = "agents"  # the same of an agent, which takes back only what agents said
 
 
 SIGNALS: Final = tuple(Signal)
 
 
 class Verdict:
-    """What one signal says of one endpoint. A value."""
+    """One signal's verdict on one endpoint. A value."""
 
     __slots__ = ("reason", "since", "until", "up")
 
@@ -41,7 +42,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the last health check of an endpoint has found."""
+    """The result of the last health check of an endpoint."""
 
     at: float  # Unix time, when it ended
     seconds: float
@@ -84,21 +85,21 @@ class Health:
         return None
 
     def awaits_check(self, now: float) -> bool:
-        """It has to pass its first check before it gets any request."""
+        """Whether it must pass its first check before it gets requests."""
         verdict = self.verdict(Signal.PROBE, now)
         return verdict is not None and not verdict.up and verdict.reason == NOT_CHECKED
 
     def verdict(self, signal: Signal, now: float) -> Verdict | None:
-        """What one signal says now."""
+        """The current verdict of one signal."""
         verdict = self._verdicts.get(signal)
         return verdict if verdict is not None and now < verdict.until else None
 
     def verdicts(self, now: float) -> dict[Signal, Verdict]:
-        """What each signal says now."""
+        """The current verdict of each signal."""
         return {signal: verdict for signal, verdict in self._verdicts.items() if now < verdict.until}
 
     def changes_at(self, now: float) -> float:
-        """When a verdict ends by itself next; FOREVER where none does."""
+        """The next expiry of a verdict; FOREVER if there is none."""
         return min(
             (each.until for each in self._verdicts.values() if not each.up and each.until > now), default=FOREVER
         )

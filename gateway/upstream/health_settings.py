@@ -1,4 +1,4 @@
-"""What a configuration says of health, as it is used."""
+"""Health settings of a configuration, in the form that is used."""
 
 from __future__ import annotations
 

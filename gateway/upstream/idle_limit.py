@@ -19,7 +19,7 @@ _LEAST: Final = 0.05  # seconds, from which a limit grows again
 
 
 class IdleLimit:
-    """What is known of one endpoint. All times are seconds."""
+    """Observed idle times of one endpoint. All times are seconds."""
 
     __slots__ = ("_declared", "seconds")
 

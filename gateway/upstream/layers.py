@@ -1,4 +1,4 @@
-"""What stands between the policies of a route and its endpoints, one around the other, for `gateway explain`."""
+"""The layers between the policies of a route and its endpoints, one around the other, for `gateway explain`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Layer(Protocol):
     """A handler around another one."""
 
     def describe(self, exchange: Exchange) -> str:
-        """What it would do, without doing it."""
+        """Its effect on a request, without applying it."""
         ...
 
     def inner(self, exchange: Exchange) -> Handler:

@@ -1,4 +1,4 @@
-"""What there is to choose from: the endpoints of each priority, their weights as of now, and how much each takes."""
+"""The candidates of balancers: endpoints of each priority, their current weights, and the share of each priority."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STEPS: Final = 30  # in which slow start raises a weight, but not more often th
 _SHORTEST_STEP: Final = 0.1
 _PANIC_STEP: Final = 1.0  # seconds, after which it is looked again which can be reached
 _LEAST: Final = 1e-6
-"""Of a weight, for endpoints of zones that get nothing: they are for requests that the others have failed."""
+"""The factor of weights in zones without a share: their endpoints are for retries."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What an endpoint of a service is known by."""
+    """The address of an endpoint, which identifies it in its service."""
 
     host: str
     port: int

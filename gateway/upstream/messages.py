@@ -94,11 +94,11 @@ class MessageEnd:
         self._may_send.clear()
 
     def let_go(self) -> None:
-        """It takes something again."""
+        """The other end accepts data again."""
         self._may_send.set()
 
     def finish(self) -> None:
-        """Nothing more comes from the other end."""
+        """The other end has ended."""
         if not self.over:
             self.over = self.gone = True
             self._disconnected(LOST, None)
@@ -114,7 +114,7 @@ class MessageEnd:
             self._tunnel.lost(self)
 
     def takes(self) -> bool:
-        """It is closed as soon as it is finished."""
+        """False: it is closed as soon as it is finished."""
         return False
 
     def looked_at(self, now: float, interval: float) -> float:
@@ -185,7 +185,7 @@ async def carry(end: MessageEnd, receive: Receive, send: Send) -> None:
         for carrier in carriers:
             carrier.cancel()
         for outcome in await asyncio.gather(*carriers, return_exceptions=True):
-            if isinstance(outcome, Exception) and not isinstance(outcome, OSError):  # OSError: the client is gone
+            if isinstance(outcome, Exception) and not isinstance(outcome, OSError):  # OSError: the client disconnected
                 logger.error("a WebSocket failed", exc_info=outcome)
 
 
@@ -208,6 +208,6 @@ def _client_close(message: Message) -> tuple[int, str]:
     """Code and reason for the backend. Codes that only say what happened are never sent (RFC 6455, 7.4.1)."""
     code: int = message.get("code") or NO_CODE
     reason: Any = message.get("reason")
-    if code == LOST or reason is None:  # no close frame came: uvicorn then tells no reason, not even an empty one
+    if code == LOST or reason is None:  # no close frame came: uvicorn then gives no reason, not even an empty one
         return GOING_AWAY, ""
     return NORMAL if code == NO_CODE else code, reason

@@ -125,7 +125,7 @@ class Mirroring:
     max_body: int
 
     async def __call__(self, exchange: Exchange) -> Response:
-        """What `handler` answers."""
+        """The response of `handler`; a copy of the request may be sent to the mirror."""
         if exchange.websocket or random.random() >= self.share:
             return await self.handler(exchange)
         kept: Kept | None = None
@@ -159,7 +159,7 @@ class Mirroring:
 
 
 class Answered:
-    """What the client got."""
+    """The client's response."""
 
     __slots__ = ("seconds", "status")
 

@@ -24,7 +24,7 @@ USUAL_SECONDS: Final = 300.0  # for which the latter is remembered
 
 
 class _Seen:
-    """What was seen of an endpoint at the last looks, since it had requests in flight."""
+    """Observations of an endpoint at the last looks, since it had requests in flight."""
 
     __slots__ = ("_answered", "_others", "answered_at", "longest", "longest_at", "others_at", "waits")
 
@@ -78,7 +78,7 @@ class Outliers:
     def look(self, endpoints: Sequence[Endpoint], now: float) -> Generator[None, None, list[Endpoint]]:
         """Those that are ejected now, or no longer, by what came of requests lately and by what waits.
 
-        In steps (see `steps.py`). They have to be gone through to the end.
+        In steps (see `steps.py`). They have to be run to the end.
         """
         interval = self._detection.settings.interval
         changed = (yield from self._sweep(endpoints, now)) if now - self._swept_at >= interval else []
@@ -140,5 +140,5 @@ def _is_multiple(count: int, of: int) -> bool:
 
 
 def _records(endpoints: Sequence[Endpoint]) -> list[OutlierRecord]:
-    """Of all that others than this have not taken out: the last of those is never ejected."""
+    """Records of endpoints that no other signal has taken out: the last of those is never ejected."""
     return [each.health.record for each in endpoints if not each.out or each.health.record.ejected]

@@ -76,7 +76,7 @@ class PlainProbe:
             self._loop.call_soon(self._failed, error)
 
     def cancel(self) -> None:
-        """End it; nobody wants to know."""
+        """Cancel it; its result is discarded."""
         self.deadline = NEVER
         self._deadlines.forget(self)
         if self._socket is not None:
@@ -99,7 +99,7 @@ class PlainProbe:
         return encode_request(check.method, check.path, b"", check.host or self._endpoint.authority, HEADERS)
 
     def _writable(self) -> None:
-        """It is connected, or could not be, or takes more of the request."""
+        """The socket is connected, failed, or accepts more of the request."""
         sock = self._socket
         if sock is None:
             return
@@ -145,7 +145,7 @@ class PlainProbe:
         except BlockingIOError:
             return False
         except BadResponse as error:
-            self._end(f"{self._endpoint.label} sent what is no valid response: {error}")
+            self._end(f"{self._endpoint.label} sent an invalid response: {error}")
         except CutShort:
             self._cut_short()
         except OSError as error:

@@ -30,7 +30,7 @@ W = TypeVar("W")
 
 
 class Verdict(Enum):
-    """What to do where no idle connection is at hand."""
+    """The action if no idle connection is available."""
 
     OPEN = "open"  # one more may be opened; it is counted already
     WAIT = "wait"  # join the queue
@@ -271,7 +271,7 @@ class Connections:
     # What connections report.
 
     def released(self, connection: Connection) -> None:
-        """It has done its exchange, and is available."""
+        """The exchange has ended, and the connection is available."""
         if connection.idled > self.idle_limit.seconds:
             self.idle_limit.answered(connection.idled)
         limits, now = self._pool.limits, time.perf_counter()
@@ -311,7 +311,7 @@ class Connections:
         return was_idle
 
     def _admit(self) -> None:
-        """Let those who wait open connections of their own, as far as there is room."""
+        """Let waiting requests open connections, as far as there is room."""
         while self._pool.waiting:
             if self._pool.waiting[0].done():
                 self._pool.waiting.popleft()

@@ -42,14 +42,16 @@ class Check:
         return any(low <= status <= high for low, high in self.statuses)
 
     def fault(self, status: int, body: bytes) -> str:
-        """What is wrong with an answer; empty where nothing is. `body` is only looked at where that matters."""
+        """The error of an answer; empty if there is none. `body` is only checked if it matters."""
         if not self.expects(status):
-            return f"answered {status}"
-        return "" if self.contains in body else "its answer does not contain what it should"
+            # What is below 500 says less of the endpoint than of the question.
+            asked = f" to {self.method} {self.path}: is that its health check?" if status < 500 else ""
+            return f"answered {status}{asked}"
+        return "" if self.contains in body else "its answer does not contain the expected text"
 
 
 async def probed(endpoint: Endpoint, check: Check) -> Checked:
-    """What came of one check. It takes no longer than its time-out, and does not raise."""
+    """The result of one check. It takes no longer than its time-out, and does not raise."""
     started, ends, asked = time.perf_counter(), asyncio.get_running_loop().time() + check.timeout, True
     date = b""
     try:
@@ -66,7 +68,7 @@ async def probed(endpoint: Endpoint, check: Check) -> Checked:
 
 
 async def _fault(connection: Connection, check: Check, started: float, ends: float) -> tuple[str, bytes]:
-    """What is wrong with the answer; empty where nothing is. And its Date. Raises GatewayError."""
+    """The error of the answer, empty if there is none, and its Date. Raises GatewayError."""
     path, question, query = (check.path or "").partition("?")
     exchange = Exchange("", check.method, path, query.encode(), [], {}, "http", "", "", False, "")
     exchange.target_path, exchange.bare_query, exchange.deadline = path, bool(question), ends

@@ -1,4 +1,4 @@
-"""When which endpoint is checked: one queue and one timer for the endpoints of all services."""
+"""Schedules health checks: one queue and one timer for the endpoints of all services."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Final, Protocol
 from gateway.deadlines import NEVER
 
 TOGETHER: Final = 0.01  # seconds; what is due within them begins together, which is cheaper than one by one
-SPARE: Final = 1024  # entries of endpoints that are gone, which may stay in the queue until their time
+SPARE: Final = 1024  # entries of removed endpoints, which may stay in the queue until their time
 
 
 class Due(Protocol):
-    """What has its time."""
+    """An entry of the queue."""
 
     gone: bool  # it is not checked any more
 
@@ -41,7 +41,7 @@ class ProbeTurns:
 
     @property
     def next_due(self) -> float:
-        """When the first that has not begun is due, or was; time.perf_counter()."""
+        """The due time of the first pending check; time.perf_counter()."""
         return self._queue[0][0] if self._queue else NEVER
 
     def plan(self, watched: Due, due: float) -> None:
@@ -51,7 +51,7 @@ class ProbeTurns:
             self._set_timer()
 
     def left(self) -> None:
-        """One of those that are planned is gone."""
+        """A planned endpoint was removed."""
         self._gone += 1
         if self._gone > SPARE and 2 * self._gone > len(self._queue):
             self._queue = [entry for entry in self._queue if not entry[2].gone]
@@ -83,7 +83,7 @@ class ProbeTurns:
         self._set_timer()
 
     def _set_timer(self) -> None:
-        """For the next one. Where there is no room, the end of one that is under way sets it."""
+        """Set the timer for the next one. Without a free slot, the end of a running one sets it."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

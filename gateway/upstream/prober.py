@@ -26,7 +26,7 @@ class UnderWay(Protocol):
     """A check that has begun."""
 
     def cancel(self) -> object:
-        """End it; nobody wants to know."""
+        """Cancel it; its result is discarded."""
         ...
 
 
@@ -106,7 +106,7 @@ class Prober:
             self._follow()
 
     def _follow(self) -> None:
-        """Of many endpoints, a few in each turn of the loop."""
+        """Follow changes of endpoints, a few in each turn of the loop."""
         some, self._changed = self._changed[:AT_A_TIME], self._changed[AT_A_TIME:]
         now = time.perf_counter()
         for endpoint in some:
@@ -185,7 +185,7 @@ class Prober:
         self._turns.plan(watched, watched.due)
 
     def _judge(self, watched: _Watched, checked: Checked) -> None:
-        """Say to the service what has become certain by this check."""
+        """Report the verdict of this check to the service."""
         now, endpoint = time.perf_counter(), watched.endpoint
         verdict = endpoint.health.verdict(Signal.PROBE, now)
         self.checks += 1

@@ -1,4 +1,4 @@
-"""What was wrong with endpoints that have left their service: where one comes back soon, that is still true."""
+"""Remembers failures of endpoints that have left their service, in case they return soon."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.upstream.health import Signal
 from gateway.upstream.member import Address
 
 SECONDS: Final = 300.0
-"""For which an endpoint is remembered: the longest ejection."""
+"""Seconds for which an endpoint is remembered: the longest ejection."""
 
 LIMIT: Final = 1024  # endpoints, of which each takes one or two kilobytes
 

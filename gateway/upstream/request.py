@@ -27,7 +27,6 @@ _REMEMBERED_HOST: Final = 100  # characters of a host; longer ones are written a
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PREFIX: Final = re.compile(rb"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
 _OPEN_TO_RULES: Final = frozenset({b"x-forwarded-port", b"x-forwarded-prefix"})  # who sets or removes them has the word
-_BUT_CONNECTION: Final = CONNECTION_FIELDS - {b"connection"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class Timeouts:
 
 
 class Request:
-    """What one exchange asks of a connection; the same for all of its attempts. (Made for every request.)"""
+    """The request of one exchange to a connection; the same for all of its attempts. (Made for every request.)"""
 
     __slots__ = ("exchange", "headers", "host", "timeouts")
 
@@ -88,21 +87,15 @@ def request_headers(exchange: Exchange) -> Headers:
 def response_headers(headers: Headers, fields: dict[bytes, bytes] | None = None) -> Headers:
     """The lines of an upstream's response that reach the client. `fields` are the same as a mapping, if at hand."""
     fields = dict(headers) if fields is None else fields
-    if CONNECTION_FIELDS.isdisjoint(fields):
-        return headers
-    connection = fields.get(b"connection", b"")
-    if connection in PLAIN_CONNECTION and len(fields) == len(headers) and _BUT_CONNECTION.isdisjoint(fields):
-        headers = headers.copy()  # the usual case: it names nothing, and is the only such line
-        headers.remove((b"connection", connection))
-        return headers
     dropped = CONNECTION_FIELDS
-    if b"connection" in fields and (named := nominated(headers, fields)):
+    plain = fields.get(b"connection", b"close") in PLAIN_CONNECTION and len(fields) == len(headers)  # it names nothing
+    if not plain and (named := nominated(headers, fields)):
         dropped |= named
     return [line for line in headers if line[0] not in dropped]
 
 
 def forwarding_headers(exchange: Exchange) -> Headers:
-    """The lines that tell the backend where the request came from."""
+    """The header lines that describe the client to the backend."""
     fields = exchange.fields
     via = b", ".join([*values(exchange.headers, b"via"), VIA]) if b"via" in fields else VIA
     host, path = exchange.host, exchange.target_path
@@ -125,7 +118,7 @@ def forwarding_headers(exchange: Exchange) -> Headers:
 
 
 def prefix_before(exchange: Exchange, path: str) -> bytes:
-    """What the client's path has in front of this one, behind what a trusted proxy had taken off it before."""
+    """The prefix of the client's path in front of this one, after one that a trusted proxy had removed before."""
     prefix = b"" if exchange.original_path == path else _taken_off(exchange.original_path, path)
     if exchange.peer_trusted and b"x-forwarded-prefix" in exchange.fields:
         before = exchange.fields[b"x-forwarded-prefix"].rstrip(b"/")
@@ -145,7 +138,7 @@ def _taken_off(came: str, path: str) -> bytes:
 
 
 def _of_a_stranger(peer: str, host: str, scheme: str) -> tuple[tuple[bytes, bytes], ...]:
-    """Nothing that the peer says of itself counts."""
+    """Forwarded headers of an untrusted peer: nothing that it claims about itself counts."""
     address, name, proto = peer.encode(), host.encode("latin-1"), scheme.encode()
     return (
         (b"x-forwarded-for", address),
@@ -161,7 +154,7 @@ _remembered: Final = lru_cache(4096)(_of_a_stranger)
 
 
 def _of_a_proxy(exchange: Exchange) -> Headers:
-    """What the proxy said, and the proxy itself."""
+    """Forwarded headers behind a trusted proxy: its own, with the proxy added."""
     headers, host, scheme = exchange.headers, exchange.host, exchange.scheme
     forwarded_for, forwarded = _chains(headers, exchange.fields)
     outer = exchange.outer_host or host

@@ -1,4 +1,4 @@
-"""What of a request may be sent once more, when, and where. `Cluster` asks after every attempt that failed."""
+"""Decides whether, when and where a request is retried. `Cluster` asks after every failed attempt."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FREE: Final = -1.0
 
 @dataclass(frozen=True, slots=True)
 class RetrySettings:
-    """What is tried again, at most this often.
+    """The retries of a route, with the maximal number of attempts.
 
     `on` has `connect` (the endpoint was not reached: for any method), `reset` (the connection ended before an answer),
     `timeout` (no answer came in time) and status codes, of responses and of failures alike.
@@ -66,7 +66,7 @@ class ServiceBudget:
 
 
 class NextAttempt:
-    """What follows an attempt: when, and where."""
+    """The next attempt: when, and where."""
 
     __slots__ = ("drawn", "endpoint", "pause", "why")
 
@@ -99,7 +99,7 @@ class Retries:
     def after(
         self, exchange: Exchange, attempt: Attempt, upstream: Upstream, tried: list[Endpoint], headers: Headers
     ) -> NextAttempt | None:
-        """What follows an attempt that failed, or was answered with one of the statuses; None where nothing does.
+        """The next step after an attempt that failed, or was answered with one of the statuses; None if there is none.
 
         `tried` has the endpoint of each attempt so far, `headers` are those of the response.
         """
@@ -125,7 +125,7 @@ class Retries:
         tried: list[Endpoint],
         headers: Headers,
     ) -> NextAttempt | str:
-        """When and where to try again what may be; or why it is not."""
+        """When and where to retry, or why not."""
         settings, now = self.settings, time.perf_counter()
         if len(tried) >= (settings.attempts if attempt.connected else settings.unreached):
             return NO_ATTEMPTS
@@ -142,7 +142,7 @@ class Retries:
         return NextAttempt(why, following, pause, now) if self.budget.withdraw(now) else NO_BUDGET
 
     def describe(self, exchange: Exchange) -> str:
-        """What would be done about failures of a request, for `explain`."""
+        """The handling of failures of a request, for `explain`."""
         settings, left = self.settings, self.budget.available(time.perf_counter())
         if settings.unreached == 1:
             return "none"
@@ -166,7 +166,7 @@ class Retries:
             raise
 
     def _why(self, attempt: Attempt) -> str:
-        """Why it may be tried again, as far as the attempt tells; empty where not."""
+        """Why it may be retried, according to the attempt; empty if it may not."""
         settings, failure = self.settings, attempt.failure
         if failure is None:
             return f"status {attempt.status}" if attempt.status in settings.statuses else ""

@@ -47,7 +47,7 @@ class Follower(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a configuration says of a service, beside its identity. A reload may change all of it."""
+    """The settings of a service, beside its identity. A reload may change all of it."""
 
     balancing: Callable[[], Balancer]  # makes the balancer; kept while this is equal
     limits: PoolLimits = field(default_factory=PoolLimits)
@@ -82,6 +82,7 @@ class Upstream:
         "durations",
         "ejection",
         "endpoints",
+        "file",
         "followers",
         "host_name",
         "left",
@@ -101,12 +102,14 @@ class Upstream:
         members: Sequence[Member] = (),
         tls: TlsSettings | None = None,
         host_name: str | None = None,
+        file: str = "routes.yaml",
     ) -> None:
-        """`host_name`: what all endpoints are asked for; None: each by its address.
+        """`host_name`: what all endpoints are asked for; None: each by its address. `file`: that names it.
 
         Raises OSError or ValueError where the certificates of `tls` cannot be used.
         """
         self.name = name
+        self.file = file
         self.settings = settings
         self.affinity: Affinity | None = None  # where clients stay with their endpoints
         self.members: tuple[Member, ...] = ()
@@ -203,7 +206,7 @@ class Upstream:
     def _install(
         self, endpoints: Endpoints, joined: list[Endpoint], changed: Sequence[Change], gone: Endpoints, now: float
     ) -> None:
-        """Use these from now on. What follows goes on to its end, whoever gives up what has led to it."""
+        """Use these from now on. The steps below run to their end even if the caller is cancelled."""
         self.endpoints, self._by_address = tuple(endpoints.values()), endpoints
         self.replaced += 1
         heard: list[Heard] = []
@@ -251,7 +254,7 @@ class Upstream:
         return tuple(each for each in self._leaving.values() if not self.has(each))
 
     def had(self) -> EndpointCounts:
-        """What all its endpoints have had by now, those that left included; nothing of that is ever less."""
+        """The totals of all its endpoints, including removed ones; they never decrease."""
         counts = self.left
         for endpoint in (*self.endpoints, *self.leaving):
             counts += endpoint.counts()
@@ -295,7 +298,7 @@ class Upstream:
             self.move_waiting(endpoint)
 
     def move_waiting(self, endpoint: Endpoint, seconds: float = 0.0) -> None:
-        """What has waited for so long for an endpoint that hangs is to be asked of another one, where that is safe."""
+        """Retry requests that have waited for a hanging endpoint for so long elsewhere, if that is safe."""
         if endpoint.in_flight and any(not each.out for each in self.endpoints if each is not endpoint):
             endpoint.abandon(time.perf_counter() - seconds)
 
@@ -344,7 +347,12 @@ class Upstream:
                     if not picked.retired:
                         return picked
                     left.add(picked)  # a hash would pick it again
-        self._offering.finish()  # nearly all have left, or it is the first set
+        left.update(each for level in self.levels for each, _ in level.weighted if each.retired)
+        for balancer in self._order:  # in whose order many that have left may follow each other
+            picked = balancer.pick(exchange, now, left)
+            if picked is not None:
+                return picked
+        self._offering.finish()  # all have left, or it is the first set
         return self.pick(exchange, now, excluded)
 
     def _last_resort(self, excluded: Collection[Endpoint]) -> Endpoint | None:
@@ -355,7 +363,7 @@ class Upstream:
         return None
 
     def chosen_from(self, now: float) -> list[tuple[Level, Balancer]]:
-        """What each priority chooses from as of now, and how; the most preferred first."""
+        """The current candidates and balancer of each priority; the most preferred first."""
         if now >= self._offered_until:
             self._offer(now)
         return list(zip(self.levels, self._order, strict=True))

@@ -117,7 +117,7 @@ class Split:
     route: str
     choices: tuple[Choice, ...]
     rest: Choice  # where there are no weights
-    anonymous: frozenset[str] = frozenset()  # schemes that do not tell clients apart
+    anonymous: frozenset[str] = frozenset()  # schemes that do not identify clients
     keeping: Keeping | None = None  # None: a change of weights moves clients
     _matching: tuple[Choice, ...] = field(init=False)
     _weighted: tuple[Choice, ...] = field(init=False)

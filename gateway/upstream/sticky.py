@@ -29,7 +29,7 @@ _KEY_BYTES: Final = 32
 
 
 class CookieKey:
-    """What cookies are signed with: a secret that several gateways share, or one that is made and kept in a file.
+    """The key that signs cookies: a secret that several gateways share, or one that is created and kept in a file.
 
     `made`: what ends with the process where the key cannot be kept.
     """
@@ -74,7 +74,7 @@ def _kept(path: Path) -> bytes:
 
 
 def _read(path: Path) -> bytes:
-    """The key in a file. With an empty one, whose disk was full perhaps, anybody could make cookies. Raises OSError."""
+    """The key in a file. With an empty one, perhaps of a full disk, cookies could be forged. Raises OSError."""
     try:
         key = read_regular(path, MAX_SECRET_BYTES)
     except ValueError as error:

@@ -46,7 +46,7 @@ class TlsSettings:
 
 
 class Resolver:
-    """Host names to addresses, as the system finds them, which tells no TTL.
+    """Host names to addresses, as the system resolver finds them, which gives no TTL.
 
     What is found is used for TTL seconds, and longer while the name service does not answer. After that it is asked for
     again beside the requests: only the first in a minute waits for the answer.
@@ -97,7 +97,7 @@ class Resolver:
 
 
 def _scarcity() -> OSError | None:
-    """That this gateway is out of descriptors, if it is: without one, the C library finds that no name exists."""
+    """The error that this gateway is out of descriptors, if it is: the C library then finds no names."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:
@@ -156,7 +156,7 @@ class Connector:
         return await self._first(to, label, host, port, seconds)
 
     async def _first(self, to: Callable[[str], Awaitable[T]], label: str, host: str, port: int, seconds: float) -> T:
-        """What `to` answers for the first of the host's addresses that accepts a connection."""
+        """The result of `to` for the first of the host's addresses that accepts a connection."""
         with connect_failures(label, seconds):
             async with asyncio.timeout(seconds):
                 failure: OSError | None = None
@@ -180,7 +180,7 @@ class Connector:
 
 @contextlib.contextmanager
 def connect_failures(label: str, seconds: float) -> Iterator[None]:
-    """What goes wrong while a connection is made, as GatewayError: nothing of a request was sent."""
+    """Failures while connecting, as GatewayError: nothing of a request was sent."""
     try:
         yield
     except TimeoutError as error:

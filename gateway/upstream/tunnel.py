@@ -54,7 +54,7 @@ class End(Protocol):
         ...
 
     def finish(self) -> None:
-        """Nothing more is sent to it: let it have the rest, then close it."""
+        """End of sending: flush the rest, then close."""
         ...
 
     def abort(self) -> None:
@@ -120,18 +120,19 @@ class Tunnel:
         """Bytes of messages that have passed: (from the client, from the upstream)."""
         return self.client.frames.passed, self._upstream.frames.passed
 
-    def close(self, code: int) -> None:
-        """Send both ends a close frame, each as soon as a frame that is under way to it is complete."""
+    def close(self, code: int, said: str = "") -> None:
+        """Send both ends a close frame, each as soon as a frame that is under way to it is complete. `said`: why, to
+        the client."""
         if self.ended.done():
             return
         self._ending = True
-        self._say_close(self.client, self._upstream, code)
+        self._say_close(self.client, self._upstream, code, said)
         self._say_close(self._upstream, self.client, code)
         self._go_on_closing()
 
-    def _say_close(self, end: End, other: End, code: int) -> None:
+    def _say_close(self, end: End, other: End, code: int, said: str = "") -> None:
         """The close frame to one end, behind what the other has sent."""
-        frame = other.frames.end_with(close_frame(code, masked=end.masks))
+        frame = other.frames.end_with(close_frame(code, masked=end.masks, said=said))
         if frame:
             end.send(frame)
 
@@ -164,7 +165,7 @@ class Tunnel:
             self.failure = GatewayError(ErrorKind.BAD_REQUEST, f"the client sent {violation.reason}")
         else:
             self.failure = GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, f"the upstream sent {violation.reason}")
-        self.close(violation.code)
+        self.close(violation.code, violation.said)
         self.limit()
 
     def lost(self, end: End) -> None:
@@ -191,7 +192,7 @@ class Tunnel:
     # The clock.
 
     def limit(self) -> None:
-        """Nothing is left but to close."""
+        """Close it at once."""
         if self._cut_at == NEVER:
             now = asyncio.get_running_loop().time()
             self.deadline = now + CLOSE_SECONDS

@@ -1,9 +1,9 @@
-"""What a backend says of places, brought into the form in which clients ask for them.
+"""Rewrites places in responses of a backend into the client's form.
 
 A backend behind a prefix, or under another host, calls its places by its own names: in `Location`, `Content-Location`
 and `Refresh`, and in `Path` and `Domain` of its cookies. `Destination` (WebDAV, RFC 4918, 10.3) is the same the other
-way round. Only what is below the path that was replaced is changed, and what already is as clients write it, because
-the application was told its prefix, stays.
+way round. Only paths below the replaced one are changed; those that are already in the clients' form, because
+the application knows its prefix, stay.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Replaced:
 def replaced_by(
     paths: Sequence[str], rewrite: str | None, strip_prefix: str | None, *, encoded_slashes: bool
 ) -> Replaced:
-    """What these settings of a route do. Raises PatternError."""
+    """The inverse mapping of these settings of a route. Raises PatternError."""
     patterns = []
     for pattern in map(parse, paths if rewrite is not None else ()):
         rest = pattern.rest and parse_template(rewrite or "", pattern).ends_in_rest
@@ -55,7 +55,7 @@ def replaced_by(
 
 
 class Names:
-    """What places are called in one exchange: `theirs` by the backend, `own` by the route, and what stands in `front`
+    """The names of places in one exchange: `theirs` by the backend, `own` by the route, and what stands in `front`
     of that for the client. `theirs` is None where a path of the backend has no form of the client's."""
 
     __slots__ = ("front", "own", "theirs")
@@ -152,7 +152,8 @@ class WayBack:
         return made
 
     def _hosts(self, exchange: Exchange) -> Sequence[str]:
-        """By what the backend that answered may call itself, each with its port: its address, and what it was asked."""
+        """Names by which the answering backend may call itself, each with its port: its address, and the requested
+        host."""
         target = self.target
         if isinstance(target, Hosted) or target.preserve_host or not exchange.attempts:
             return ()
@@ -184,7 +185,8 @@ class WayBack:
 
 
 def _replaced(replaced: Replaced, own: str, sent: str) -> tuple[str | None, str]:
-    """The beginning of a path as it is sent, and of the one that it was made of; None where neither tells the other."""
+    """The beginning of a path as it is sent, and of the one that it was made of; None if neither can be derived from
+    the other."""
     if not replaced.patterns:
         prefix = replaced.strip_prefix
         return "", prefix if prefix and _is_below(own, prefix) else ""

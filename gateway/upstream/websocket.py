@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway.deadlines import NEVER, Deadlines
 from gateway.http import Headers
 from gateway.http.bodies import Message, Receive, Send
+from gateway.http.checked_frames import CheckedFrames, MessageCheck
 from gateway.http.frames import FrameReader
 from gateway.http.handshake import Negotiated
 from gateway.turns import ClientTurns, Turns
@@ -26,7 +27,7 @@ class WebSocketLimits:
 class Upgraded:
     """A backend's connection after its 101. It closes with the exchange, whether a client was joined to it or not."""
 
-    __slots__ = ("_connection", "_ends_at", "_limits", "_negotiated", "_tunnel", "handshake")
+    __slots__ = ("_connection", "_ends_at", "_limits", "_negotiated", "_tunnel", "check", "handshake")
 
     def __init__(
         self,
@@ -42,15 +43,21 @@ class Upgraded:
         self._ends_at = ends_at  # loop time
         self._tunnel: Tunnel | None = None
         self.handshake = handshake  # what the 101 says of the WebSocket
+        self.check: MessageCheck | None = None  # of the client's messages; None: all pass as they come
 
     def join(self, client: Callable[[FrameReader], End], turns: ClientTurns) -> Tunnel:
         """Join a client, of which `client` makes an end, given what reads its frames. Raises GatewayError."""
         connection = self._connection
         upstream = connection.switch(self._frames(masked=False), turns)
         tunnel = self._tunnel = Tunnel(connection.deadlines, self._limits.ping_interval, self._ends_at)
-        tunnel.begin(client(self._frames(masked=True)), upstream)
+        tunnel.begin(client(self._of_client()), upstream)
         self.handshake = []  # which may be long, and a tunnel open for days
         return tunnel
+
+    def _of_client(self) -> FrameReader:
+        if self.check is None:
+            return self._frames(masked=True)
+        return CheckedFrames(self.check, masked=True, max_message=self._limits.max_message)
 
     def _frames(self, *, masked: bool) -> FrameReader:
         bits = self._negotiated

@@ -47,9 +47,9 @@ class Guarded:
 
     async def status(self, client: str = "198.51.100.1", *, agent: str = "", path: str = "/") -> int:
         """What a request is answered with."""
-        return (await self.told(client, agent=agent, path=path))[0]
+        return (await self.decide(client, agent=agent, path=path))[0]
 
-    async def told(self, client: str, *, agent: str = "", path: str = "/") -> tuple[int, list[tuple[str, str]]]:
+    async def decide(self, client: str, *, agent: str = "", path: str = "/") -> tuple[int, list[tuple[str, str]]]:
         """The same, with the verdicts of the rules."""
         exchange = request(client, agent=agent, path=path)
         try:
@@ -59,7 +59,7 @@ class Guarded:
         return status, [(decision.rule, decision.verdict) for decision in exchange.decisions]
 
     def fail(self, *, claimed: str | None = None) -> None:
-        """From now on nobody is recognised."""
+        """From now on no caller is recognised."""
         self.answers.identity, self.answers.claimed = None, claimed
         self.answers.error = GatewayError(ErrorKind.UNAUTHENTICATED, "wrong")
 

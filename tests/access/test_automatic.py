@@ -64,7 +64,7 @@ async def test_an_address_is_banned_after_its_failures(tmp_path: Path) -> None:
 
 
 async def test_ipv6_is_banned_by_its_network(tmp_path: Path) -> None:
-    """Whoever has one address of a /64 network has all of them."""
+    """A /64 network counts as one client."""
     async with guarded(SETTINGS % "", tmp_path) as stage:
         stage.fail()
         assert [await stage.status(f"2001:db8::{number}") for number in range(1, 5)] == [401, 401, 401, 403]
@@ -72,7 +72,7 @@ async def test_ipv6_is_banned_by_its_network(tmp_path: Path) -> None:
 
 
 async def test_proxies_and_exempt_networks_are_never_banned(tmp_path: Path) -> None:
-    """However often somebody behind them fails, and whoever made an entry for them."""
+    """However often clients behind them fail, and also if there is an entry for them."""
     async with guarded(SETTINGS % "", tmp_path, auth="trusted_proxies: [10.9.0.0/16]") as stage:
         stage.fail()
         for client in ("10.9.0.1", "192.0.2.7", "unknown"):
@@ -94,7 +94,7 @@ async def test_a_consumer_is_banned_wherever_it_comes_from(tmp_path: Path) -> No
 
 
 async def test_a_consumer_is_banned_who_tries_what_it_may_not(tmp_path: Path) -> None:
-    """Refusals of somebody who is known count for the consumer, and not for its address."""
+    """Refusals of an authenticated consumer count for the consumer, and not for its address."""
     async with guarded(SETTINGS % ", per: [address, consumer]", tmp_path) as stage:
         stage.forbid("acme")
         assert [await stage.status("10.0.0.1") for _ in range(3)] == [403, 403, 403]
@@ -104,14 +104,14 @@ async def test_a_consumer_is_banned_who_tries_what_it_may_not(tmp_path: Path) ->
 
 
 async def test_automatic_bans_can_be_watched_first(tmp_path: Path) -> None:
-    """`mode: shadow` makes the entries, and refuses nobody."""
+    """`mode: shadow` makes the entries, and refuses no request."""
     async with guarded(SETTINGS % ", mode: shadow", tmp_path) as stage:
         stage.fail()
         assert {await stage.status("10.0.0.1") for _ in range(6)} == {401}
-        assert await stage.told("10.0.0.1") == (401, [("blocklist:network", "shadow-deny")])
+        assert await stage.decide("10.0.0.1") == (401, [("blocklist:network", "shadow-deny")])
 
 
-async def test_without_automatic_nobody_is_banned(tmp_path: Path) -> None:
+async def test_without_automatic_no_client_is_banned(tmp_path: Path) -> None:
     """It is off unless it is asked for."""
     async with guarded("", tmp_path) as stage:
         stage.fail(claimed="acme")
@@ -119,7 +119,7 @@ async def test_without_automatic_nobody_is_banned(tmp_path: Path) -> None:
 
 
 async def test_a_success_is_no_failure(tmp_path: Path) -> None:
-    """Whoever is recognised is not counted."""
+    """Authenticated requests are not counted."""
     async with guarded(SETTINGS % "", tmp_path) as stage:
         stage.answers.identity = Identity("acme", "keys")
         assert {await stage.status("10.0.0.1") for _ in range(20)} == {200}
@@ -146,7 +146,7 @@ async def test_lifting_forgives(live: RuntimeEntries, clock: Clock) -> None:
 
 
 async def test_the_table_is_bounded(live: RuntimeEntries, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of too many bans those go that would end soonest; what somebody asked for stays."""
+    """Of too many bans those that end soonest are dropped; entries made by operators stay."""
     monkeypatch.setattr(module, "CAPACITY", 100)
     monkeypatch.setattr(module, "DROPPED_AT_A_TIME", 10)
     live.add(Entry("network", "192.0.2.1/32", source="admin"))

@@ -28,7 +28,7 @@ blocklist:
 
 
 async def test_entries_block(tmp_path: Path) -> None:
-    """Addresses, also in IPv6 clothes, user agents, paths and consumers; nobody else, and no entry that has ended."""
+    """Addresses, also in IPv6 clothes, user agents, paths and consumers; no other client, and no expired entry."""
     async with guarded(EVERYTHING, tmp_path) as stage:
         blocked = ["203.0.113.9", "::ffff:203.0.113.9", "2001:db8::1"]
         assert [await stage.status(client) for client in blocked] == [403, 403, 403]
@@ -37,20 +37,20 @@ async def test_entries_block(tmp_path: Path) -> None:
         assert stage.answers.asked == 0
         assert [await stage.status(client) for client in ("203.0.114.9", "192.0.2.1", "unknown")] == [200, 200, 200]
         stage.recognise("mallory")
-        assert await stage.told("198.51.100.1") == (403, [("blocklist:consumer", "deny")])
+        assert await stage.decide("198.51.100.1") == (403, [("blocklist:consumer", "deny")])
         stage.recognise("mallory2")
         assert await stage.status() == 200
 
 
-async def test_shadow_mode_only_tells(tmp_path: Path) -> None:
+async def test_shadow_mode_only_reports(tmp_path: Path) -> None:
     """What would be refused is recorded, and passes."""
     async with guarded(EVERYTHING + "  mode: shadow\n", tmp_path) as stage:
         stage.recognise("mallory")
         shadow = [("blocklist:network", "shadow-deny"), ("blocklist:consumer", "shadow-deny")]
-        assert await stage.told("203.0.113.9") == (200, shadow)
+        assert await stage.decide("203.0.113.9") == (200, shadow)
 
 
-async def test_the_client_is_not_told_why(tmp_path: Path) -> None:
+async def test_the_client_does_not_learn_why(tmp_path: Path) -> None:
     """The reason is for the operator: it is in the decision, and not in the answer."""
     async with guarded(EVERYTHING, tmp_path) as stage:
         exchange = request("2001:db8::1")

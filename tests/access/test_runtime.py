@@ -63,8 +63,8 @@ def _post(gateway: GatewayProcess, entry: Any) -> httpx2.Response:
 def test_the_command_adds_lists_and_lifts(gateway: GatewayProcess) -> None:
     """Each takes effect at once."""
     assert _get(gateway, "203.0.113.9") == 200
-    told = _blocklist(gateway, "add", "--network", "203.0.113.0/24", "--reason", "ticket 7", "--for", "2h")
-    assert told.startswith("blocked: network 203.0.113.0/24, until 20")
+    added = _blocklist(gateway, "add", "--network", "203.0.113.0/24", "--reason", "ticket 7", "--for", "2h")
+    assert added.startswith("blocked: network 203.0.113.0/24, until 20")
     assert _get(gateway, "203.0.113.9") == 403
     listed = _blocklist(gateway, "list")
     assert "203.0.113.0/24" in listed
@@ -79,9 +79,7 @@ def test_what_cannot_be_done_is_said(gateway: GatewayProcess) -> None:
     """Each with the reason and what to do instead."""
     assert "it is in middleware.yaml" in _blocklist(gateway, "lift", "--user-agent", "*BadBot*", code=1)
     assert "exactly one of" in _blocklist(gateway, "add", "--reason", "x", code=1)
-    assert "name it with --admin" in _blocklist(
-        GatewayProcess(gateway.directory), "list", code=1
-    )  # a port where nobody is
+    assert "name it with --admin" in _blocklist(GatewayProcess(gateway.directory), "list", code=1)  # a closed port
     refusals = [
         ({"network": "203.0.113.1/24"}, 400, "bits set beyond the prefix"),
         ({"network": 7}, 400, "expected a text"),
@@ -145,7 +143,7 @@ def test_failed_authentication_bans_and_restarts_do_not_help(gateway: GatewayPro
     assert _get(gateway) == 403
 
 
-def test_a_state_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_state_directory_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     """The entry holds, the answer and the log say that it is not kept."""
     (tmp_path / "full").write_text("a file, where the directory should be")
     with running_gateway(tmp_path, ROUTES, "state_directory: ../full\n", AUTH) as gateway:
@@ -183,7 +181,7 @@ async def test_what_could_not_be_written_is_written_later(tmp_path: Path) -> Non
     assert [entry.value for entry in await EntryFile(path).read()] == ["acme"]
 
 
-async def test_nobody_else_reads_who_is_blocked(tmp_path: Path) -> None:
+async def test_other_users_cannot_read_the_blocklist(tmp_path: Path) -> None:
     """The file and what SQLite puts beside it are the gateway's own."""
     path = tmp_path / "state" / "blocklist.sqlite"
     file = EntryFile(path)

@@ -1,4 +1,4 @@
-"""Only those who may use the admin port: no page of another site, and nobody without a token who wants to change it."""
+"""Access to the admin port: no page of another site, and no change without a token."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_the_state_directory_is_for_its_owner(gateway: GatewayProcess) -> None:
 
 
 def test_metrics_and_health_have_a_port_of_their_own(tmp_path: Path) -> None:
-    """For whoever collects them, under any name, read-only; nothing else is there, and no reason why files are bad."""
+    """For scrapers, under any host name, read-only; nothing else is served, and no errors of files."""
     port = free_port()
     with running_gateway(tmp_path, ROUTES, auth=AUTH, arguments=("--metrics", f"0.0.0.0:{port}")) as process:
         url = f"http://127.0.0.1:{port}"

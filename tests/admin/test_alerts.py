@@ -113,7 +113,7 @@ async def test_a_test_says_whether_it_was_taken(tmp_path: Path) -> None:
         answer = await served.admin.post("/alerts/test", params={"sender": "hook"})
         assert answer.json()["tests"][0]["reason"] == "it answers 403"
         missing = await served.admin.post("/alerts/test", params={"sender": "ops"})
-        assert (missing.status_code, missing.json()["error"]) == (404, "there is no such sender; there are: hook")
+        assert (missing.status_code, missing.json()["error"]) == (404, "unknown sender; the senders are: hook")
 
 
 async def test_changes_need_a_token(tmp_path: Path) -> None:

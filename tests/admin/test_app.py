@@ -65,8 +65,8 @@ def test_endpoints_are_shown_with_their_counters(gateway: GatewayProcess) -> Non
 
 def test_a_request_is_explained(gateway: GatewayProcess) -> None:
     """The same that `gateway explain` says, of the configuration in force; a question without a URL is answered 400."""
-    told = _page(gateway, "/explain?method=post&url=/users/1&header=a:b")
-    assert told["result"] == "405: the path takes GET, HEAD, not POST"
+    explained = _page(gateway, "/explain?method=post&url=/users/1&header=a:b")
+    assert explained["result"] == "405: the path takes GET, HEAD, not POST"
     assert "url=" in _page(gateway, "/explain", 400)["error"]
     assert "neither a path nor a URL" in _page(gateway, "/explain?url=http://[::1/x", 400)["error"]
 

@@ -1,4 +1,4 @@
-"""What the page is told of traffic: which endpoints fail, the last minute, and who calls most."""
+"""Traffic on the page: which endpoints fail, the last minute, and who calls most."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_a_former_configuration_is_served_again(gateway: GatewayProcess) -> None
 
 def test_without_a_digest_the_one_before_is_served_again(gateway: GatewayProcess) -> None:
     """However often the same files were read since; where nothing else was served, that is said."""
-    assert "there is nothing to go back to" in _command(gateway, "rollback", code=1)
+    assert "there is no former configuration" in _command(gateway, "rollback", code=1)
     gateway.write(ROUTES % "second")
     assert reload(gateway).status_code == 200
     assert reload(gateway).status_code == 200

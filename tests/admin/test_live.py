@@ -249,7 +249,7 @@ async def test_texts_of_clients_stay_texts() -> None:
 
 
 def test_a_gateway_with_listeners_ends_quietly(tmp_path: Path) -> None:
-    """They are let go with what they were told, rather than torn off: nothing of it is an error in the log."""
+    """They are closed in order rather than reset, without an error in the log."""
     with running_gateway(tmp_path, "routes: [{path: /x, respond: 204}]") as gateway:
         with socket.create_connection(("127.0.0.1", gateway.admin_port), timeout=10) as listening:
             listening.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

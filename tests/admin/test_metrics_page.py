@@ -37,7 +37,7 @@ async def test_it_is_what_was_asked_for() -> None:
 
 
 async def test_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where too much waits for slow scrapers, others are told so, and when to come again."""
+    """If too much is buffered for slow scrapers, others get a 503 with Retry-After."""
     monkeypatch.setattr("gateway.monitor.exposition.page.MOST_HELD", 0)
     transport = httpx2.ASGITransport(cast(Any, app()))
     async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:

@@ -128,6 +128,29 @@ async def held(money: Money) -> Any:
     )
 
 
+async def test_who_only_holds_is_shown(tmp_path: Path) -> None:
+    """A first request that goes on has used nothing yet, and takes room from the others of its caller."""
+    files(tmp_path)
+    async with running(tmp_path, ROUTES) as gateway:
+        assert gateway.reloader.current is not None
+        assert gateway.reloader.current.money is not None
+        hold = await held(gateway.reloader.current.money)
+        budgets = (await gateway.admin.get("/models/usage")).json()["budgets"]
+        (caller,) = budgets[1]["callers"]
+        hold.release()
+        after = (await gateway.admin.get("/models/usage")).json()["budgets"]
+    assert caller == {"caller": "acme", "used_tokens": 0, "held_tokens": 20, "left_tokens": 980}
+    assert after[1]["callers"] == []
+
+
+async def test_providers_are_of_models_yaml(tmp_path: Path) -> None:
+    """Where endpoints of a provider come from is the file that names it."""
+    files(tmp_path)
+    async with running(tmp_path, ROUTES) as gateway:
+        shown = (await gateway.admin.get("/services")).json()
+    assert {each["source"] for each in shown} == {"models.yaml"}
+
+
 async def test_counts_outlive_a_reload(tmp_path: Path) -> None:
     """A changed file forgets neither usage, nor what is used and held of budgets."""
     files(tmp_path)
@@ -189,6 +212,33 @@ budgets: {each: {limits: [{tokens: 9000, window: day}, {usd: 100, window: month}
             assert (await command("reset", "ann"))[0] == f"reset: each (day), of which {used} were used"
             assert (await command("budgets", "--consumer", "ann"))[1].split()[3] == "0"
             until(lambda: "/models/budgets?consumer=ann" in (running.directory / "audit.jsonl").read_text())
+
+
+async def test_the_last_requests_name_the_model_that_was_asked_for(tmp_path: Path) -> None:
+    """Beside who answered, whether that was the cache, and also where no provider was asked."""
+    models = """
+providers: {local: {protocol: openai, base_url: "http://127.0.0.1:%d/v1", keys: [k], models: [small]}}
+model_routing: {default: fast, profiles: {fast: {cache: {}}}}
+aliases: {chatty: {local: small}}
+budgets: {all: {key: [route], store: memory, output_reserve: requested, limits: [{tokens: 900, window: day}]}}
+"""
+    async with serving(DemoModels()) as port:
+        (tmp_path / "config").mkdir()
+        (tmp_path / "config" / "models.yaml").write_text(models % port)
+        with running_gateway(tmp_path, ROUTES, auth=AUTH) as running:
+            body = {"model": "chatty", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 50}
+            async with httpx2.AsyncClient() as client:
+                for asked in (body, body, body | {"max_tokens": 5000}):
+                    await client.post(f"{running.url}/v1/chat/completions", json=asked)
+            words = ("last", "-n", "3", "--admin", f"127.0.0.1:{running.admin_port}")
+            ended = await asyncio.to_thread(cli, *words)
+    assert [line for line in ended.stdout.splitlines() if line.startswith(("model: ", "cache: "))] == [
+        "model: chatty; no provider was asked; profile fast as no rule fits",
+        "cache: hit",
+        "model: chatty; answered from the cache, once by local/small; profile fast as no rule fits",
+        "cache: miss",
+        "model: chatty; sent to local/small; profile fast as no rule fits",
+    ]
 
 
 async def test_without_models_there_is_nothing_to_show(tmp_path: Path) -> None:

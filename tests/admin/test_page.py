@@ -1,4 +1,4 @@
-"""The page of the admin port: it is served whole, and browsers are told to trust nothing else."""
+"""The page of the admin port: it is served whole, with headers that make browsers load nothing else."""
 
 from __future__ import annotations
 

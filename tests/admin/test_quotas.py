@@ -57,7 +57,7 @@ async def test_an_operator_sees_and_resets_what_a_consumer_has_used(tmp_path: Pa
         assert (missing.status_code, "daily, by-route" in missing.json()["error"]) == (404, True)
 
 
-async def test_the_quota_of_a_caller_is_told_behind_the_base_path_too(tmp_path: Path) -> None:
+async def test_the_quota_of_a_caller_is_shown_below_the_base_path_too(tmp_path: Path) -> None:
     """As a proxy passes it on that keeps the base path; and explained so."""
     (tmp_path / "auth.yaml").write_text(AUTH)
     async with running(tmp_path, ROUTES, QUOTAS) as gateway:
@@ -65,7 +65,7 @@ async def test_the_quota_of_a_caller_is_told_behind_the_base_path_too(tmp_path: 
             daily = (await gateway.get(path, headers=KEY)).json()["quotas"][0]
             assert (daily["name"], daily["limit"], daily["remaining"]) == ("daily", 2, 2)
             explained = (await gateway.admin.get("/explain", params={"url": path})).json()
-            assert "what the caller has left" in str(explained)
+            assert "the rest of the caller's quotas" in str(explained)
 
 
 def test_the_command_shows_and_resets(tmp_path: Path) -> None:

@@ -89,12 +89,12 @@ def test_conditions_that_are_not_kept_are_named(gateway: GatewayProcess) -> None
     assert shown["limits"] == ["quota:monthly: 999 of 1000 in a month are left"]
 
 
-def test_an_unknown_request_is_told(gateway: GatewayProcess) -> None:
-    """Whoever asks for one that is forgotten learns where it is to be found."""
+def test_an_unknown_request_is_reported(gateway: GatewayProcess) -> None:
+    """The answer for a request that is no longer kept says where to look."""
     ended = _last(gateway, "no-such-id")
     assert (ended.returncode, ended.stderr) == (
         1,
-        "error: this request is none of the last ones; the access log has it, under its request_id\n",
+        "error: this request is not among the last ones; look for its request_id in the access log\n",
     )
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from gateway.admin.access import Listening
 from gateway.admin.app import admin_app
-from gateway.admin.sessions import MOST, MOST_ADDRESSES, SECONDS, TRIES, Sessions, WrongTries
+from gateway.admin.cookie_sessions import MOST, SECONDS
+from gateway.admin.sessions import MOST_ADDRESSES, TRIES, Sessions, WrongTries
 from gateway.admin.tokens import Credentials, Holder, hash_of
 from gateway.config.models.admin import Admin, AdminToken
 from gateway.monitor.audit_log import AdminChange
@@ -117,7 +118,7 @@ async def test_other_sites_get_nothing_by_the_cookie(tmp_path: Path) -> None:
         assert (await it.client.get("/session")).json()["signed_in"]
 
 
-async def test_a_form_cannot_sign_anybody_in(tmp_path: Path) -> None:
+async def test_a_form_cannot_sign_a_user_in(tmp_path: Path) -> None:
     """Only JSON is taken, which no page of another site can send without asking."""
     async with port(tmp_path) as it:
         answer = await it.client.post("/session", data={"token": READER})
@@ -138,7 +139,7 @@ async def test_behind_tls_the_cookie_stays_there(tmp_path: Path) -> None:
 
 
 async def test_guessing_is_slowed_down(tmp_path: Path) -> None:
-    """After some wrong tokens an address has to wait, also with the right one; whoever has signed in goes on."""
+    """After some wrong tokens an address has to wait, also with the right one; existing sessions continue."""
     async with port(tmp_path) as it:
         await it.sign_in(READER)
         for _ in range(TRIES.burst):
@@ -158,7 +159,7 @@ async def test_a_session_ends_with_its_token(tmp_path: Path) -> None:
 
 
 async def test_the_page_is_served_before_any_configuration(tmp_path: Path) -> None:
-    """It says that nothing is loaded, and lets nobody in."""
+    """It says that nothing is loaded, and admits no user."""
     async with port(tmp_path) as it:
         it.credentials = Credentials(Admin(), None, loaded=False)
         assert (await it.client.get("/")).status_code == 200
@@ -170,7 +171,7 @@ async def test_the_page_is_served_before_any_configuration(tmp_path: Path) -> No
     "cookies",
     ["", ";;;", "=", "gateway_session_9001", "gateway_session_9001=", 'gateway_session_9001="', "{}; \x80=\xff"],
 )
-def test_odd_cookies_are_nobody(cookies: str) -> None:
+def test_odd_cookies_are_not_a_session(cookies: str) -> None:
     """Other programs on the same host set cookies, too."""
     sessions = Sessions(9001)
     value = sessions.begin(hash_of(READER))

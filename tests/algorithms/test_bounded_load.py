@@ -23,7 +23,9 @@ requests = st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=200)
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), requests)
-def test_nobody_has_more_than_its_share_by_the_factor(weights: list[int], requests: list[tuple[int, bool]]) -> None:
+def test_no_endpoint_has_more_than_its_share_by_the_factor(
+    weights: list[int], requests: list[tuple[int, bool]]
+) -> None:
     """However uneven the keys, when it gets a request an endpoint has at most ceil(1.25 x its share of all), or two."""
     active, total = [0] * len(weights), sum(weights)
     for key, ends in requests:

@@ -13,6 +13,6 @@ def test_what_half_of_them_say_is_believed() -> None:
 
 
 def test_some_seconds_are_nothing() -> None:
-    """An answer that took some seconds, or nobody to ask, is no reason for doubt."""
+    """An answer that took some seconds, or no server to ask, is no evidence."""
     assert difference({"a": 29.0}) is None
     assert difference({}) is None

@@ -102,14 +102,14 @@ def test_a_comparison_with_what_is_not_there_is_false(text: str) -> None:
     assert not holds(text)
 
 
-def test_nobody_has_nothing() -> None:
+def test_an_anonymous_caller_has_no_attributes() -> None:
     """A caller who is not known has no name, no groups and no claims."""
-    nobody = exchange(known=False)
+    anonymous = exchange(known=False)
     for text in ('consumer != "x"', 'tenant == "x"', '"gold" in groups', '"a" in scopes', "claims.level >= 0"):
-        assert not holds(text, nobody)
+        assert not holds(text, anonymous)
 
 
-def test_clocks_hang_where_they_are_told_to() -> None:
+def test_clocks_use_the_configured_time_zone() -> None:
     """Hours and days are those of the configured time zone, in summer and winter time."""
     assert holds("time.hour == 18", zone="Europe/Berlin")
     assert holds('time.date == "2026-11-21" and time.weekday == "saturday"', zone="Asia/Tokyo")
@@ -200,7 +200,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "offset", "message"), WRONG)
-def test_what_is_wrong_is_told_with_its_place(text: str, offset: int, message: str) -> None:
+def test_what_is_wrong_is_reported_with_its_place(text: str, offset: int, message: str) -> None:
     """An error names the character, and what to write instead."""
     with pytest.raises(ConditionError) as caught:
         compile_condition(text)
@@ -266,6 +266,6 @@ def test_a_deep_claim_is_no_danger() -> None:
     deep: Any = []
     for _ in range(900):
         deep = [deep]
-    started = time.perf_counter()
+    started = time.process_time()
     assert not holds("claims.a == claims.b", exchange({"a": deep, "b": deep}))
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1

@@ -42,7 +42,7 @@ def test_no_stretch_of_time_sees_more_than_its_share(window: Window, arrivals: l
 
 
 @given(windows, st.integers(0, 10**16), st.integers(1, 5000))
-def test_a_client_that_waits_as_told_passes(window: Window, owed: int, cost: int) -> None:
+def test_a_client_that_waits_for_retry_after_passes(window: Window, owed: int, cost: int) -> None:
     """The wait is exact: at its end the request fits, a nanosecond before it does not."""
     waiting = gcra.wait(owed, window.interval, window.capacity, cost)
     later = max(0, owed - waiting)

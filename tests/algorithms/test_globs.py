@@ -39,6 +39,6 @@ def test_a_pattern_means_what_it_means_as_a_regular_expression(pattern: str, tex
 def test_no_text_takes_long() -> None:
     """A pattern and a text that would keep a backtracking expression busy for ever."""
     glob = Glob("*a" * 90 + "b")
-    started = time.perf_counter()
+    started = time.process_time()
     assert not glob.matches("a" * 8000)
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1

@@ -25,7 +25,7 @@ PATTERNS = st.recursive(
 
 @given(PATTERNS, st.lists(st.text("ab1.-c", max_size=8), max_size=8), st.booleans())
 def test_a_pattern_means_what_python_takes_it_to_mean(pattern: str, texts: list[str], ignoring_case: bool) -> None:
-    """Whoever knows regular expressions knows these, too."""
+    """The syntax is that of common regular expressions."""
     source = f"(?i){pattern}" if ignoring_case else pattern
     try:
         mine = LinearRegex(source)
@@ -39,19 +39,19 @@ def test_a_pattern_means_what_python_takes_it_to_mean(pattern: str, texts: list[
 
 @pytest.mark.parametrize("pattern", ["(a+)+b", "(a|a)*b", "(a|aa)+b", "a*a*a*a*a*a*a*b"])
 def test_no_pattern_explodes(pattern: str) -> None:
-    """A client cannot keep the gateway busy with a text that somebody's pattern has trouble with."""
-    started = time.perf_counter()
+    """A client cannot keep the gateway busy with a text that is expensive for a pattern."""
+    started = time.process_time()
     assert not LinearRegex(pattern).matches("a" * MAX_TEXT)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_patterns_with_many_states_stay_affordable() -> None:
     """Not even a pattern whose automaton has 2^100 states, and a text that wanders through them, takes long."""
     pattern = LinearRegex("(a|b)*a(a|b){100}")
     text = "".join("ab"[(index * index) % 7 % 2] for index in range(MAX_TEXT))
-    started = time.perf_counter()
+    started = time.process_time()
     pattern.matches(text)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_repetitions_of_nothing_end() -> None:

@@ -38,21 +38,22 @@ def test_one_of_four_that_is_slow_stands_out() -> None:
     assert standing(Peer(200, 0, 0.001), others).by_latency < 0
 
 
-def test_with_fewer_than_three_peers_nobody_stands_out() -> None:
+def test_with_fewer_than_three_peers_none_stands_out() -> None:
     """Of three, it cannot be known who is wrong."""
     assert standing(Peer(200, 200, 9.0), [Peer(200, 0, 0.01)] * 2) == Standing()
     assert standing(Peer(0, 0, None), [Peer(200, 0, 0.01)] * 3) == Standing()
 
 
-def test_where_all_fail_nobody_stands_out() -> None:
+def test_where_all_fail_none_stands_out() -> None:
     """What fails behind all of them is no fault of one."""
     rates = [130, 150, 140, 120]
     every = [Peer(200, errors, 0.5) for errors in rates]
     assert all(standing(one, [other for other in every if other is not one]).worst < 1 for one in every)
 
 
-def test_chance_makes_nobody_stand_out() -> None:
-    """Endpoints that fail 2% of their requests by chance, 50 in a window, are told apart once in thousands of times."""
+def test_chance_makes_none_stand_out() -> None:
+    """Endpoints that fail 2% of their requests by chance, 50 in a window, are singled out once in thousands of
+    times."""
     draw, found = random.Random(7), 0
     for _ in range(2000):
         every = [Peer(50, sum(draw.random() < 0.02 for _ in range(50)), draw.uniform(0.01, 0.015)) for _ in range(4)]

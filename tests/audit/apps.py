@@ -1,4 +1,4 @@
-"""An application whose import turns the gateway's own log up to debug, as somebody who looks for a fault would."""
+"""An application whose import turns the gateway's own log up to debug, as in debugging."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def test_a_restart_goes_on(log: Path) -> None:
     assert [record.get("event") for record in records(log)] == ["opened", None, None, "opened", None, None]
 
 
-def test_a_torn_line_is_told_and_not_hidden(log: Path) -> None:
+def test_a_torn_line_is_reported_and_not_hidden(log: Path) -> None:
     """What a kill -9 in the middle of a write leaves stays there, and the next line names it."""
     write(log, 3)
     with log.open("ab") as file:
@@ -47,8 +47,8 @@ def test_a_kill_between_log_and_head_loses_nothing(log: Path) -> None:
     head = head_path(log).read_bytes()
     write(log, 2)
     head_path(log).write_bytes(head)
-    told = [str(finding) for finding in findings(log)]
-    assert told == [f"{log}:6: records 4 to 6 are behind the head: the gateway was killed, or is writing just now"]
+    reported = [str(finding) for finding in findings(log)]
+    assert reported == [f"{log}:6: records 4 to 6 are behind the head: the gateway was killed, or is writing just now"]
     write(log, 1)
     assert findings(log) == []
     assert len(records(log)) == 8
@@ -66,8 +66,8 @@ def test_an_end_that_was_cut_off_while_nothing_ran_stays_visible(log: Path) -> N
 
 
 @pytest.mark.parametrize("content", [None, b"", b"nonsense"])
-def test_a_head_that_is_gone_or_damaged_is_told(log: Path, content: bytes | None) -> None:
-    """In the log itself, because from then on nobody could see what was cut off before."""
+def test_a_head_that_is_missing_or_damaged_is_reported(log: Path, content: bytes | None) -> None:
+    """In the log itself, because later it could not be seen what was cut off before."""
     write(log, 2)
     head_path(log).unlink()
     if content is not None:

@@ -29,7 +29,7 @@ def _report(log: AuditLog, path: str) -> None:
 
 
 async def test_a_second_gateway_waits_for_the_first(log: AuditLog, tmp_path: Path) -> None:
-    """As when an old process still drains; what it is told meanwhile is written afterwards, without a gap."""
+    """As when an old process still drains; records that arrive meanwhile are written afterwards, without a gap."""
     path = tmp_path / "audit.jsonl"
     first = AuditFile(path, None)
     log.configure(AuditSettings(path, None, 10**9))

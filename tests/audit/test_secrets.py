@@ -16,7 +16,7 @@ import pytest
 
 from gateway.auth import password
 from tests.audit.support import requests
-from tests.auth.schemes_support import Asked, HttpService, Reply, http_service, told
+from tests.auth.schemes_support import Asked, HttpService, Reply, http_service, json_reply
 from tests.support import GatewayProcess, eventually, exchange, free_port, running_gateway
 
 RIGHT_KEY, WRONG_KEY = "gw_RIGHTKEYrightkey0123456789", "gw_WRONGKEYwrongkey0123456789"
@@ -42,11 +42,11 @@ ROUTES = """
 - {{id: rest, path: /rest/*, target: "127.0.0.1:{backend}", auth: [login, basic]}}
 - {{id: opaque, path: /opaque/*, target: "127.0.0.1:{backend}", auth: [opaque]}}
 - {{id: ask, path: /ask/*, target: "127.0.0.1:{backend}", auth: [ask]}}
-- {{id: down, path: /down/*, target: "127.0.0.1:{nobody}", auth: [keys]}}
+- {{id: down, path: /down/*, target: "127.0.0.1:{closed_port}", auth: [keys]}}
 - {{id: moved, path: /moved/*, redirect: /keys/$1}}
 """
 MIDDLEWARE = """
-redis: {{url: "redis://:{password}@127.0.0.1:{nobody}/0"}}
+redis: {{url: "redis://:{password}@127.0.0.1:{closed_port}/0"}}
 rate_limits: {{all: {{key: ["header:Authorization", consumer], limits: [1000/s], store: redis}}}}
 access_log: {{output: {directory}/access.log}}
 audit_log: {{file: {directory}/audit.jsonl, key: {key}}}
@@ -57,7 +57,7 @@ blocklist: {{automatic: {{failures: 100}}}}
 async def _service(asked: Asked) -> Reply:
     """Introspection on POST, forward_auth on GET."""
     if asked.method == "POST":
-        return told({"active": True, "sub": "ann"})
+        return json_reply({"active": True, "sub": "ann"})
     return (200 if asked.header("cookie") else 401), {"set-cookie": f"sid={SESSION}"}, b""
 
 
@@ -95,8 +95,10 @@ def _auth(service: HttpService) -> str:
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     async with http_service(_service) as service, http_service(_backend) as backend:
-        routes = ROUTES.format(backend=backend.port, nobody=free_port())
-        middleware = MIDDLEWARE.format(directory=tmp_path, password=REDIS_PASSWORD, nobody=free_port(), key=AUDIT_KEY)
+        routes = ROUTES.format(backend=backend.port, closed_port=free_port())
+        middleware = MIDDLEWARE.format(
+            directory=tmp_path, password=REDIS_PASSWORD, closed_port=free_port(), key=AUDIT_KEY
+        )
         running = running_gateway(tmp_path, routes, middleware, _auth(service))
         process = await asyncio.to_thread(running.__enter__)
         try:

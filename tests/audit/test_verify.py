@@ -12,7 +12,7 @@ from gateway.monitor.audit_chain import Link, Sealer
 from gateway.monitor.audit_file import head_path
 from tests.audit.support import errors, findings, verify, write
 
-KEY = b"a key that nobody knows"
+KEY = b"a key that is not known"
 
 
 @pytest.fixture
@@ -78,8 +78,8 @@ def test_reordered_and_added_lines_are_found(log: Path) -> None:
     """Also when the line that was put in is one that the gateway wrote."""
     lines = _lines(log)
     swapped = _found(log, [*lines[:3], lines[4], lines[3], *lines[5:]])
-    assert "5: record 4 stands behind record 5: moved, or put in" in swapped
-    assert "5: record 3 stands behind record 4: moved, or put in" in _found(log, [*lines[:4], lines[2], *lines[4:]])
+    assert "5: record 4 is behind record 5: moved, or put in" in swapped
+    assert "5: record 3 is behind record 4: moved, or put in" in _found(log, [*lines[:4], lines[2], *lines[4:]])
     assert _found(log, [*lines, b"nonsense\n"]) == ["11: this is no line of the audit log: it was changed or put in"]
 
 
@@ -107,7 +107,7 @@ def test_an_anchor_from_elsewhere_finds_what_the_head_cannot(log: Path) -> None:
     assert "ok" in verify(log, "--expect", str(early.link))
 
 
-def test_with_a_key_nobody_else_can_write(tmp_path: Path) -> None:
+def test_with_a_key_others_cannot_write(tmp_path: Path) -> None:
     """Neither a line nor a head; and without the key nothing can be verified."""
     log = tmp_path / "audit.jsonl"
     write(log, 5, key=KEY)
@@ -130,9 +130,9 @@ def test_the_command_names_file_and_line(log: Path) -> None:
     """So that one finds the place, and the exit code tells a machine."""
     lines = _lines(log)
     log.write_bytes(b"".join(lines[:3] + lines[4:]))
-    told = verify(log, code=1)
-    assert f"error: {log}:4: record 4 is missing before this line" in told
-    assert "1 error in 9 records" in told
+    printed = verify(log, code=1)
+    assert f"error: {log}:4: record 4 is missing before this line" in printed
+    assert "1 error in 9 records" in printed
     assert "expected NUMBER:HASH" in verify(log, "--expect", "x", code=2)
 
 

@@ -79,9 +79,9 @@ def add(exchange: Exchange, name: str, value: str) -> Exchange:
     return exchange
 
 
-def post(body: bytes = b'{"n": 1}', *, told: str | None = None) -> Exchange:
+def post(body: bytes = b'{"n": 1}', *, content_digest: str | None = None) -> Exchange:
     """A POST with a body and its Content-Digest."""
-    return make_exchange("POST", "/orders?x=1", headers=[("content-digest", told or digest(body))], body=body)
+    return make_exchange("POST", "/orders?x=1", headers=[("content-digest", content_digest or digest(body))], body=body)
 
 
 def recognised(outcome: AuthResult) -> Recognised:
@@ -133,7 +133,7 @@ class Asked:
 Reply = tuple[int, Mapping[str, str], bytes]
 
 
-def told(members: Mapping[str, Any]) -> Reply:
+def json_reply(members: Mapping[str, Any]) -> Reply:
     """An answer in JSON."""
     return 200, {"content-type": "application/json"}, json.dumps(members).encode()
 
@@ -186,7 +186,7 @@ async def running(auth: Mapping[str, Any], name: str, models: str | None = None)
 
 @asynccontextmanager
 async def http_service(reply: Callable[[Asked], Awaitable[Reply]]) -> AsyncIterator[HttpService]:
-    """A service that runs until the end of the block; whoever is still connected is cut off."""
+    """A service that runs until the end of the block; remaining connections are closed."""
     service = HttpService(reply)
     tasks: set[asyncio.Task[None]] = set()
 

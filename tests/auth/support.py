@@ -104,7 +104,7 @@ def context(
 
 
 def jwt_auth(*issuers: Mapping[str, Any], **more: Any) -> str:
-    """An auth.yaml with the scheme `login`: these issuers, of which what is usual need not be told."""
+    """An auth.yaml with the scheme `login`: these issuers, with defaults for common keys."""
     usual = {"issuer": ISSUER, "audiences": ["orders"], "algorithms": ["RS256"]}
     login = {"jwt": {"issuers": [{**usual, **issuer} for issuer in issuers]}}
     return json.dumps({"schemes": {"login": login}, **more})
@@ -146,7 +146,7 @@ class IssuerServer:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Listen no more, and cut off whoever is connected."""
+        """Stop listening, and close all connections."""
         if self._server is not None:
             self._server.close()
         for writer in self._connections:

@@ -2,12 +2,13 @@
 
 import json
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.auth.api_key import MAX_BYTES, KeyRing
+from gateway.auth.api_key import MAX_BYTES, KeyRing, holder_of
 from gateway.auth.identities import Identities
 from gateway.auth.key_files import KeyFiles
 from gateway.auth.scheme import AuthResult, Recognised, Refused
@@ -17,6 +18,7 @@ from gateway.config.problems import ConfigError
 from gateway.config.values.instants import format_instant
 from gateway.errors import ErrorKind
 from gateway.http import Headers
+from tests.config.support import parsed
 from tests.support import eventually
 
 from .support import key_hash, request, scheme
@@ -31,7 +33,7 @@ def auth(keys: list[Any], **places: Any) -> str:
     return json.dumps({"schemes": {"keys": {"api_key": places or PLACES}}, "consumers": [consumer]})
 
 
-async def told(
+async def outcome_of(
     headers: Headers, query: bytes = b"", text: str = auth([key_hash(KEY)]), base: Path = Path("/nowhere")
 ) -> AuthResult:
     """What comes of a request with these headers."""
@@ -55,12 +57,12 @@ async def test_a_key_is_found_in_each_of_its_places() -> None:
         ([(b"cookie", b'a=b; key="' + key + b'"')], b""),
         ([(b"cookie", b"a=b"), (b"cookie", b"key=" + key)], b""),
     ]:
-        assert consumer_of(await told(headers, query)) == "acme-app"
+        assert consumer_of(await outcome_of(headers, query)) == "acme-app"
 
 
 async def test_who_it_is_comes_from_the_consumer() -> None:
     """With a fingerprint of the key, and never the key."""
-    outcome = await told([(b"x-api-key", KEY.encode())])
+    outcome = await outcome_of([(b"x-api-key", KEY.encode())])
     assert isinstance(outcome, Recognised)
     identity = outcome.identity
     assert (identity.tenant, identity.scheme) == ("acme", "keys")
@@ -73,7 +75,7 @@ async def test_who_it_is_comes_from_the_consumer() -> None:
 @pytest.mark.parametrize("key", [KEY + "x", KEY[:-1], "", "x" * (MAX_BYTES + 1), key_hash(KEY), KEY.upper(), "gw_\xff"])
 async def test_another_key_is_refused(key: str) -> None:
     """Also its own hash, which may be read in the configuration, and one that is very long."""
-    outcome = await told([(b"x-api-key", key.encode("latin-1"))])
+    outcome = await outcome_of([(b"x-api-key", key.encode("latin-1"))])
     assert isinstance(outcome, Refused)
     assert outcome.detail == "the API key is not known"
 
@@ -92,16 +94,16 @@ async def test_another_key_is_refused(key: str) -> None:
 )
 async def test_two_keys_are_ambiguous(headers: Headers, query: bytes) -> None:
     """Even when both are the same: proxies and backends would not agree on which one counts."""
-    outcome = await told(headers, query)
+    outcome = await outcome_of(headers, query)
     assert isinstance(outcome, Refused)
     assert outcome.kind is ErrorKind.AMBIGUOUS_CREDENTIALS
 
 
 async def test_a_request_without_a_key_is_left_to_others() -> None:
     """A place that the scheme does not name holds no key."""
-    assert await told([(b"x-other", KEY.encode())], b"key=1", auth([key_hash(KEY)])) is None
+    assert await outcome_of([(b"x-other", KEY.encode())], b"key=1", auth([key_hash(KEY)])) is None
     only_header = auth([key_hash(KEY)], header="X-API-Key")
-    assert await told([(b"cookie", b"key=" + KEY.encode())], b"api_key=" + KEY.encode(), only_header) is None
+    assert await outcome_of([(b"cookie", b"key=" + KEY.encode())], b"api_key=" + KEY.encode(), only_header) is None
 
 
 async def test_several_keys_hold_at_once_so_that_one_can_follow_another() -> None:
@@ -118,7 +120,7 @@ async def test_several_keys_hold_at_once_so_that_one_can_follow_another() -> Non
     )
     details = []
     for key in (new, old, early, late):
-        outcome = await told([(b"x-api-key", key.encode())], text=text)
+        outcome = await outcome_of([(b"x-api-key", key.encode())], text=text)
         details.append(outcome.detail if isinstance(outcome, Refused) else consumer_of(outcome))
     assert details == ["acme-app", "acme-app", "the API key does not hold yet", "the API key has expired"]
 
@@ -160,7 +162,7 @@ async def test_keys_come_from_files(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(f"{KEY}\n\n{key_hash('another key, of 24 or more')}\r\n")
     text = auth([{"file": "secret"}])
     for key in (KEY, "another key, of 24 or more"):
-        assert consumer_of(await told([(b"x-api-key", key.encode())], text=text, base=tmp_path)) == "acme-app"
+        assert consumer_of(await outcome_of([(b"x-api-key", key.encode())], text=text, base=tmp_path)) == "acme-app"
 
 
 @pytest.mark.parametrize(
@@ -199,3 +201,20 @@ async def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
     await eventually(lambda: bool(files._failing))
     assert holds(KEY[::-1])
     await files.stop()
+
+
+def test_what_is_made_of_a_key_that_is_used_is_small() -> None:
+    """Beside the consumer itself, which it is made of: at most 1.3 KB for each key that has come up."""
+    count = 500
+    config = "".join(f"- {{name: c{number}, keys: ['{key_hash(f'key-{number}')}']}}\n" for number in range(count))
+    consumers = parsed(auth=f"consumers:\n{config}").auth.consumers
+    identities = Identities(consumers, IdentityHeaders())
+    ring = KeyRing(consumers, lambda who, print_: identities.of_consumer(who, "keys", print_), KeyFiles(()), Path())
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            assert isinstance(holder_of(ring, f"key-{number}".encode()), Recognised)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept / count < 1300

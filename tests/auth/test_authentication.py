@@ -1,4 +1,4 @@
-"""The schemes of a route in their order, what a refusal says, and what the backend is told."""
+"""The schemes of a route in their order, what a refusal says, and the identity headers of the backend."""
 
 import json
 from base64 import b64encode
@@ -68,8 +68,8 @@ def challenges(error: GatewayError) -> list[str]:
     return [value.decode() for name, value in error.headers if name == b"www-authenticate"]
 
 
-async def test_the_backend_is_told_who_calls() -> None:
-    """In headers of the gateway; nobody else can write them."""
+async def test_the_backend_gets_the_identity() -> None:
+    """In headers of the gateway; clients cannot set them."""
     exchange = await through(authentication("keys"), request([(b"x-api-key", KEY), (b"x-consumer-name", b"root")]))
     assert exchange.identity is not None
     assert exchange.identity.consumer == "acme-app"
@@ -119,7 +119,7 @@ async def test_without_a_credential_all_accepted_schemes_are_named() -> None:
     ]
 
 
-async def test_a_wrong_token_is_told_in_its_challenge() -> None:
+async def test_a_wrong_token_gets_its_challenge() -> None:
     """And the others are named as before."""
     error = await refusal(authentication("keys", "login"), request(token=mint(payload=claims(aud="x"))))
     assert error.detail == "the token is for another audience (aud)"
@@ -155,7 +155,7 @@ async def test_a_wrong_credential_is_not_made_good_by_a_right_one() -> None:
     assert (await through(authentication("basic", "keys"), wrong_key)).identity is not None
 
 
-async def test_a_token_of_somebody_else_is_passed_on_to_the_next_scheme() -> None:
+async def test_a_token_of_another_issuer_is_passed_on_to_the_next_scheme() -> None:
     """But never makes its bearer anonymous."""
     two = json.loads(jwt_auth({"key": pem(private_key("RS256"))}))["schemes"]
     two["partner"] = json.loads(jwt_auth({"issuer": "https://p/", "key": pem(private_key("RS256", "p"))}))["schemes"][
@@ -177,7 +177,7 @@ async def test_a_token_of_somebody_else_is_passed_on_to_the_next_scheme() -> Non
     "headers", [[(b"x-api-key", b"wrong")], [(b"cookie", b"key=")], [(b"authorization", b"Basic x")]]
 )
 async def test_a_wrong_credential_does_not_make_anonymous(headers: Headers) -> None:
-    """Who shows one wants to be somebody, and is told that it failed."""
+    """A request with an invalid credential is refused, and not taken as anonymous."""
     some = authentication("keys", "basic", "public")
     assert (await refusal(some, request(headers))).kind is ErrorKind.UNAUTHENTICATED
 
@@ -229,7 +229,7 @@ async def test_keys_of_other_routes_end_here_too() -> None:
     assert b"authorization" not in exchange.hidden_headers
 
 
-async def test_nobody_else_fills_the_headers_of_other_schemes() -> None:
+async def test_clients_cannot_fill_the_headers_of_other_schemes() -> None:
     """What a proxy says of a certificate, or a service of the caller, is no client's to say, on open routes neither."""
     asked = {"url": "http://auth:8080/", "response_headers": ["X-Session", "Authorization"]}
     schemes = {"mutual": {"mtls": {"source": "x-ssl-client-cert"}}, "asked": {"forward_auth": asked}}
@@ -272,7 +272,7 @@ async def test_explain_decides_without_consequences() -> None:
 
 
 async def test_explain_does_not_guess_what_a_service_would_say() -> None:
-    """Nobody outside is asked for an explanation: what hangs on that is neither allowed nor refused."""
+    """An explanation calls no external service: what depends on one is neither allowed nor refused."""
     some = authentication("asked", schemes={"asked": {"forward_auth": {"url": "http://127.0.0.1:1/"}}})
     decision = await some.explain(request())
     assert decision is not None

@@ -51,7 +51,7 @@ def watch_checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return checked
 
 
-async def told(
+async def outcome_of(
     scheme: basic.Basic, credentials: str | bytes, name: bytes = b"Basic ", client: str = "192.0.2.1"
 ) -> AuthResult:
     """What comes of user:password."""
@@ -65,10 +65,10 @@ async def test_a_user_with_the_right_password_is_the_consumer() -> None:
     """In any case of the word Basic, with colons and other letters in the password."""
     found = users(bob="pass:wörd")
     for name in (b"Basic ", b"basic ", b"BASIC  "):
-        outcome = await told(found, "bob:pass:wörd", name)
+        outcome = await outcome_of(found, "bob:pass:wörd", name)
         assert isinstance(outcome, Recognised)
         assert outcome.identity.consumer == "app-bob"
-    assert isinstance(await told(found, "bob:pass:wo\u0308rd"), Recognised)
+    assert isinstance(await outcome_of(found, "bob:pass:wo\u0308rd"), Recognised)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ async def test_a_user_with_the_right_password_is_the_consumer() -> None:
 )
 async def test_anything_else_is_refused(credentials: str | bytes) -> None:
     """A wrong password, a user who is not there, and what is not user:password."""
-    assert isinstance(await told(users(bob="secret"), credentials), Refused)
+    assert isinstance(await outcome_of(users(bob="secret"), credentials), Refused)
 
 
 @pytest.mark.parametrize(
@@ -97,29 +97,32 @@ async def test_requests_with_the_same_credentials_wait_for_one_check(monkeypatch
     """And later ones for none, until it is time to check again; a wrong password is forgotten sooner."""
     checked = watch_checks(monkeypatch)
     found = users(bob="secret")
-    assert len({id(outcome) for outcome in await asyncio.gather(*(told(found, "bob:secret") for _ in range(100)))}) == 1
-    await told(found, "bob:wrong")
-    await told(found, "bob:wrong")
+    assert (
+        len({id(outcome) for outcome in await asyncio.gather(*(outcome_of(found, "bob:secret") for _ in range(100)))})
+        == 1
+    )
+    await outcome_of(found, "bob:wrong")
+    await outcome_of(found, "bob:wrong")
     assert checked == ["secret", "wrong"]
     clock = time.monotonic() + basic.WRONG_SECONDS
     monkeypatch.setattr(time, "monotonic", lambda: clock)
-    await told(found, "bob:wrong")
-    await told(found, "bob:secret")
+    await outcome_of(found, "bob:wrong")
+    await outcome_of(found, "bob:secret")
     assert checked == ["secret", "wrong", "wrong"]
     clock += basic.RIGHT_SECONDS
-    await told(found, "bob:secret")
+    await outcome_of(found, "bob:secret")
     assert checked[3:] == ["secret"]
 
 
 async def test_checks_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever guesses passwords gets a 503 before the gateway has no time for anything else."""
+    """A client that guesses passwords gets a 503 before the gateway is overloaded."""
     monkeypatch.setattr(password_checks, "WAITING_OF_ONE", 2)
     found = users(bob="secret")
-    outcomes = await asyncio.gather(*(told(found, f"bob:{number}") for number in range(20)))
+    outcomes = await asyncio.gather(*(outcome_of(found, f"bob:{number}") for number in range(20)))
     kinds = [outcome.kind for outcome in outcomes if isinstance(outcome, Refused)]
     assert kinds.count(ErrorKind.UNAUTHENTICATED) == 4
     assert kinds.count(ErrorKind.AUTH_UNAVAILABLE) == 16
-    assert isinstance(await told(found, "bob:secret"), Recognised)
+    assert isinstance(await outcome_of(found, "bob:secret"), Recognised)
 
 
 async def test_the_loop_goes_on_while_a_password_is_checked() -> None:
@@ -131,7 +134,7 @@ async def test_the_loop_goes_on_while_a_password_is_checked() -> None:
     }
     found = scheme(json.dumps(text), "b")
     assert isinstance(found, basic.Basic)
-    check = asyncio.create_task(told(found, "bob:secret"))
+    check = asyncio.create_task(outcome_of(found, "bob:secret"))
     turns = 0
     while not check.done():
         await asyncio.sleep(0)
@@ -143,7 +146,7 @@ async def test_the_loop_goes_on_while_a_password_is_checked() -> None:
 async def test_a_user_who_is_not_there_takes_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A password is checked all the same, so that the time does not tell who is a user."""
     checked = watch_checks(monkeypatch)
-    await told(users(bob="secret"), "alice:secret")
+    await outcome_of(users(bob="secret"), "alice:secret")
     assert checked == ["secret"]
 
 
@@ -166,10 +169,10 @@ async def test_every_wrong_password_costs_the_same(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(PasswordHash, "verify", watched)
     for name in ("user-10", "user-12", "another", "user-14", "nobody", ""):
         worked.clear()
-        assert isinstance(await told(found, f"{name}:wrong"), Refused)
+        assert isinstance(await outcome_of(found, f"{name}:wrong"), Refused)
         assert sorted(worked) == [10, 12, 14], name
     worked.clear()
-    assert isinstance(await told(found, "user-10:secret"), Recognised)
+    assert isinstance(await outcome_of(found, "user-10:secret"), Recognised)
     assert worked == [10]
 
 
@@ -177,10 +180,11 @@ async def test_a_flood_of_made_up_users_does_not_keep_others_out() -> None:
     """However many names one address tries, and from how many addresses of its /64: another one is next but one."""
     found = users(bob="secret")
     flood = [
-        asyncio.create_task(told(found, f"made-up-{number}:x", client=f"2001:db8::{number:x}")) for number in range(400)
+        asyncio.create_task(outcome_of(found, f"made-up-{number}:x", client=f"2001:db8::{number:x}"))
+        for number in range(400)
     ]
     await asyncio.sleep(0)
-    assert isinstance(await told(found, "bob:secret", client="192.0.2.7"), Recognised)
+    assert isinstance(await outcome_of(found, "bob:secret", client="192.0.2.7"), Recognised)
     answered = [task.result() for task in flood if task.done()]
     checked = [one for one in answered if isinstance(one, Refused) and one.kind is ErrorKind.UNAUTHENTICATED]
     assert len(checked) <= 3 * password_checks.AT_A_TIME
@@ -223,7 +227,7 @@ def test_a_hash_is_of_one_password(text: str, other: str) -> None:
 
 
 def test_every_new_hash_has_its_own_salt() -> None:
-    """Two users with one password cannot be told by their hashes."""
+    """Hashes do not reveal that two users have one password."""
     assert str(password.make("secret")) != str(password.make("secret"))
 
 

@@ -41,7 +41,7 @@ def test_a_password_becomes_a_hash() -> None:
     assert password.parse(printed["password"]).verify("secret word")
 
 
-def test_mistakes_are_told() -> None:
+def test_mistakes_are_reported() -> None:
     """Times that are none, passwords that are none."""
     assert "expected a point in time" in run("new", "--expires", "soon").stderr
     assert "at least one character" in run("password", text="\n").stderr

@@ -53,8 +53,8 @@ async def test_the_service_learns_what_the_request_is() -> None:
         recognised(await scheme.authenticate(exchange))
         (asked,) = service.asked
         assert (asked.method, asked.path, asked.body) == ("GET", "/ask", b"")
-        told = {name: value for name, value in asked.headers if name.startswith("x-forwarded-")}
-        assert told == {
+        forwarded = {name: value for name, value in asked.headers if name.startswith("x-forwarded-")}
+        assert forwarded == {
             "x-forwarded-method": "POST",
             "x-forwarded-proto": "https",
             "x-forwarded-host": "api.example.com",
@@ -100,7 +100,7 @@ async def test_its_answer_says_who_calls_and_what_the_backend_gets() -> None:
         assert scheme.locations.headers == {b"x-trace", b"x-user", b"x-tenant", b"x-groups", b"x-scopes"}
 
 
-async def test_a_service_that_names_nobody_allows_all_the_same() -> None:
+async def test_a_service_that_names_no_consumer_allows_all_the_same() -> None:
     """The caller has the name of the scheme then."""
     async with asking(replying(204)) as (scheme, _):
         assert recognised(await scheme.authenticate(request())).identity.consumer == "ask"
@@ -132,7 +132,7 @@ async def test_a_refusal_is_the_callers_answer(
 
 @pytest.mark.parametrize("reply", [replying(500), replying(404), replying(400), replying(429), replying(304)])
 async def test_any_other_answer_is_none(reply: Any) -> None:
-    """A mistake of the service neither lets anybody pass nor is shown to them."""
+    """A failure of the service neither admits a request nor is shown to clients."""
     async with asking(reply) as (scheme, _):
         outcome = refused(await scheme.authenticate(request()))
         assert (outcome.kind, outcome.answer) == (ErrorKind.AUTH_UNAVAILABLE, None)
@@ -151,7 +151,7 @@ async def test_a_service_that_hangs_is_not_waited_for() -> None:
         assert refused(await scheme.authenticate(request())).kind is ErrorKind.AUTH_UNAVAILABLE
 
 
-async def test_nobody_gets_the_cookies_of_another() -> None:
+async def test_no_client_gets_the_cookies_of_another() -> None:
     """What the service sets for one caller is not sent along for the next; connections are shared."""
     async with asking(replying(200, set_cookie="session=of-the-first")) as (scheme, service):
         for _ in range(2):
@@ -161,7 +161,7 @@ async def test_nobody_gets_the_cookies_of_another() -> None:
 
 
 async def test_names_that_are_none_are_not_taken() -> None:
-    """A name with control characters is nobody's, and one without end is a failure of the service."""
+    """A name with control characters is not accepted, and an endless one is a failure of the service."""
     async with asking(replying(200, x_user="a\tb"), identity={"consumer": "X-User"}) as (scheme, _):
         assert recognised(await scheme.authenticate(request())).identity.consumer == "ask"
     async with asking(replying(200, x_user="a" * 300), identity={"consumer": "X-User"}) as (scheme, _):
@@ -169,15 +169,17 @@ async def test_names_that_are_none_are_not_taken() -> None:
 
 
 async def test_only_a_trusted_proxy_may_say_where_a_request_came_from() -> None:
-    """A header of that kind reaches the service only from somebody whose word is taken."""
+    """Such a header reaches the service only from trusted proxies."""
     async with asking(replying(200), request_headers=["x-forwarded-prefix", "x-real-ip"]) as (scheme, service):
         for trusted in (False, True):
             exchange = request(x_forwarded_prefix="/a", x_real_ip="192.0.2.9")
             exchange.peer_trusted = trusted
             recognised(await scheme.authenticate(exchange))
         names = [[name for name, _ in asked.headers] for asked in service.asked]
-        assert ["x-forwarded-prefix" in told for told in names] == ["x-real-ip" in told for told in names]
-        assert ["x-forwarded-prefix" in told for told in names] == [False, True]
+        assert ["x-forwarded-prefix" in forwarded for forwarded in names] == [
+            "x-real-ip" in forwarded for forwarded in names
+        ]
+        assert ["x-forwarded-prefix" in forwarded for forwarded in names] == [False, True]
 
 
 async def test_the_service_learns_the_host_and_the_prefix_that_the_client_asked_for() -> None:
@@ -206,7 +208,8 @@ async def test_the_service_learns_the_host_and_the_prefix_that_the_client_asked_
     ],
 )
 def test_headers_that_the_gateway_writes_are_not_copied(key: str, header: str) -> None:
-    """Two lengths of one body, say, would be read in two ways: it is told with its place when the file is loaded."""
+    """Two lengths of one body, say, would be read in two ways: it is reported with its place when the file is
+    loaded."""
     auth = {"schemes": {"ask": {"forward_auth": {"url": "http://auth/", key: ["X-Fine", header]}}}}
     with pytest.raises(ConfigError, match=rf"auth.yaml:1:\d+: .*{key}\[1\].*writes {header.lower()} itself; remove it"):
         policy(json.dumps(auth), "ask")
@@ -230,7 +233,7 @@ async def test_a_reload_drops_no_question() -> None:
             assert recognised(outcome).identity.consumer == "ann"
 
 
-async def test_an_explanation_asks_nobody() -> None:
+async def test_an_explanation_calls_no_service() -> None:
     """To explain a request is not to send it anywhere."""
     async with asking(replying(200)) as (scheme, service):
         refused(await scheme.authenticate(request(), dry_run=True))

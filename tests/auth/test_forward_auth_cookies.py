@@ -59,7 +59,7 @@ async def test_also_where_a_later_policy_refuses(tmp_path: Path) -> None:
 
 
 async def test_a_backend_gets_no_cookies_of_an_answer(tmp_path: Path) -> None:
-    """Set-Cookie among the headers for the backend reaches nobody, and `check` says what to write instead."""
+    """Set-Cookie among the headers for the backend is dropped, and `check` says what to write instead."""
     answer, reached, _ = await asked(tmp_path, "response_headers: [Set-Cookie, X-Private]")
     assert answer.all("set-cookie") == ["own=1"]
     assert (reached[0].fields["x-private"], "set-cookie" in reached[0].fields) == ("1", False)
@@ -68,7 +68,7 @@ async def test_a_backend_gets_no_cookies_of_an_answer(tmp_path: Path) -> None:
     assert "name it in client_response_headers" in warning.message
 
 
-async def test_the_service_is_told_the_outer_host(tmp_path: Path) -> None:
+async def test_the_service_gets_the_outer_host(tmp_path: Path) -> None:
     """The host that the client asked for, where a trusted proxy says another than it asked by."""
     _, reached, questions = await asked(tmp_path, "", "X-Forwarded-Host: shop.test", "X-Forwarded-Proto: https")
     assert questions[0].fields["x-forwarded-host"] == reached[0].fields["x-forwarded-host"] == "shop.test"

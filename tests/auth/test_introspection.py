@@ -18,7 +18,7 @@ from gateway.auth.scheme import AuthResult, Scheme
 from gateway.errors import ErrorKind
 from gateway.http.testing import make_exchange
 from gateway.outside.breaker import FAILURES
-from tests.auth.schemes_support import Asked, HttpService, Reply, http_service, recognised, refused, running, told
+from tests.auth.schemes_support import Asked, HttpService, Reply, http_service, json_reply, recognised, refused, running
 from tests.config.support import errors
 from tests.support import eventually, free_port
 
@@ -27,7 +27,7 @@ ACTIVE = {"active": True, "sub": "user-1", "scope": "orders:read orders:write", 
 
 async def active(asked: Asked) -> Reply:
     """Every token holds."""
-    return told(ACTIVE)
+    return json_reply(ACTIVE)
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ async def test_a_consumer_is_found_by_its_subject() -> None:
     """Who lists the subject is that consumer, with its tenant and groups; who is only called like it is not."""
 
     async def reply(asked: Asked) -> Reply:
-        return told({**ACTIVE, "sub": parse_qs(asked.body.decode())["token"][0]})
+        return json_reply({**ACTIVE, "sub": parse_qs(asked.body.decode())["token"][0]})
 
     async with introspecting(reply) as (scheme, _):
         identity = recognised(await ask(scheme, "user-acme")).identity
@@ -97,7 +97,7 @@ async def test_an_access_token_may_be_called_one() -> None:
     for members in ({"token_use": "access_token"}, {"token_type": "Bearer"}, {"typ": "Bearer"}, {"typ": "at+jwt"}):
 
         async def reply(asked: Asked, members: dict[str, str] = members) -> Reply:
-            return told({**ACTIVE, **members})
+            return json_reply({**ACTIVE, **members})
 
         async with introspecting(reply) as (scheme, _):
             recognised(await ask(scheme))
@@ -117,7 +117,7 @@ async def test_an_answer_is_kept_no_longer_than_the_token_holds() -> None:
     """`exp` ends what `cache` would keep."""
 
     async def reply(asked: Asked) -> Reply:
-        return told({**ACTIVE, "exp": time.time() + 0.05})
+        return json_reply({**ACTIVE, "exp": time.time() + 0.05})
 
     async with introspecting(reply, cache="1h") as (scheme, service):
         recognised(await ask(scheme))
@@ -135,10 +135,10 @@ async def test_nothing_is_kept_where_that_is_asked_for() -> None:
 
 
 async def test_that_a_token_does_not_hold_is_kept_too() -> None:
-    """Whoever tries the same wrong token again and again does not reach the service."""
+    """A wrong token that is sent again and again does not reach the service."""
 
     async def reply(asked: Asked) -> Reply:
-        return told({"active": False})
+        return json_reply({"active": False})
 
     async with introspecting(reply) as (scheme, service):
         for _ in range(3):
@@ -147,11 +147,11 @@ async def test_that_a_token_does_not_hold_is_kept_too() -> None:
 
 
 async def test_made_up_tokens_push_out_none_that_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever tries many tokens does not make the gateway ask about those of others again."""
+    """Many wrong tokens do not evict the answers about others."""
     monkeypatch.setattr("gateway.auth.introspection.REMEMBERED_REFUSED", 16 * 1024)
 
     async def reply(asked: Asked) -> Reply:
-        return told(ACTIVE if b"token=good" in asked.body else {"active": False})
+        return json_reply(ACTIVE if b"token=good" in asked.body else {"active": False})
 
     async with introspecting(reply) as (scheme, service):
         for token in ("good", *(f"made-up-{number}" for number in range(50)), "made-up-49", "good"):
@@ -168,7 +168,7 @@ async def test_requests_at_the_same_time_share_one_question() -> None:
 
     async def reply(asked: Asked) -> Reply:
         await release.wait()
-        return told(ACTIVE)
+        return json_reply(ACTIVE)
 
     async with introspecting(reply) as (scheme, service):
         waiting = [asyncio.create_task(ask(scheme)) for _ in range(100)]
@@ -206,7 +206,7 @@ async def test_answers_that_do_not_say_that_it_holds_refuse(members: dict[str, A
     """Only `active: true`, for this audience, of this issuer, now."""
 
     async def reply(asked: Asked) -> Reply:
-        return told({"aud": "me", **members})
+        return json_reply({"aud": "me", **members})
 
     async with introspecting(reply, audiences=["me"], issuer="me") as (scheme, _):
         assert refused(await ask(scheme)).kind is ErrorKind.UNAUTHENTICATED
@@ -225,7 +225,7 @@ async def test_answers_that_do_not_say_that_it_holds_refuse(members: dict[str, A
     ],
 )
 async def test_answers_that_are_none_are_a_503(reply: Reply) -> None:
-    """The token may be right: the caller is told to come back, and nothing is kept."""
+    """The token may be right: the caller gets a Retry-After, and nothing is kept."""
 
     async def answer(asked: Asked) -> Reply:
         return reply
@@ -255,7 +255,7 @@ async def test_a_service_that_hangs_is_not_waited_for() -> None:
 
 
 async def test_a_service_that_does_not_answer_is_left_alone() -> None:
-    """After some time-outs in a row, of several callers, nobody waits for it any more."""
+    """After some time-outs in a row, of several callers, no request waits for it any more."""
     async with introspecting(hang, timeout="300ms") as (scheme, service):
         for number in range(FAILURES + 5):
             outcome = refused(await ask(scheme, f"t{number}", client=f"192.0.2.{number}"))
@@ -264,7 +264,7 @@ async def test_a_service_that_does_not_answer_is_left_alone() -> None:
 
 
 async def test_a_service_that_cannot_be_reached_is_left_alone() -> None:
-    """Whoever asks: that no connection can be made is not a matter of tokens."""
+    """For every caller: a failure to connect does not depend on tokens."""
     url = f"http://127.0.0.1:{free_port()}/"
     async with running({"schemes": {"o": {"introspection": {"url": url}}}}, "o") as scheme:
         assert isinstance(scheme, Introspection)
@@ -278,11 +278,11 @@ async def test_a_service_that_cannot_be_reached_is_left_alone() -> None:
     [["192.0.2.9"], ["2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::ffff"]],
     ids=["one address", "one network"],
 )
-async def test_tokens_of_one_caller_on_which_the_service_hangs_close_it_for_nobody_else(clients: list[str]) -> None:
+async def test_tokens_of_one_caller_on_which_the_service_hangs_do_not_affect_others(clients: list[str]) -> None:
     """However many they are: what one address causes counts once, and others are answered at the same time."""
 
     async def choke(asked: Asked) -> Reply:
-        return await hang(asked) if b"poison" in asked.body else told(ACTIVE)
+        return await hang(asked) if b"poison" in asked.body else json_reply(ACTIVE)
 
     async with introspecting(choke, timeout="2s") as (scheme, service):
         poison = [ask(scheme, f"poison{number}", client=clients[number % len(clients)]) for number in range(200)]
@@ -299,7 +299,7 @@ async def test_one_token_on_which_the_service_hangs_counts_once() -> None:
     """From however many addresses it comes."""
 
     async def choke(asked: Asked) -> Reply:
-        return await hang(asked) if b"poison" in asked.body else told(ACTIVE)
+        return await hang(asked) if b"poison" in asked.body else json_reply(ACTIVE)
 
     async with introspecting(choke, timeout="50ms") as (scheme, _):
         for number in range(FAILURES + 1):
@@ -311,7 +311,7 @@ async def test_tokens_that_hang_close_nothing_while_others_are_answered() -> Non
     """From however many addresses they come at once: a service that answers others meanwhile does not hang."""
 
     async def choke(asked: Asked) -> Reply:
-        return await hang(asked) if b"poison" in asked.body else told(ACTIVE)
+        return await hang(asked) if b"poison" in asked.body else json_reply(ACTIVE)
 
     async with introspecting(choke, timeout="1s") as (scheme, service):
         poison = [ask(scheme, f"poison{number}", client=f"192.0.2.{number}") for number in range(FAILURES * 2)]
@@ -324,7 +324,7 @@ async def test_tokens_that_hang_close_nothing_while_others_are_answered() -> Non
 
 
 async def test_an_outage_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """What is wrong is told once, and then every few seconds, however many callers there are."""
+    """A failure is logged once, and then every few seconds, however many callers there are."""
 
     async def fail(asked: Asked) -> Reply:
         return 500, {}, b""
@@ -339,7 +339,7 @@ async def test_one_callers_token_does_not_lock_out_the_others() -> None:
     """A token that makes the service fail is refused alone, however often it comes."""
 
     async def choke(asked: Asked) -> Reply:
-        return (500, {}, b"") if b"poison" in asked.body else told(ACTIVE)
+        return (500, {}, b"") if b"poison" in asked.body else json_reply(ACTIVE)
 
     async with introspecting(choke) as (scheme, _):
         for number in range(FAILURES + 5):
@@ -348,7 +348,7 @@ async def test_one_callers_token_does_not_lock_out_the_others() -> None:
 
 
 async def test_what_is_no_token_is_not_asked_for() -> None:
-    """Neither nonsense nor megabytes reach the service, and an explanation asks nobody."""
+    """Neither nonsense nor megabytes reach the service, and an explanation calls no service."""
     async with introspecting() as (scheme, service):
         for token in ("", "a b", "\xe9", "x" * 10_000, "a\tb"):
             assert refused(await ask(scheme, token)).kind is ErrorKind.UNAUTHENTICATED
@@ -359,7 +359,7 @@ async def test_what_is_no_token_is_not_asked_for() -> None:
 
 
 def test_credentials_belong_together() -> None:
-    """A name without a secret, or both kinds at once, are told when the file is loaded."""
+    """A name without a secret, or both kinds at once, are reported when the file is loaded."""
     for keys, message in (
         ("client_id: a", "belong together"),
         ("client_id: a, client_secret: b, token: c", "exclude each other"),

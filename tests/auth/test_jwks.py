@@ -81,7 +81,7 @@ async def test_an_unknown_kid_is_looked_for_once() -> None:
 
 
 async def test_a_kid_that_is_not_there_is_not_looked_for_again() -> None:
-    """A thousand tokens with made-up names cost the issuer a handful of requests, and nobody waits."""
+    """A thousand tokens with made-up names cost the issuer a handful of requests, and no request waits."""
     async with issuer_server() as issuer:
         issuer.keys = [ONE]
         async with published(issuer.url) as keys:
@@ -188,7 +188,7 @@ async def test_keys_are_fetched_again_before_they_grow_old() -> None:
             assert keys._next < 1
 
 
-async def test_an_issuer_that_is_down_for_an_hour_stops_nobody() -> None:
+async def test_an_issuer_that_is_down_for_an_hour_blocks_no_caller() -> None:
     """Its keys hold, and no request waits; after `stale` they do not hold any more."""
     clock = Clock()
     async with issuer_server() as issuer:
@@ -214,7 +214,7 @@ async def test_an_issuer_that_is_down_for_an_hour_stops_nobody() -> None:
 
 
 async def test_an_unknown_kid_of_an_issuer_that_is_down_is_no_fault_of_the_caller() -> None:
-    """503 and not 401: nobody can tell whether the token is right."""
+    """503 and not 401: it is not known whether the token is valid."""
     async with issuer_server() as issuer:
         issuer.keys = [ONE]
         async with published(issuer.url) as keys:
@@ -232,7 +232,7 @@ async def never(path: str) -> None:
 
 async def test_no_request_waits_for_an_issuer_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """With known keys not at all; without, or for an unknown one, at most as long as is said."""
-    monkeypatch.setattr(jwks, "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(jwks, "WAIT_SECONDS", 0.6)
     async with issuer_server() as issuer:
         issuer.keys = [ONE]
         async with published(issuer.url, refresh=0.1) as keys:
@@ -242,13 +242,13 @@ async def test_no_request_waits_for_an_issuer_that_hangs(monkeypatch: pytest.Mon
             await eventually(lambda: issuer.fetched > fetched)
             started = monotonic()
             assert await kids(keys, "one") == {"one"}
-            assert monotonic() - started < 0.15
+            assert monotonic() - started < 0.5
             assert isinstance(await keys.keys_for("two", dry_run=False), Refused)
-            assert 0.15 < monotonic() - started < 2
+            assert 0.5 < monotonic() - started < 4
         async with published(issuer.url) as keys:
             started = monotonic()
             assert isinstance(await keys.keys_for("one", dry_run=False), Refused)
-            assert 0.15 < monotonic() - started < 2
+            assert 0.5 < monotonic() - started < 4
 
 
 async def test_a_fetch_ends_also_when_the_issuer_sends_byte_by_byte() -> None:

@@ -28,21 +28,21 @@ def login(*issuers: dict[str, Any], **more: Any) -> Scheme:
     return scheme(jwt_auth(*issuers or ({"key": pem(private_key("RS256"))},), **more), "login")
 
 
-async def told(token: str, login: Scheme) -> AuthResult:
+async def outcome_of(token: str, login: Scheme) -> AuthResult:
     """What comes of a token."""
     return await login.authenticate(request(token=token))
 
 
 async def refused(token: str, login: Scheme) -> Refused:
     """Why a token is refused."""
-    outcome = await told(token, login)
+    outcome = await outcome_of(token, login)
     assert isinstance(outcome, Refused), outcome
     return outcome
 
 
 async def taken(token: str, login: Scheme) -> Recognised:
     """Who bears a token that holds."""
-    outcome = await told(token, login)
+    outcome = await outcome_of(token, login)
     assert isinstance(outcome, Recognised), outcome
     return outcome
 
@@ -65,7 +65,7 @@ async def test_a_token_with_a_shared_secret_is_taken(algorithm: str) -> None:
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 @pytest.mark.parametrize("other", ASYMMETRIC)
 async def test_an_algorithm_that_is_not_allowed_is_refused(algorithm: str, other: str) -> None:
-    """Also where the key could do it: PS256 is not RS256, whoever signed."""
+    """Also where the key could do it: PS256 is not RS256."""
     keys = login({"algorithms": [algorithm], "key": pem(private_key(algorithm))})
     if other != algorithm:
         assert (await refused(mint(other), keys)).detail == "the token is signed with an algorithm that is not allowed"
@@ -76,7 +76,7 @@ async def test_other_algorithms_are_refused(name: str) -> None:
     """`none` in every spelling, and what no one allowed."""
     assert (await refused(mint(header={"alg": name}), login())).final
     unsigned = f"{b64(json.dumps({'alg': name}))}.{b64(json.dumps(claims()))}."
-    assert isinstance(await told(unsigned, login()), Refused)
+    assert isinstance(await outcome_of(unsigned, login()), Refused)
 
 
 @pytest.mark.parametrize("form", ["pem", "pem without its end", "der", "jwk"])
@@ -91,8 +91,8 @@ async def test_a_public_key_is_no_secret(form: str) -> None:
     }[form]
     for allowed in (["RS256"], ["RS256", "PS256"]):
         keys = login({"algorithms": allowed, "key": pem(key)})
-        assert isinstance(await told(mint("HS256", secret), keys), Refused)
-        assert isinstance(await told(mint("HS256", secret, header={"alg": "RS256"}), keys), Refused)
+        assert isinstance(await outcome_of(mint("HS256", secret), keys), Refused)
+        assert isinstance(await outcome_of(mint("HS256", secret, header={"alg": "RS256"}), keys), Refused)
 
 
 async def test_keys_that_the_token_brings_along_are_not_used() -> None:
@@ -106,7 +106,7 @@ async def test_keys_that_the_token_brings_along_are_not_used() -> None:
     }
     for header in ({name: value} for name, value in brought.items()):
         assert (await refused(mint(key=attacker, header=header), login())).detail == "the token's signature is wrong"
-        assert isinstance(await told(mint(header=header), login()), Recognised)
+        assert isinstance(await outcome_of(mint(header=header), login()), Recognised)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ async def test_a_kid_is_a_name_and_nothing_else(kid: str) -> None:
     """A path, a query or a URL in `kid` names no key, and is not followed."""
     keys = login({"key": pem(private_key("RS256"))})
     assert (await refused(mint(key=private_key("RS256", "attacker"), header={"kid": kid}), keys)).final
-    assert isinstance(await told(mint("HS256", b"", header={"kid": kid}), keys), Refused)
+    assert isinstance(await outcome_of(mint("HS256", b"", header={"kid": kid}), keys), Refused)
 
 
 @pytest.mark.parametrize(
@@ -148,13 +148,13 @@ async def test_a_kid_is_a_name_and_nothing_else(kid: str) -> None:
 )
 async def test_headers_that_change_the_meaning_are_refused(header: dict[str, Any]) -> None:
     """Extensions, compression, nesting, other types of token, and values of another type."""
-    assert isinstance(await told(mint(header=header), login()), Refused)
+    assert isinstance(await outcome_of(mint(header=header), login()), Refused)
 
 
 @pytest.mark.parametrize("kind", ["JWT", "jwt", "at+jwt", "application/at+jwt", "JOSE"])
 async def test_usual_types_are_taken(kind: str) -> None:
     """`typ` of a JWT or an access token (RFC 9068), in any case."""
-    assert isinstance(await told(mint(header={"typ": kind}), login()), Recognised)
+    assert isinstance(await outcome_of(mint(header={"typ": kind}), login()), Recognised)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ async def test_usual_types_are_taken(kind: str) -> None:
 )
 async def test_headers_that_are_not_plain_json_are_refused(text: str) -> None:
     """A member twice, however it is written, or what is no JSON object."""
-    assert isinstance(await told(mint(header=text), login()), Refused)
+    assert isinstance(await outcome_of(mint(header=text), login()), Refused)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ async def test_headers_that_are_not_plain_json_are_refused(text: str) -> None:
 )
 async def test_payloads_that_can_be_read_in_two_ways_are_refused(change: Callable[[str], str]) -> None:
     """Claims twice, other encodings than UTF-8, and what is no object: though the issuer signed it."""
-    assert isinstance(await told(mint(payload=change(json.dumps(claims()))), login()), Refused)
+    assert isinstance(await outcome_of(mint(payload=change(json.dumps(claims()))), login()), Refused)
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"{\xff}", '{"iss":1}'.encode("utf-32"), b'{"sub":"\xc0\xaf"}'])
@@ -212,7 +212,7 @@ async def test_payloads_that_are_not_utf8_are_refused(data: bytes) -> None:
     """Whatever a lenient reader would make of them."""
     signed = f"{b64(json.dumps({'alg': 'RS256'}))}.{b64(data)}"
     token = f"{signed}.{b64(signature('RS256', private_key('RS256'), signed))}"
-    assert isinstance(await told(token, login()), Refused)
+    assert isinstance(await outcome_of(token, login()), Refused)
 
 
 def _respell(part: str) -> str:
@@ -261,7 +261,7 @@ MISSPELT: list[Callable[[str, str, str], str]] = [
 async def test_there_is_one_way_to_write_a_token(number: int) -> None:
     """Padding, bits that do not count, white space, other alphabets, parts that are missing or too many."""
     header, payload, signed = mint().split(".")
-    outcome = await told(MISSPELT[number](header, payload, signed), login())
+    outcome = await outcome_of(MISSPELT[number](header, payload, signed), login())
     assert isinstance(outcome, Refused), outcome
 
 
@@ -274,7 +274,7 @@ def test_a_changed_character_makes_a_token_wrong(part: int, data: st.DataObject)
     at = data.draw(st.integers(0, len(parts[part]) - 1))
     character = data.draw(st.characters(min_codepoint=33, max_codepoint=126))
     parts[part] = parts[part][:at] + character + parts[part][at + 1 :]
-    outcome = asyncio.run(told(".".join(parts), LOGIN))
+    outcome = asyncio.run(outcome_of(".".join(parts), LOGIN))
     assert isinstance(outcome, Recognised) == (".".join(parts) == TOKEN)
 
 
@@ -294,7 +294,7 @@ async def test_huge_tokens_are_refused_at_once() -> None:
     """Over 16 KiB nothing is decoded, also where the signature is right."""
     token = mint(payload=claims(x="y" * 16_000))
     assert "16 KiB" in (await refused(token, login())).detail
-    assert isinstance(await told(mint(payload=claims(x="y" * 8_000)), login()), Recognised)
+    assert isinstance(await outcome_of(mint(payload=claims(x="y" * 8_000)), login()), Recognised)
 
 
 NOW = int(time.time())
@@ -365,20 +365,20 @@ async def test_claims_that_hold_are_taken(change: dict[str, Any]) -> None:
     """Clocks may differ by 60 s; an audience may be one of several."""
     now = time.time()  # not when the test was collected: the suite may take longer than the leeway
     dated = {name: now + value if isinstance(value, int | float) else value for name, value in change.items()}
-    assert isinstance(await told(mint(payload=claims(**dated)), login()), Recognised)
+    assert isinstance(await outcome_of(mint(payload=claims(**dated)), login()), Recognised)
 
 
 async def test_required_claims_must_be_there() -> None:
     """Also those within another."""
     keys = login({"key": pem(private_key("RS256")), "required_claims": ["jti", "org.id"]})
     assert (await refused(mint(payload=claims(jti="1")), keys)).detail == "the token has no org.id"
-    assert isinstance(await told(mint(payload=claims(jti="1", org={"id": 0})), keys), Recognised)
+    assert isinstance(await outcome_of(mint(payload=claims(jti="1", org={"id": 0})), keys), Recognised)
 
 
 async def test_an_empty_list_of_audiences_looks_at_none() -> None:
     """That is written out, because it is seldom right."""
     keys = login({"key": pem(private_key("RS256")), "audiences": []})
-    assert isinstance(await told(mint(payload=claims(aud=None)), keys), Recognised)
+    assert isinstance(await outcome_of(mint(payload=claims(aud=None)), keys), Recognised)
 
 
 async def test_a_token_of_one_issuer_is_not_taken_for_another() -> None:
@@ -388,14 +388,14 @@ async def test_a_token_of_one_issuer_is_not_taken_for_another() -> None:
         {"key": pem(private_key("RS256"))},
         {"issuer": other, "algorithms": ["ES256"], "key": pem(private_key("ES256")), "audiences": ["bills"]},
     )
-    assert isinstance(await told(mint("ES256", payload=claims(iss=other, aud="bills")), keys), Recognised)
+    assert isinstance(await outcome_of(mint("ES256", payload=claims(iss=other, aud="bills")), keys), Recognised)
     for token in (
         mint("ES256"),
         mint("RS256", payload=claims(iss=other, aud="bills")),
         mint("ES256", payload=claims(iss=other)),
         mint("ES256", private_key("ES256", "attacker"), claims(iss=other, aud="bills")),
     ):
-        assert isinstance(await told(token, keys), Refused)
+        assert isinstance(await outcome_of(token, keys), Refused)
 
 
 @pytest.mark.parametrize("curve", [ec.SECP256K1(), ec.SECP384R1()])
@@ -405,7 +405,7 @@ async def test_a_key_on_another_curve_does_not_verify(curve: ec.EllipticCurve) -
     keys = login({"algorithms": ["ES256"], "key": pem(private_key("ES256"))})
     signed = mint("ES256").rpartition(".")[0]
     signed_by_it = b64(signature("ES256", private_key("ES256", "x"), signed))
-    assert isinstance(await told(f"{signed}.{signed_by_it}", keys), Refused)
+    assert isinstance(await outcome_of(f"{signed}.{signed_by_it}", keys), Refused)
     with pytest.raises(Exception, match=r"no key is for any|not a key for"):
         login({"algorithms": ["ES256"], "key": pem(key)})
 
@@ -420,7 +420,7 @@ async def test_degenerate_signatures_do_not_verify(numbers: tuple[int, int]) -> 
         forged = b64(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
         assert (await refused(f"{header_and_payload}.{forged}", keys)).detail == "the token's signature is wrong"
     der = private_key("ES256").sign(header_and_payload.encode(), ec.ECDSA(hashes.SHA256()))
-    assert isinstance(await told(f"{header_and_payload}.{b64(der)}", keys), Refused)
+    assert isinstance(await outcome_of(f"{header_and_payload}.{b64(der)}", keys), Refused)
 
 
 async def test_a_verified_token_is_remembered_until_it_expires(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -429,14 +429,14 @@ async def test_a_verified_token_is_remembered_until_it_expires(monkeypatch: pyte
     expires = time.time() + 1000
     token = mint(payload=claims(exp=expires))
     first = await taken(token, keys)
-    assert await told(token, keys) is first
+    assert await outcome_of(token, keys) is first
     clock = expires - 1
     monkeypatch.setattr(time, "time", lambda: clock)
-    assert await told(token, keys) is first
+    assert await outcome_of(token, keys) is first
     clock = expires
     within_leeway = await taken(token, keys)
     assert within_leeway is not first
-    assert await told(token, keys) is not within_leeway
+    assert await outcome_of(token, keys) is not within_leeway
     clock = expires + 60
     assert (await refused(token, keys)).detail == "the token has expired"
 
@@ -451,7 +451,7 @@ async def test_the_memory_of_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) 
     assert await taken(tokens[-2], keys) is first[-2]
     assert await taken(tokens[0], keys) is not first[0]
     large = mint("HS256", SECRET, claims(x="y" * 5000))
-    assert await told(large, keys) is not await told(large, keys)
+    assert await outcome_of(large, keys) is not await outcome_of(large, keys)
 
 
 @pytest.mark.parametrize("claim", ["x" * 2500, [[] for _ in range(1000)], {f"c{n}": n for n in range(250)}])
@@ -493,14 +493,14 @@ async def test_a_subject_can_be_a_consumer() -> None:
     assert (await taken(mint(payload=claims(scope="y z")), keys)).identity.scopes == {"y", "z"}
 
 
-async def test_nobody_takes_over_a_consumer_by_its_name() -> None:
+async def test_a_consumer_cannot_be_taken_over_by_its_name() -> None:
     """A subject called like a consumer of auth.yaml is refused, unless the consumer lists it, for this issuer."""
     elsewhere = {"subject": "acme-app", "issuer": "https://other.example.com/"}
     for subjects in ([], [elsewhere], ["somebody"]):
         keys = login(consumers=[{"name": "acme-app", "subjects": subjects}])
         assert (await refused(mint(payload=claims(sub="acme-app")), keys)).kind is ErrorKind.FORBIDDEN
     keys = login(consumers=[{"name": "acme-app", "subjects": [{"subject": "acme-app", "issuer": ISSUER}]}])
-    assert isinstance(await told(mint(payload=claims(sub="acme-app")), keys), Recognised)
+    assert isinstance(await outcome_of(mint(payload=claims(sub="acme-app")), keys), Recognised)
 
 
 async def test_what_is_no_bearer_token_is_not_looked_at() -> None:
@@ -516,7 +516,7 @@ async def test_what_is_no_bearer_token_is_not_looked_at() -> None:
         assert await login().authenticate(request(headers)) is None
 
 
-async def test_a_token_of_somebody_else_may_be_for_the_next_scheme() -> None:
+async def test_a_token_of_another_issuer_may_be_for_the_next_scheme() -> None:
     """One that is no JWT, or of an issuer that is not known, is not refused for good."""
     assert not (await refused("opaque", login())).final
     assert not (await refused(mint(payload=claims(iss="x")), login())).final
@@ -538,8 +538,8 @@ async def test_several_keys_without_names_are_tried() -> None:
     old, new = private_key("RS256", "old"), private_key("RS256", "new")
     keys = login({"key": pem(old) + pem(new)})
     for key in (old, new):
-        assert isinstance(await told(mint(key=key, header={"kid": "any"}), keys), Recognised)
-    assert isinstance(await told(mint(key=private_key("RS256", "third")), keys), Refused)
+        assert isinstance(await outcome_of(mint(key=key, header={"kid": "any"}), keys), Recognised)
+    assert isinstance(await outcome_of(mint(key=private_key("RS256", "third")), keys), Refused)
 
 
 RSA, EC = private_key("RS256", "shared"), private_key("ES256", "shared")
@@ -567,7 +567,7 @@ async def test_keys_that_share_a_kid_all_count(number: int, turned: bool, tmp_pa
     shared = scheme(jwt_auth({"algorithms": allowed, "key_file": "keys.json"}), "login", tmp_path)
     for algorithm in ("RS256", "RS384", "RS512") if number != 1 else ("RS256", "ES256"):
         token = mint(algorithm, EC if algorithm == "ES256" else RSA, header={"kid": "k"})
-        assert isinstance(await told(token, shared), Recognised), algorithm
+        assert isinstance(await outcome_of(token, shared), Recognised), algorithm
     stranger = mint("RS256", private_key("RS256", "stranger"), header={"kid": "k"})
     assert (await refused(stranger, shared)).detail == "the token's signature is wrong"
 

@@ -29,7 +29,7 @@ SPIFFE = "URI:spiffe://example.org/acme"
 
 
 def mtls(source: str, *consumers: dict[str, Any], **settings: Any) -> Scheme:
-    """The scheme `certs`; each consumer is told by its certificates."""
+    """The scheme `certs`; consumers are identified by certificates."""
     listed = [{"name": f"c{index}", "certificates": [wanted]} for index, wanted in enumerate(consumers)]
     auth = {"schemes": {"certs": {"mtls": {"source": source, **settings}}}, "consumers": listed}
     return scheme(json.dumps(auth), "certs")
@@ -60,7 +60,7 @@ def envoy(value: str) -> Exchange:
 
 
 async def test_a_certificate_is_known_by_fingerprint_subject_or_name() -> None:
-    """Whichever the consumer is told by, in whichever way it is written."""
+    """By each property that identifies a consumer, in each notation."""
     shown = certificate("acme", sans=["DNS:Acme.example.com", SPIFFE, "email:a@example.com"])
     for wanted in (
         {"fingerprint": fingerprint(shown)},
@@ -77,14 +77,14 @@ async def test_a_certificate_is_known_by_fingerprint_subject_or_name() -> None:
 
 
 async def test_all_that_is_asked_for_must_fit() -> None:
-    """The right subject with another name, or another certificate of that name, is nobody's."""
+    """The right subject with another name, or another certificate of that name, is not recognised."""
     policy = mtls("x-ssl-client-cert", {"subject": "CN=acme,O=Acme", "san": SPIFFE})
     assert "no known consumer" in refused(await policy.authenticate(nginx(certificate("acme")))).detail
     assert "no known consumer" in refused(await policy.authenticate(nginx(certificate("other", sans=[SPIFFE])))).detail
 
 
 async def test_only_a_trusted_proxy_is_believed() -> None:
-    """A header from anybody else is no certificate at all."""
+    """The header of an untrusted client is ignored."""
     shown = certificate()
     policy = mtls("x-ssl-client-cert", {"fingerprint": fingerprint(shown)})
     assert await policy.authenticate(nginx(shown, trusted=False)) is None
@@ -119,7 +119,7 @@ async def test_two_certificates_are_ambiguous() -> None:
     assert refused(outcome).kind is ErrorKind.AMBIGUOUS_CREDENTIALS
 
 
-async def test_two_certificates_in_one_header_are_not_told_apart() -> None:
+async def test_two_certificates_in_one_header_are_ambiguous() -> None:
     """What a proxy joined with a comma, and whatever else stands beside a certificate, is refused; a chain is not."""
     shown, other = certificate(), certificate("other")
     policy = mtls("x-ssl-client-cert", {"fingerprint": fingerprint(shown)})
@@ -141,7 +141,7 @@ def test_the_chain_of_rfc_9440_ends_here_too() -> None:
 
 
 async def test_a_certificate_of_two_consumers_is_refused() -> None:
-    """Nobody is guessed."""
+    """No consumer is guessed."""
     shown = certificate(sans=[SPIFFE, "DNS:a.example"])
     policy = mtls("x-ssl-client-cert", {"san": SPIFFE}, {"san": "DNS:a.example"})
     assert refused(await policy.authenticate(nginx(shown))).kind is ErrorKind.FORBIDDEN
@@ -165,7 +165,7 @@ def test_a_server_hands_over_the_certificate_of_its_connection() -> None:
     assert client_certificate({"extensions": {"tls": {}}}) is client_certificate({}) is None
 
 
-async def test_envoy_tells_the_last_element() -> None:
+async def test_envoy_puts_the_client_last() -> None:
     """What the proxy next to us appended counts, not what came before it."""
     shown = certificate(sans=[SPIFFE])
     digits = fingerprint(shown).replace(":", "").lower()
@@ -180,23 +180,23 @@ async def test_envoy_tells_the_last_element() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "common_name"),
     [
         ("acme,O=Acme", r"CN=acme\,O=Acme"),
         (r"acme\,O=Acme", r"CN=acme\\\,O=Acme"),
         ('#ève "x" ', r"CN=\#\C3\A8ve \"x\"\ "),
     ],
 )
-async def test_a_comma_in_a_name_is_part_of_it(name: str, told: str) -> None:
-    """Nobody becomes another consumer by a common name that looks like the rest of a subject."""
-    value = f'Hash={"a" * 64};Subject="{told}";URI='  # as Envoy writes it
+async def test_a_comma_in_a_name_is_part_of_it(name: str, common_name: str) -> None:
+    """A common name that looks like the rest of a subject does not match another consumer."""
+    value = f'Hash={"a" * 64};Subject="{common_name}";URI='  # as Envoy writes it
     policy = mtls("x-forwarded-client-cert", {"subject": "CN=acme,O=Acme"})
     assert "no known consumer" in refused(await policy.authenticate(envoy(value))).detail
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]).rfc4514_string()
     recognised(await mtls("x-forwarded-client-cert", {"subject": subject}).authenticate(envoy(value)))
 
 
-async def test_envoy_may_tell_only_the_names() -> None:
+async def test_envoy_may_send_only_the_names() -> None:
     """Without the certificate itself, its subject and names are taken from the header."""
     value = f'Hash={"a" * 64};Subject="CN=acme,O=Acme";URI=spiffe://example.org/acme;DNS=A.example'
     for wanted in ({"subject": "CN=acme,O=Acme"}, {"san": SPIFFE}, {"san": "DNS:a.example"}):
@@ -230,7 +230,7 @@ def test_a_certificate_with_any_changed_byte_is_read_or_refused() -> None:
                 from_client_cert(b":" + changed + b":")
 
 
-def test_what_cannot_be_a_certificate_is_told() -> None:
+def test_what_cannot_be_a_certificate_is_reported() -> None:
     """Errors name what is expected."""
 
     def wrong(wanted: Any) -> str:

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.auth.schemes_support import Asked, HttpService, Reply, Signer, certificate, digest, http_service, told
+from tests.auth.schemes_support import Asked, HttpService, Reply, Signer, certificate, digest, http_service, json_reply
 from tests.support import GatewayProcess, exchange, running_gateway
 
 KEY = "a-key-that-nobody-would-ever-guess"
@@ -44,7 +44,7 @@ ROUTES = """
 async def service(asked: Asked) -> Reply:
     """Introspection on POST, forward_auth on GET, both at one address."""
     if asked.method == "POST":
-        return told({"active": b"right" in asked.body, "sub": "user-1", "scope": "read"})
+        return json_reply({"active": b"right" in asked.body, "sub": "user-1", "scope": "read"})
     if asked.header("authorization") == "Bearer right":
         return 200, {"x-user": "ann", "x-session": "s-1"}, b""
     if asked.header("authorization") == "Bearer login":
@@ -227,7 +227,7 @@ async def test_rules_are_for_their_methods(stage: Stage) -> None:
 
 
 async def test_a_service_that_is_down_is_a_503(tmp_path: Path) -> None:
-    """Nobody passes because nobody can be asked."""
+    """No request passes because a service is unavailable."""
     async with staged(tmp_path / "down") as running:
         running.service.reply = _broken
         for path, authorization in (("/opaque/1", "right"), ("/asked/1", "right")):

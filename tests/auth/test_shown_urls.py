@@ -37,7 +37,7 @@ def test_a_url_is_shown_without_what_is_secret(url: str, shown: str) -> None:
 
 @pytest.mark.parametrize("kind", ["forward_auth", "introspection"])
 @pytest.mark.parametrize("reply", [(500, {}, b""), (404, {}, b""), (200, {}, b"x" * 300_000), None])
-async def test_a_failure_is_told_without_the_secrets_of_the_url(
+async def test_a_failure_is_reported_without_the_secrets_of_the_url(
     kind: str, reply: Reply | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whether the service answers something else, too much, or cannot be reached."""
@@ -57,7 +57,7 @@ async def test_a_failure_is_told_without_the_secrets_of_the_url(
 
 @pytest.mark.parametrize("body", [b"{}", b"[", b'{"keys": []}', None])
 @pytest.mark.parametrize("discovery", [False, True])
-async def test_keys_that_cannot_be_fetched_are_told_of_in_the_same_way(
+async def test_keys_that_cannot_be_fetched_are_reported_in_the_same_way(
     body: bytes | None, discovery: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The URL of the keys, and that of the metadata."""

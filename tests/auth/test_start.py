@@ -8,7 +8,7 @@ import httpx2
 from tests.support import running_gateway, until
 
 
-def test_the_mistake_of_a_file_is_told_at_the_start(tmp_path: Path) -> None:
+def test_the_mistake_of_a_file_is_reported_at_the_start(tmp_path: Path) -> None:
     """A gateway with a key file that is not there stays up, is not ready, and its log says why."""
     auth = json.dumps({"schemes": {"keys": {"api_key": None}}, "consumers": [{"name": "a", "keys": [{"file": "no"}]}]})
     routes = "- {path: /x, target: 'a:80', auth: keys}"

@@ -21,7 +21,7 @@ from gateway.auth.scheme import Scheme
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 from gateway.http.testing import make_exchange
-from tests.auth.schemes_support import Asked, Reply, http_service, recognised, refused, running, told
+from tests.auth.schemes_support import Asked, Reply, http_service, json_reply, recognised, refused, running
 from tests.auth.support import ISSUER, SECRET, claims, jwt_auth, mint, scheme
 from tests.config.support import errors
 from tests.support import GatewayProcess, eventually, running_gateway
@@ -70,7 +70,7 @@ async def test_a_token_is_taken_where_it_is_configured(place: str) -> None:
 
 @pytest.mark.parametrize("place", ["header", "cookie", "query", "websocket_protocol"])
 async def test_places_that_disagree_are_ambiguous(place: str) -> None:
-    """Which of two callers it would be could not be told; the same token twice is one caller."""
+    """Two different tokens are ambiguous; the same token twice is one caller."""
     both = login(**EVERYWHERE)
     for token, kind in ((TOKEN, None), (OTHER, ErrorKind.AMBIGUOUS_CREDENTIALS)):
         exchange = shown(place)
@@ -105,7 +105,7 @@ async def test_what_is_no_token_is_refused(value: str) -> None:
 
 
 async def test_an_empty_cookie_is_no_token() -> None:
-    """It was taken back, by somebody who logged out."""
+    """It was revoked by a logout."""
     assert await login(**EVERYWHERE).authenticate(make_exchange(headers=[("cookie", "session=")])) is None
 
 
@@ -149,7 +149,7 @@ async def test_opaque_tokens_are_taken_there_too() -> None:
     """The issuer is asked about the token of a cookie as about any other."""
 
     async def reply(asked: Asked) -> Reply:
-        return told({"active": asked.body.startswith(b"token=opaque&"), "sub": "user-1"})
+        return json_reply({"active": asked.body.startswith(b"token=opaque&"), "sub": "user-1"})
 
     async with http_service(reply) as service:
         settings = {"url": service.url, "from": {"cookie": "session"}}

@@ -44,7 +44,7 @@ def test_all_tokens_had_expired() -> None:
 
 
 def test_it_is_forgotten() -> None:
-    """What was refused long ago is not told any more."""
+    """A refusal of long ago is not reported any more."""
     clock = Clock()
     times = TokenTimes(clock)
     for _ in range(CROWD):

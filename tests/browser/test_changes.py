@@ -106,8 +106,8 @@ def test_a_former_configuration_is_served_again(watched: Watched, gateway: Gatew
     page.get_by_role("button", name="Serve it").click()
     page.get_by_label("Token").fill("gwa_wrong-token-wrong-token")
     page.get_by_role("dialog").get_by_role("button", name="Serve").click()
-    page.get_by_text("the token is not known here").wait_for()
-    watched.complaints.clear()  # the browser tells of the 401
+    page.get_by_text("unknown token").wait_for()
+    watched.complaints.clear()  # the browser reports the 401
     page.get_by_label("Token").fill(gateway.admin_token["authorization"].removeprefix("Bearer "))
     page.get_by_role("dialog").get_by_role("button", name="Serve").click()
     page.get_by_text("Rolled back: what is served differs from the files").wait_for()
@@ -118,7 +118,7 @@ def test_a_former_configuration_is_served_again(watched: Watched, gateway: Gatew
     assert get(gateway, "/hello/wrong").status_code == 500
 
 
-def test_files_that_are_refused_are_told(watched: Watched, gateway: GatewayProcess) -> None:
+def test_files_that_are_refused_are_reported(watched: Watched, gateway: GatewayProcess) -> None:
     """With their place, while the last good configuration is served."""
     page = opened(watched.page, gateway)
     gateway.write(routes=ROUTES + "- {id: x, path: nowhere}\n")
@@ -126,7 +126,7 @@ def test_files_that_are_refused_are_told(watched: Watched, gateway: GatewayProce
 
 
 def test_it_comes_again_with_the_gateway(page: Page, gateway: GatewayProcess) -> None:
-    """A restart is said, and over when it is over: nobody has to reload the page."""
+    """A restart is shown until it is over, without a reload of the page."""
     opened(page, gateway, "requests")
     gateway.stop()
     page.get_by_text("connecting again").wait_for()
@@ -156,7 +156,7 @@ def test_elsewhere_than_on_loopback_one_signs_in(page: Page, tmp_path: Path) -> 
         page.goto(admin_url(gateway, "/"))
         page.get_by_label("Token").fill("gwa_wrong-token-wrong-token")
         page.get_by_role("button", name="Sign in").click()
-        page.get_by_text("the token is not known here").wait_for()
+        page.get_by_text("unknown token").wait_for()
         page.get_by_label("Token").fill(READER)
         page.wait_for_timeout(6000)  # views have asked again, in vain
         page.get_by_role("button", name="Sign in").click()

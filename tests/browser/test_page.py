@@ -19,7 +19,7 @@ TABS = ["overview", "map", "traffic", "requests", "explain", "limits", "alerts",
 
 
 def opened(page: Page, gateway: GatewayProcess, view: str = "") -> Page:
-    """The page, with what it is told of."""
+    """The page, with its data."""
     page.goto(admin_url(gateway, f"/#{view}"))
     page.locator("#connection .live").wait_for()
     page.locator("#verdict:not(:has-text('Connecting'))").wait_for()
@@ -129,9 +129,9 @@ def test_traffic_is_shown_by_route_and_by_service(watched: Watched, busy: Gatewa
     row(page, "orders").wait_for(timeout=30_000)  # the first window of the monitor
     row(page, "users").get_by_role("button", name="users").click()
     page.locator("#traffic h3", has_text="users").wait_for()
-    page.get_by_label("By").select_option("upstream")
+    page.get_by_label("By", exact=True).select_option("upstream")
     row(page, "catalogue-next").wait_for()
-    page.get_by_label("Highest first").select_option("error_rate")
+    page.get_by_label("Sort by").select_option("error_rate")
     page.locator("#traffic table.traffic tbody tr:first-child th", has_text=re.compile("payments|reports")).wait_for()
     page.get_by_label("Name").fill("cat")
     page.get_by_text("1–2 of 2 services").wait_for()
@@ -143,7 +143,7 @@ def test_a_request_is_explained_by_a_form(watched: Watched, busy: GatewayProcess
     page.get_by_label("Path or URL").fill("/v1/orders/7")
     page.get_by_role("button", name="Explain").click()
     page.get_by_text("the path fits /v1/orders/*, the most specific that does").wait_for()
-    page.locator("summary", has_text="Routes that do not take it").click()
+    page.locator("summary", has_text="Other routes").click()
     assert page.locator(".explanation tbody tr").count() > 0
     page.get_by_label("Path or URL").fill("/v1/nothing")
     page.keyboard.press("Enter")
@@ -160,7 +160,7 @@ def test_breakers_limits_and_quotas_are_shown(watched: Watched, busy: GatewayPro
 
 
 def test_links_lead_where_they_did(page: Page, busy: GatewayProcess) -> None:
-    """A view with its filters is in the address, so that it can be sent to somebody."""
+    """A view with its filters is in the address, so that it can be shared."""
     opened(page, busy, "requests?status=5xx&route=reports")
     assert page.get_by_role("textbox", name="Status").input_value() == "5xx"
     page.locator("#requests tbody tr.failed").first.wait_for()

@@ -1,4 +1,4 @@
-"""The bus over a Redis that is away, comes back, loses its data, and has in it what nobody of ours has put there."""
+"""The bus over a Redis that is away, comes back, loses its data, and holds foreign data."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ async def test_what_waits_too_long_is_lost(own_redis: RedisServer) -> None:
 
 
 async def test_a_stream_is_bounded(redis: RedisServer) -> None:
-    """What nobody reads takes no more than its room in Redis, and what a group has not read is counted as lost."""
+    """An unread stream is bounded in Redis, and what a group has not read is counted as lost."""
     store = await client(redis)
     key = "bounded:bus:access-log"
     async with joined(redis, "bounded:") as bus:
@@ -179,7 +179,7 @@ async def test_a_stream_is_bounded(redis: RedisServer) -> None:
                 bus.publish(access(number))
             await eventually(lambda: bus.counts.published == {"access-log": 300})
             assert await store.xlen(key) == 50
-            assert bus.counts.dropped == {}  # nobody wants them
+            assert bus.counts.dropped == {}  # there is no subscriber
             await store.xgroup_create(key, "monitor", "0")
             bus.publish(access(300))
             await eventually(lambda: bus.counts.dropped == {("access-log", "unread"): 1})
@@ -224,7 +224,7 @@ def _hashable(messages: Sequence[ServiceRegistry]) -> set[ServiceRegistry]:
 
 
 async def test_one_process_speaks_of_a_service(redis: RedisServer) -> None:
-    """What another says of it meanwhile is not heard; that one is told to say it again when the first has ended."""
+    """Messages of another one are ignored meanwhile; it is asked to repeat them when the first has ended."""
     store = await client(redis)
     async with joined(redis, "speaker:") as second:
         async with joined(redis, "speaker:") as first:

@@ -36,7 +36,7 @@ async def test_one_request_is_made_for_all() -> None:
     assert (backend.count, site.cache.counts.collapsed) == (1, 19)
 
 
-async def test_a_client_that_goes_away_holds_up_nobody() -> None:
+async def test_a_client_that_disconnects_delays_no_other() -> None:
     """Another of those who wait asks in its place."""
     backend = Backend(answer("one", cache_control=FRESH))
     backend.held = asyncio.Event()
@@ -51,7 +51,7 @@ async def test_a_client_that_goes_away_holds_up_nobody() -> None:
     assert backend.count == 2
 
 
-async def test_a_client_that_leaves_in_the_middle_of_a_body_holds_up_nobody() -> None:
+async def test_a_client_that_disconnects_within_a_body_delays_no_other() -> None:
     """The others get the whole of it."""
     more = asyncio.Event()
 
@@ -72,12 +72,12 @@ async def test_a_client_that_leaves_in_the_middle_of_a_body_holds_up_nobody() ->
     assert backend.count == 1
 
 
-async def test_a_slow_client_holds_up_nobody() -> None:
+async def test_a_slow_client_delays_no_other() -> None:
     """What is stored is read as fast as the backend sends it, however slowly its own client reads."""
     backend = Backend(lambda _: Response(200, [(b"cache-control", b"max-age=60")], Pieces([b"x" * 1000] * 50)))
     site = Site(backend)
     slow = site.exchange()
-    await site.policies[0].wrap(backend)(slow)  # whose body nobody reads
+    await site.policies[0].wrap(backend)(slow)  # whose body is not read
     assert body(await site.ask()) == "x" * 50_000
     assert backend.count == 1
     slow.close()
@@ -109,7 +109,7 @@ async def test_what_is_not_shared_keeps_its_conditions() -> None:
     assert b"if-none-match" not in backend.asked[1].hidden_headers
 
 
-async def test_nobody_waits_for_ever() -> None:
+async def test_no_request_waits_for_ever() -> None:
     """After `wait`, a request asks for itself, and others wait for that one from then on."""
     stuck = asyncio.Event()
     backend = Backend(answer("one", cache_control=FRESH))

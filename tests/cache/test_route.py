@@ -438,7 +438,7 @@ async def test_what_a_fallback_answers_is_not_stored() -> None:
     assert site.cache.counts.stored == 1
 
 
-async def test_a_split_tells_requests_apart() -> None:
+async def test_a_split_is_part_of_the_key() -> None:
     """What one of the services of a route answers is not what the clients of another one get."""
     routes = "- {id: test, path: /*, target: 'a:1', split: [{target: 'a:1', weight: 1}, {target: 'b:1', weight: 1}]}\n"
     site = Site(Backend(lambda exchange: answer(exchange.client, cache_control=FRESH)), routes=routes)

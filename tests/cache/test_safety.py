@@ -62,7 +62,7 @@ async def test_an_answer_to_a_credential_is_not_stored(path: str, headers: dict[
     assert await numbers(it, *shown[:2], *plain, shown[2]) == ["0", "1", "2", "2", "3"]
 
 
-async def test_an_answer_to_somebody_is_not_stored() -> None:
+async def test_an_answer_to_an_authenticated_request_is_not_stored() -> None:
     """Neither where a scheme recognised the caller, nor where the connection has a certificate."""
     it = site(counting(cache_control="public, max-age=60"))
     known, certified = it.exchange(), it.exchange()
@@ -133,7 +133,7 @@ async def test_a_path_that_looks_static_is_no_reason_to_store() -> None:
 @pytest.mark.parametrize(
     "name", ["x-forwarded-host", "x-original-url", "x-http-method-override", "x-host", "forwarded"]
 )
-async def test_what_a_stranger_says_of_the_host_reaches_nobody(name: str) -> None:
+async def test_a_forged_host_header_affects_no_other_client(name: str) -> None:
     """The backend does not get it; so what it answers is the same for all."""
     it = site(counting(cache_control=FRESH))
     assert await numbers(it, it.exchange(headers=[(name, "evil")]), it.exchange()) == ["0", "0"]
@@ -149,7 +149,7 @@ async def test_what_a_stranger_says_of_the_host_reaches_nobody(name: str) -> Non
         ("x-forwarded-prefix", "/evil"),
     ],
 )
-async def test_what_a_proxy_says_tells_requests_apart(name: str, value: str) -> None:
+async def test_headers_of_a_proxy_are_part_of_the_key(name: str, value: str) -> None:
     """Where it reaches the backend, only those get the answer who say the same."""
     it = site(counting(cache_control=FRESH))
 
@@ -174,7 +174,7 @@ async def test_the_clients_address_is_in_no_key() -> None:
     assert await numbers(it, *exchanges) == ["0", "0", "0"]
 
 
-async def test_a_header_that_any_client_may_send_tells_requests_apart() -> None:
+async def test_a_header_that_any_client_may_send_is_part_of_the_key() -> None:
     """`allowed_proxy_headers` lets it through to the backend."""
     it = site(counting(cache_control=FRESH))
 

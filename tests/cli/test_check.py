@@ -115,7 +115,7 @@ routes:
 
 
 def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path) -> None:
-    """Shadowed and impossible routes, double rewrites and unknown names are told with their places; exit code 0."""
+    """Shadowed and impossible routes, double rewrites and unknown names are reported with their places; exit code 0."""
     ended = gateway("check", config=configured(tmp_path, WARNED))
     assert ended.returncode == 0
     places = [line.split(": ")[1] for line in ended.stderr.splitlines() if line.startswith("warning: ")]
@@ -123,7 +123,7 @@ def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path) -> None:
     assert "no-such-host.invalid does not resolve here" in ended.stderr
 
 
-def test_certificates_that_nobody_can_show_are_a_warning(tmp_path: Path) -> None:
+def test_certificates_that_no_client_can_present_are_a_warning(tmp_path: Path) -> None:
     """`mtls: {}` looks at the connection, which `gateway serve` does not encrypt: every caller would be refused."""
     configured(tmp_path).joinpath("auth.yaml").write_text("schemes:\n  mutual: {mtls: {}}\n")
     (warning,) = [problem for problem in check(tmp_path, {}) if problem.file == "auth.yaml"]

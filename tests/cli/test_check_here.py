@@ -33,6 +33,10 @@ def checked(
         ("access_log: {output: logs/access.log}", "access_log.output", "there is no directory"),
         ("audit_log: {file: logs/audit.jsonl}", "audit_log.file", "there is no directory"),
         ("redis: {url: 'redis://127.0.0.1:1'}", "redis.url", "Connection refused"),
+        ("control_plane: {token: x}", "control_plane", "the variable GATEWAY_CONTROL_PLANE_URL is not set here"),
+        ("control_plane: {url: 'https://a', token_file: t}", "control_plane.token_file", "there is no file"),
+        ("control_plane: {url: 'https://a', ca: a.pem}", "control_plane.ca", "No such file"),
+        ("control_plane: {url: 'https://a', ca: routes.yaml}", "control_plane.ca", "it has no certificates"),
         ("state_directory: /proc/state", "state_directory", "cannot be written"),
     ],
 )
@@ -71,7 +75,7 @@ def test_a_port_that_is_taken(tmp_path: Path, taken: int) -> None:
 
 
 def test_a_free_port(tmp_path: Path) -> None:
-    """Nothing is said of one that nobody listens on."""
+    """A free port gives no warning."""
     ports = ("--host", "127.0.0.1", "--port", str(free_port()), "--admin", "off")
     assert gateway("check", "--here", *ports, config=configured(tmp_path, ROUTES)).stdout == "ok, 0 warnings\n"
 

@@ -60,7 +60,7 @@ def test_schemas_are_printed() -> None:
         (["explain", "GET"], "URL"),
     ],
 )
-def test_wrong_arguments_are_told(arguments: list[str], said: str) -> None:
+def test_wrong_arguments_are_reported(arguments: list[str], said: str) -> None:
     """What was expected is said; exit code 2, no traceback."""
     ended = gateway(*arguments)
     assert ended.returncode == 2
@@ -68,10 +68,10 @@ def test_wrong_arguments_are_told(arguments: list[str], said: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_the_version_is_told() -> None:
-    """`gateway --version` says which it is, and whether it is compiled."""
+def test_the_version_is_printed() -> None:
+    """`gateway --version` says which it is, whether it is compiled, and what runs it, with how that was built."""
     made = os.environ.get("GATEWAY_TESTED", "interpreted")
-    assert re.fullmatch(rf"gateway [0-9.]+, {made}\n", gateway("--version").stdout)
+    assert re.fullmatch(rf"gateway [0-9.]+, {made}, CPython [0-9.]+\S* \(.*PGO.*\)\n", gateway("--version").stdout)
 
 
 def test_what_is_printed_can_be_had_for_machines(tmp_path: Path) -> None:
@@ -100,6 +100,12 @@ def test_what_is_printed_can_be_had_for_machines(tmp_path: Path) -> None:
 def test_shells_complete_commands(shell: str) -> None:
     """The script for each shell asks `gateway` itself, which answers with its commands and options."""
     assert "_GATEWAY_COMPLETE" in gateway("completion", shell).stdout
+
+
+def test_commands_of_a_group_are_there_wherever_they_are_written() -> None:
+    """A process imports the modules of one command only."""
+    printed = gateway("revisions", "--help").stdout
+    assert {"diff", "list", "promote", "push", "rollback", "show"} <= set(printed.split())
 
 
 def test_commands_are_completed() -> None:

@@ -21,33 +21,37 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     return compile_offline(configured(tmp_path_factory.mktemp("explain")))
 
 
-def _told(snapshot: Snapshot, method: str, url: str, *headers: tuple[str, str]) -> dict[str, Any]:
+def _explain(snapshot: Snapshot, method: str, url: str, *headers: tuple[str, str]) -> dict[str, Any]:
     return asyncio.run(explain(snapshot, method, url, headers))
 
 
-def _lost(told: dict[str, Any]) -> dict[str, str]:
-    return {loser["route"]: loser["why"] for loser in told["lost"]}
+def _lost(explained: dict[str, Any]) -> dict[str, str]:
+    return {loser["route"]: loser["why"] for loser in explained["lost"]}
 
 
 def test_the_winner_is_explained_completely(snapshot: Snapshot) -> None:
     """Which route and why, the path before and after, what the wildcards took, the handlers in order, the endpoints."""
-    told = _told(snapshot, "GET", "http://x/api/v1/process-design/7?q=1")
-    assert told["request"] == "GET http://x/api/v1/process-design/7?q=1"
-    assert (told["host"], told["path"], told["sent"]) == ("x", "/v1/process-design/7", "/api/v1/processes/7")
-    assert told["original_path"] == "/api/v1/process-design/7"
-    assert told["result"] == 'route "design"'
-    assert "base path" in told["why"]
-    assert any(handler.startswith("BodyLimit(") for handler in told["handlers"])
-    assert told["handlers"][-1] == "Cluster(127.0.0.1:9003)"
-    assert told["endpoints"] == ["127.0.0.1:9003"]
+    explained = _explain(snapshot, "GET", "http://x/api/v1/process-design/7?q=1")
+    assert explained["request"] == "GET http://x/api/v1/process-design/7?q=1"
+    assert (explained["host"], explained["path"], explained["sent"]) == (
+        "x",
+        "/v1/process-design/7",
+        "/api/v1/processes/7",
+    )
+    assert explained["original_path"] == "/api/v1/process-design/7"
+    assert explained["result"] == 'route "design"'
+    assert "base path" in explained["why"]
+    assert any(handler.startswith("BodyLimit(") for handler in explained["handlers"])
+    assert explained["handlers"][-1] == "Cluster(127.0.0.1:9003)"
+    assert explained["endpoints"] == ["127.0.0.1:9003"]
 
 
 def test_every_loser_has_a_reason(snapshot: Snapshot) -> None:
     """Each route that did not take the request is there once, with why."""
-    told = _told(snapshot, "GET", "/v1/process-design/7/pdf")
-    assert told["result"] == 'route "pdf"'
-    assert told["parameters"] == {"id": "7"}
-    lost = _lost(told)
+    explained = _explain(snapshot, "GET", "/v1/process-design/7/pdf")
+    assert explained["result"] == 'route "pdf"'
+    assert explained["parameters"] == {"id": "7"}
+    lost = _lost(explained)
     assert set(lost) == {"design", "draft", "files", "app"}
     assert "x-stage" in lost["draft"]
     assert "less specific" in lost["design"]
@@ -55,75 +59,85 @@ def test_every_loser_has_a_reason(snapshot: Snapshot) -> None:
 
 def test_headers_decide(snapshot: Snapshot) -> None:
     """A header that is given counts as it would in a request, whatever its case."""
-    told = _told(snapshot, "GET", "/v1/process-design/7/pdf", ("X-Stage", "draft"))
-    assert told["result"] == 'route "draft"'
+    explained = _explain(snapshot, "GET", "/v1/process-design/7/pdf", ("X-Stage", "draft"))
+    assert explained["result"] == 'route "draft"'
 
 
 def test_a_host_header_goes_before_the_host_of_the_url(snapshot: Snapshot) -> None:
     """As with curl, -H 'Host: ...' says which host is asked."""
-    assert _told(snapshot, "GET", "http://a.example.com/app")["result"] == 'route "app"'
-    told = _told(snapshot, "GET", "http://a.example.com/app", ("Host", "else.where"))
-    assert told["result"] == "404: no route takes it"
-    assert "else.where" in _lost(told)["app"]
+    assert _explain(snapshot, "GET", "http://a.example.com/app")["result"] == 'route "app"'
+    explained = _explain(snapshot, "GET", "http://a.example.com/app", ("Host", "else.where"))
+    assert explained["result"] == "404: no route takes it"
+    assert "else.where" in _lost(explained)["app"]
+
+
+def test_a_condition_on_the_host_reads_that_of_the_url(tmp_path: Path) -> None:
+    """`headers.host` is the host that the URL names, as it is in the request that a client would send."""
+    (tmp_path / "routes.yaml").write_text(
+        "- {path: /*, target: '127.0.0.1:9', authorize: [{when: 'headers.host == \"shop.example\"'}]}"
+    )
+    snapshot = compile_offline(tmp_path)
+    assert _explain(snapshot, "GET", "http://shop.example:8443/x")["outcome"] == "forwarded"
+    assert _explain(snapshot, "GET", "http://other.example/x")["outcome"] == "refused"
 
 
 def test_a_wrong_method_is_explained(snapshot: Snapshot) -> None:
     """The methods that the path takes are named, and which route refuses this one."""
-    routes = _told(snapshot, "DELETE", "/v1/process-design/7/pdf", ("x-stage", "other"))
+    routes = _explain(snapshot, "DELETE", "/v1/process-design/7/pdf", ("x-stage", "other"))
     assert routes["result"] == 'route "design"'
     assert "DELETE" in _lost(routes)["pdf"]
 
 
 def test_an_already_rewritten_path_is_explained(snapshot: Snapshot) -> None:
     """That a path is taken as rewritten, and sent unchanged, is said."""
-    told = _told(snapshot, "GET", "/api/v1/processes/7")
-    assert (told["result"], told["sent"]) == ('route "design"', "/api/v1/processes/7")
-    assert "rewritten" in told["why"]
+    explained = _explain(snapshot, "GET", "/api/v1/processes/7")
+    assert (explained["result"], explained["sent"]) == ('route "design"', "/api/v1/processes/7")
+    assert "rewritten" in explained["why"]
 
 
 def test_an_encoded_slash_is_explained(snapshot: Snapshot) -> None:
     """A route that takes no encoded slash is named with the key that allows it; one that does gets it as it is."""
-    told = _told(snapshot, "GET", "/v1/process-design/a%2Fb")
-    assert told["result"].startswith('400: route "design"')
-    assert "allow_encoded_slashes" in told["result"]
-    assert _told(snapshot, "GET", "/files/a%2Fb")["sent"] == "/a%2Fb"
+    explained = _explain(snapshot, "GET", "/v1/process-design/a%2Fb")
+    assert explained["result"].startswith('400: route "design"')
+    assert "allow_encoded_slashes" in explained["result"]
+    assert _explain(snapshot, "GET", "/files/a%2Fb")["sent"] == "/a%2Fb"
 
 
 def test_an_ambiguous_path_is_explained(snapshot: Snapshot) -> None:
     """What no request may carry is a 400 with the reason."""
-    assert _told(snapshot, "GET", "/v1/%zz")["result"].startswith("400: ")
-    assert _told(snapshot, "GET", "/v1/%00")["result"].startswith("400: ")
+    assert _explain(snapshot, "GET", "/v1/%zz")["result"].startswith("400: ")
+    assert _explain(snapshot, "GET", "/v1/%00")["result"].startswith("400: ")
 
 
 def test_dot_segments_are_shown_as_they_are_matched(snapshot: Snapshot) -> None:
     """The path is shown as it is after normalisation."""
-    assert _told(snapshot, "GET", "/x/../v1/process-design/./7")["path"] == "/v1/process-design/7"
+    assert _explain(snapshot, "GET", "/x/../v1/process-design/./7")["path"] == "/v1/process-design/7"
 
 
 def test_two_slashes_at_the_beginning_name_no_host(snapshot: Snapshot) -> None:
     """`//files//a` is a path, whose slashes are sent as they came."""
-    told = _told(snapshot, "GET", "//files//a")
-    assert (told["host"], told["path"], told["original_path"]) == ("-", "/files/a", "//files//a")
-    assert (told["result"], told["sent"]) == (_told(snapshot, "GET", "/files/a")["result"], "//a")
+    explained = _explain(snapshot, "GET", "//files//a")
+    assert (explained["host"], explained["path"], explained["original_path"]) == ("-", "/files/a", "//files//a")
+    assert (explained["result"], explained["sent"]) == (_explain(snapshot, "GET", "/files/a")["result"], "//a")
 
 
 def test_probes_are_explained(snapshot: Snapshot) -> None:
     """No route ever sees a health probe."""
-    assert "probe" in _told(snapshot, "GET", "/health/ready")["result"]
-    assert _told(snapshot, "POST", "/health")["result"].startswith("404")
+    assert "probe" in _explain(snapshot, "GET", "/health/ready")["result"]
+    assert _explain(snapshot, "POST", "/health")["result"].startswith("404")
 
 
 def test_services_and_applications_are_explained(snapshot: Snapshot) -> None:
     """All endpoints of a service, its timeouts, and an application by its name."""
-    told = _told(snapshot, "GET", "/files/a")
-    assert told["endpoints"] == ["127.0.0.1:9005", "[::1]:9006"]
-    assert "total 2 s" in told["timeouts"]
-    assert _told(snapshot, "GET", "http://b.example.com/app")["endpoints"] == ["asgi:tests.lifecycle.apps:one"]
+    explained = _explain(snapshot, "GET", "/files/a")
+    assert explained["endpoints"] == ["127.0.0.1:9005", "[::1]:9006"]
+    assert "total 2 s" in explained["timeouts"]
+    assert _explain(snapshot, "GET", "http://b.example.com/app")["endpoints"] == ["asgi:tests.lifecycle.apps:one"]
 
 
 def test_a_url_without_a_path_asks_for_the_root(snapshot: Snapshot) -> None:
     """http://x is the same request as http://x/."""
-    assert _told(snapshot, "GET", "http://x")["path"] == "/"
+    assert _explain(snapshot, "GET", "http://x")["path"] == "/"
 
 
 def test_the_command_prints_for_people(tmp_path: Path) -> None:
@@ -147,7 +161,7 @@ def test_the_command_prints_for_machines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"), [(["/x", "-H", "no colon"], "is no header"), (["http://[::1/x"], "neither a path nor a URL")]
 )
-def test_a_question_that_makes_no_sense_is_told(tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_an_invalid_question_is_reported(tmp_path: Path, arguments: list[str], said: str) -> None:
     """A header without a colon, or half an address, ends with exit code 2 and what was expected."""
     ended = gateway("explain", "GET", *arguments, config=configured(tmp_path))
     assert ended.returncode == 2

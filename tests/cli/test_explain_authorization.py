@@ -36,9 +36,9 @@ def explained(directory: Path, *arguments: str) -> dict[str, object]:
     (directory / "routes.yaml").write_text(ROUTES)
     (directory / "auth.yaml").write_text(AUTH)
     ended = gateway("explain", "--json", *arguments, config=directory)
-    told: dict[str, object] = json.loads(ended.stdout)
-    assert ended.returncode == (4 if str(told["verdict"]).startswith("refused") else 0), ended.stderr
-    return told
+    report: dict[str, object] = json.loads(ended.stdout)
+    assert ended.returncode == (4 if str(report["verdict"]).startswith("refused") else 0), ended.stderr
+    return report
 
 
 def test_explain_names_the_rule_that_would_refuse(tmp_path: Path) -> None:
@@ -55,10 +55,10 @@ def test_explain_names_the_rule_that_would_refuse(tmp_path: Path) -> None:
 
 def test_explain_names_the_rules_that_allow(tmp_path: Path) -> None:
     """Who it is, and which rules let it pass; the key itself is not repeated."""
-    told = explained(tmp_path, "GET", "/orders/1", "-H", f"X-API-Key: {KEY}")
-    assert told["verdict"] == "allowed: no rule refuses it"
-    rules = told["rules"]
+    report = explained(tmp_path, "GET", "/orders/1", "-H", f"X-API-Key: {KEY}")
+    assert report["verdict"] == "allowed: no rule refuses it"
+    rules = report["rules"]
     assert isinstance(rules, list)
     assert rules[0].startswith("allow authentication:keys: it is acme")
-    assert rules[1] == "allow authorize: all that authorize:orders[1] asks for is there"
-    assert KEY not in json.dumps(told)
+    assert rules[1] == "allow authorize: all requirements of authorize:orders[1] are met"
+    assert KEY not in json.dumps(report)

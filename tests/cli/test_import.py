@@ -32,14 +32,19 @@ def test_files_and_report_are_written_once_and_pass_check(tmp_path: Path) -> Non
     source.write_text(KONG)
     ended = gateway("import", str(source), "--output", str(output))
     assert ended.returncode == 0, ended.stderr
-    assert sorted(path.name for path in output.iterdir()) == ["auth.yaml", "import-report.md", "routes.yaml"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "auth.yaml",
+        "import-report.md",
+        "middleware.yaml",
+        "routes.yaml",
+    ]
     assert ended.stdout == (output / "import-report.md").read_text()
     assert "| 14 | services[0].routes[0].plugins[1] | there is nothing like the plugin no-such-plugin" in ended.stdout
     assert gateway("check", config=output).stdout.startswith("ok")
     (output / "auth.yaml").unlink()
     again = gateway("import", str(source), "--output", str(output))
     assert again.returncode == 1
-    assert "routes.yaml and import-report.md already" in again.stderr
+    assert "routes.yaml and middleware.yaml and import-report.md already" in again.stderr
     assert not (output / "auth.yaml").exists()
 
 

@@ -80,7 +80,7 @@ def test_all_files_or_none(tmp_path: Path) -> None:
 
 
 def test_all_that_is_commented_out_holds(tmp_path: Path) -> None:
-    """Whoever removes a # has a key that is right: here all of them at once."""
+    """Removing a # gives a valid key: here all of them at once."""
     assert gateway("init", config=tmp_path).returncode == 0
     for name in ("routes", "middleware", "auth"):
         path = tmp_path / f"{name}.yaml"
@@ -142,7 +142,7 @@ def test_a_backend_takes_the_place_of_the_server(tmp_path: Path) -> None:
         ('{"openapi": "3.0.0", "paths": {}}', "no path that could be a route"),
     ],
 )
-def test_what_is_no_description_is_told(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_is_not_a_description_is_reported(tmp_path: Path, text: str, said: str) -> None:
     """With its file and the reason; nothing is written."""
     (tmp_path / "it").write_text(text)
     ended = gateway("init", "--from", str(tmp_path / "it"), config=tmp_path / "new")
@@ -153,7 +153,7 @@ def test_what_is_no_description_is_told(tmp_path: Path, text: str, said: str) ->
 
 
 @pytest.mark.parametrize("backend", ["ftp://x", "http://", "http://a b", "http://a:99999", "http://u:p@a"])
-def test_a_backend_that_cannot_be_one_is_told(tmp_path: Path, backend: str) -> None:
+def test_an_invalid_backend_url_is_reported(tmp_path: Path, backend: str) -> None:
     """A matter of usage: exit code 2, and nothing is written."""
     ended = gateway("init", "--backend", backend, config=tmp_path / "new")
     assert ended.returncode == 2, ended.stdout

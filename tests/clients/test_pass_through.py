@@ -71,7 +71,7 @@ def test_calls_a_model_by_its_alias(passed: World, languages: Mapping[str, Sdks]
 def test_raises_what_the_sdk_raises_for_a_wrong_key(
     passed: World, languages: Mapping[str, Sdks], language: str, name: str
 ) -> None:
-    """A key of nobody is an AuthenticationError with a message, as it is at the provider."""
+    """An unknown key is an AuthenticationError with a message, as it is at the provider."""
     call = WHOLE[name]
     if call.only not in {"", language}:
         pytest.skip("there is no such SDK")

@@ -103,7 +103,7 @@ def test_a_stream_has_the_events_of_the_clients_own_api(
 def test_a_stream_that_breaks_off_is_an_error_of_the_sdk(
     translating: World, languages: Mapping[str, Sdks], language: str, name: str
 ) -> None:
-    """An SDK raises nothing by itself where a stream ends early: it must be told."""
+    """An SDK raises nothing by itself where a stream ends early: it needs an error event."""
     call = STREAMED[name]
     model = ("claude" if name == "chat" else "small") + "+end-after"
     broken = replace(call, arguments={**call.arguments, "model": model})

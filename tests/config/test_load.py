@@ -40,9 +40,9 @@ def test_the_environment_is_the_default(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_missing_routes_name_the_directory_and_what_to_do(tmp_path: Path) -> None:
-    """A newcomer in the wrong directory is told so."""
+    """The error for a wrong directory says so."""
     assert problems_of(tmp_path) == [
-        f"routes.yaml: there is no such file in {tmp_path}; create it, or name another directory with --config"
+        f"routes.yaml: the file does not exist in {tmp_path}; create it, or name another directory with --config"
     ]
 
 
@@ -138,4 +138,4 @@ def test_models_are_enough(tmp_path: Path) -> None:
     (tmp_path / "models.yaml").write_text("providers: {openai: [\n")
     assert [line.split(":")[0] for line in problems_of(tmp_path)] == ["models.yaml"]
     (tmp_path / "models.yaml").write_text("# nothing\n")
-    assert [line.split(":")[0] for line in problems_of(tmp_path)] == ["routes.yaml"]
+    assert [line.split(":")[0] for line in problems_of(tmp_path)] == ["models.yaml"]

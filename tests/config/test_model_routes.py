@@ -29,7 +29,7 @@ def test_models_have_their_paths_by_themselves() -> None:
     route = route_of(configuration, "models")
     assert route.target == "models"
     assert route.auth is None
-    assert {"/v1/chat/completions", "/v1/messages", "/v1beta/models/*"} <= set(route.all_paths)
+    assert {"/v1/chat/completions/*", "/v1/messages", "/v1beta/models/*"} <= set(route.all_paths)
     assert [route.id for route in parsed(OWN).routes.routes] == ["a"]
 
 
@@ -44,6 +44,12 @@ def test_models_need_no_other_routes(routes: str) -> None:
     assert [route.id for route in served(routes).routes.routes] == ["models", "models-probe"]
     assert errors(routes)
     assert "neither providers nor mcp" in errors(routes, models="gateway: {bind: x}\n")[0]
+
+
+def test_whether_anything_is_there_may_be_asked_by_anyone() -> None:
+    """Claude Code asks so before it sends a key."""
+    route = route_of(served(), "models-probe")
+    assert (route.methods, route.all_paths, route.auth) == (("HEAD",), ("/",), ())
 
 
 def test_a_written_route_replaces_them() -> None:
@@ -135,7 +141,7 @@ def test_overlaps_are_listed() -> None:
     first, second = (line for line in warned(served(routes)) if "models.yaml describes" in line)
     assert first.startswith(
         "routes.yaml:1:4: routes[0].path: it takes requests that would go to what models.yaml describes: "
-        "/v1/chat/completions, /v1/responses/*, /v1/completions and 8 other paths; "
+        "/v1/chat/completions/*, /v1/responses/*, /v1/completions and 8 other paths; "
     )
     assert second.startswith("routes.yaml:3:4: routes[2].path: it takes requests")
     assert "/v1/responses/*;" in second

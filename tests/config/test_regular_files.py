@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.regular_files import read_regular
+from gateway.config.regular_files import read_regular, to_mend
 
 
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
@@ -33,3 +33,12 @@ def test_a_file_of_any_size_is_read_up_to_the_limit(tmp_path: Path) -> None:
         file.truncate(10**12)
     with pytest.raises(ValueError, match="larger than"):
         read_regular(path, 2048)
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [(PermissionError(13, "Permission denied"), "the right to read it"), (FileNotFoundError(2, "none"), "create it")],
+)
+def test_the_remedy_is_that_of_the_cause(error: OSError, remedy: str) -> None:
+    """Who is not allowed to read a secret is not told to create it."""
+    assert remedy in to_mend(error)

@@ -34,11 +34,11 @@ VALUES = st.recursive(
 )
 
 
-def loads_or_tells(data: bytes) -> None:
+def loads_or_reports(data: bytes) -> None:
     """Parse as each of the three files; any exception but ConfigError fails the test."""
     for file in FILES:
-        told = problems({"routes.yaml": SAMPLE.encode(), file: data})
-        assert all(line.startswith(tuple(FILES)) and "\n" not in line for line in told)
+        errors = problems({"routes.yaml": SAMPLE.encode(), file: data})
+        assert all(line.startswith(tuple(FILES)) and "\n" not in line for line in errors)
 
 
 def problems(files: dict[str, bytes]) -> list[str]:
@@ -51,34 +51,34 @@ def problems(files: dict[str, bytes]) -> list[str]:
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
-def test_any_bytes_are_read_or_told(data: bytes) -> None:
+def test_any_bytes_are_read_or_reported(data: bytes) -> None:
     """Noise never crashes."""
-    loads_or_tells(data)
+    loads_or_reports(data)
 
 
 @settings(deadline=None)
 @given(st.text(alphabet="abc:-[]{}&*!|>'\"%@`#?,<$~/ \n\t01.", max_size=80))
-def test_any_yaml_like_text_is_read_or_told(text: str) -> None:
+def test_any_yaml_like_text_is_read_or_reported(text: str) -> None:
     """Neither does nearly YAML."""
-    loads_or_tells(text.encode())
+    loads_or_reports(text.encode())
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_a_damaged_file_is_read_or_told(data: st.DataObject) -> None:
+def test_a_damaged_file_is_read_or_reported(data: st.DataObject) -> None:
     """A piece missing, doubled or replaced anywhere in a right file never crashes."""
     source = data.draw(st.sampled_from([SAMPLE, FULL])).encode()
     start = data.draw(st.integers(0, len(source)))
     end = data.draw(st.integers(start, min(len(source), start + 30)))
     piece = data.draw(st.one_of(st.binary(max_size=8), st.just(source[start:end] * 2), TEXTS.map(str.encode)))
-    loads_or_tells(source[:start] + piece + source[end:])
+    loads_or_reports(source[:start] + piece + source[end:])
 
 
 @settings(max_examples=200, deadline=None)
 @given(VALUES)
-def test_any_structure_is_read_or_told(value: object) -> None:
+def test_any_structure_is_read_or_reported(value: object) -> None:
     """Right keys with wrong values, and the reverse, never crash."""
-    loads_or_tells(yaml.safe_dump(value, allow_unicode=True).encode())
+    loads_or_reports(yaml.safe_dump(value, allow_unicode=True).encode())
 
 
 def test_ten_thousand_routes_are_read_in_a_moment() -> None:

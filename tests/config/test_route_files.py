@@ -44,7 +44,7 @@ def read(files: Mapping[str, str]) -> Configuration:
     return parse({name: text.encode() for name, text in texts.items()}, {"ENV": "10.0.0.3:80"}, base=Path("/nowhere"))
 
 
-def told(files: Mapping[str, str]) -> list[str]:
+def problems_of(files: Mapping[str, str]) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         read(files)
     return [str(problem) for problem in caught.value.problems]
@@ -94,18 +94,20 @@ def test_a_route_beats_its_group_which_beats_the_defaults() -> None:
 def test_a_path_without_a_value_is_not_the_prefix() -> None:
     """What a template has rendered to nothing is an error, as everywhere; `""` is the prefix itself."""
     text = "groups: [{prefix: /a, target: 'a:1', routes: [{path: }]}]\n"
-    assert told({"routes.yaml": text}) == ["routes.yaml:1:48: groups[0].routes[0].path: expected a text (got nothing)"]
+    assert problems_of({"routes.yaml": text}) == [
+        "routes.yaml:1:48: groups[0].routes[0].path: expected a text (got nothing)"
+    ]
 
 
 def test_a_prefix_is_no_pattern_with_a_rest() -> None:
     """As which other gateways write it."""
     text = "groups: [{prefix: /a/*, target: 'a:1', routes: [{path: /b}]}]\n"
-    (found,) = told({"routes.yaml": text})
+    (found,) = problems_of({"routes.yaml": text})
     assert found.startswith("routes.yaml:1:11: groups[0].prefix: ")
     assert "write /a" in found
 
 
-def test_what_cannot_be_compiled_is_told_in_its_file(tmp_path: Path) -> None:
+def test_what_cannot_be_compiled_is_reported_in_its_file(tmp_path: Path) -> None:
     """A pattern, and an application that cannot be imported."""
     (tmp_path / "routes.yaml").write_text("- {path: /x, target: 'a:1'}\n")
     (tmp_path / "routes.b.yaml").write_text("\ngroups: [{prefix: /g, routes: [{path: '/{a}{b}', target: 'a:1'}]}]\n")
@@ -132,7 +134,7 @@ def test_a_file_without_groups_is_read_as_before() -> None:
     assert written.routes.routes == plain.routes.routes
 
 
-def test_what_is_wrong_is_told_once_where_it_stands() -> None:
+def test_an_error_is_reported_once_at_its_place() -> None:
     """In the group or the defaults, not for each route that gets it; and a route's own mistakes at the route."""
     text = """\
 defaults: {timeout: never, id: x}
@@ -143,7 +145,7 @@ groups:
 services: {shop: {endpoints: ['a:1']}}
 routes: [{path: /d, target: shop}, {path: /e, target: shop}]
 """
-    assert told({"routes.yaml": text}) == [
+    assert problems_of({"routes.yaml": text}) == [
         "routes.yaml:1:12: defaults.timeout: expected a duration such as 250ms, 5s, 1m, 1h or 1d, or a number of "
         'seconds (got "never")',
         "routes.yaml:1:28: defaults.id: unknown key here; it belongs in routes.yaml, as routes[].id",
@@ -184,14 +186,14 @@ def test_routes_of_several_files_are_one_table() -> None:
 def test_the_first_file_may_leave_all_routes_to_the_others() -> None:
     """An empty routes.yaml is one, as long as there is a route."""
     assert len(read({"routes.yaml": "", "routes.a.yaml": "- {path: /a, target: 'a:1'}\n"}).routes.routes) == 1
-    assert "the file is empty" in told({"routes.yaml": "", "routes.a.yaml": ""})[0]
-    assert 'the key "routes" is missing' in told({"routes.yaml": "base_path: /x", "routes.a.yaml": ""})[0]
+    assert "the file is empty" in problems_of({"routes.yaml": "", "routes.a.yaml": ""})[0]
+    assert 'the key "routes" is missing' in problems_of({"routes.yaml": "base_path: /x", "routes.a.yaml": ""})[0]
 
 
 def test_what_is_for_all_stands_in_one_file() -> None:
     """And the errors of a file name that file."""
     other = "base_path: /x\naccept_rewritten: true\ndefaults: {timeout: 1s}\nroutes: [{path: a, target: 'a:1'}]\nx: 1\n"
-    found = told({"routes.yaml": "- {path: /a, target: 'a:1', upstrem: 1}\n", "routes.b.yaml": other})
+    found = problems_of({"routes.yaml": "- {path: /a, target: 'a:1', upstrem: 1}\n", "routes.b.yaml": other})
     assert [line.split(": ")[0:2] for line in found] == [
         ["routes.yaml:1:29", "routes[0].upstrem"],
         ["routes.b.yaml:1:1", "base_path"],
@@ -200,8 +202,10 @@ def test_what_is_for_all_stands_in_one_file() -> None:
         ["routes.b.yaml:4:11", "routes[0].path"],
         ["routes.b.yaml:5:1", "x"],
     ]
-    assert "stands in routes.yaml only" in found[1]
-    assert "routes.b.yaml:1:" in told({"routes.yaml": "- {path: /a, target: 'a:1'}\n", "routes.b.yaml": "[a\n"})[0]
+    assert "is only valid in routes.yaml" in found[1]
+    assert (
+        "routes.b.yaml:1:" in problems_of({"routes.yaml": "- {path: /a, target: 'a:1'}\n", "routes.b.yaml": "[a\n"})[0]
+    )
 
 
 MINE = "\n- {id: mine, path: '/v1/{a}', methods: [GET, PUT], target: 'a:1'}\n"
@@ -214,7 +218,7 @@ MINE = "\n- {id: mine, path: '/v1/{a}', methods: [GET, PUT], target: 'a:1'}\n"
         (
             "groups: [{prefix: /v1, routes: [{path: '/{b}', methods: [PUT], target: 'b:1'}]}]",
             'groups[0].routes[0]: route "mine" has the same host, path, methods and predicates, in routes.yaml on'
-            " line 2; remove one, or tell them apart",
+            " line 2; remove one, or distinguish them",
         ),
         ("services: {s: {endpoints: ['a:1']}}", ""),
         ("- {path: '/v1/{b}', target: 'b:1'}", ""),
@@ -228,7 +232,7 @@ def test_two_files_may_not_want_the_same(other: str, message: str) -> None:
     """The same id or the same requests: both files and lines are named; whatever tells them apart is enough."""
     files = {"routes.yaml": MINE, "routes.b.yaml": other + "\n"}
     if message:
-        (found,) = told(files)
+        (found,) = problems_of(files)
         assert found.startswith("routes.b.yaml:1:")
         assert message in found
     else:
@@ -252,7 +256,7 @@ def test_a_file_takes_no_rule_of_another_ones_routes(other: str, owner: str) -> 
     read(files)
     rule = "ip_allow: {office: {networks: [10.0.0.0/8], routes: [admin]}}\n"
     read({"routes.yaml": files["routes.yaml"], "middleware.yaml": rule})
-    (found,) = told(files | {"middleware.yaml": rule})
+    (found,) = problems_of(files | {"middleware.yaml": rule})
     assert found.startswith(
         "middleware.yaml:1:54: ip_allow.office.routes[0]: routes[0] of routes.yaml on line 1, whose"
     )
@@ -276,15 +280,15 @@ def test_a_file_that_says_nothing_has_no_routes(text: str) -> None:
 
 
 def test_two_files_may_not_define_the_same_service_or_group() -> None:
-    """Which of them was meant could not be told."""
+    """The name would be ambiguous."""
     one = "services: {web: {endpoints: ['a:1']}}\ngroups: [{id: g, routes: [{path: /a, target: web}]}]\n"
     two = "services: {web: {endpoints: ['b:1']}}\ngroups: [{id: g, routes: [{path: /b, target: web}]}]\n"
-    assert told({"routes.yaml": one, "routes.b.yaml": two}) == [
+    assert problems_of({"routes.yaml": one, "routes.b.yaml": two}) == [
         "routes.b.yaml:1:12: services.web: routes.yaml on line 1 has a service of this name; rename one of them",
         "routes.b.yaml:2:11: groups[0].id: groups[0] of routes.yaml on line 2 has the same id; rename one of them",
     ]
     clash = "groups: [{id: g, routes: [{id: g, path: /a, target: 'a:1'}]}]\n"
-    assert told({"routes.yaml": clash}) == [
+    assert problems_of({"routes.yaml": clash}) == [
         "routes.yaml:1:11: groups[0].id: a route has the same id; rename one of them"
     ]
 
@@ -298,7 +302,8 @@ def test_warnings_name_the_file() -> None:
 
 
 def test_what_is_handed_down_is_not_blamed_where_it_has_no_effect() -> None:
-    """A retry for all routes is meant for those that have a backend elsewhere; of its own a route is told as before."""
+    """A retry for all routes is meant for those that have a backend elsewhere; a route's own retry is checked as
+    before."""
     routes = "defaults: {retry: {attempts: 2}, cache: true, auth: []}\nroutes:\n"
     routes += "- {path: /a, target: 'asgi:a:b', hedge: {}}\n- {path: /b, target: 'a:1', methods: [POST]}\n"
     found = [str(each) for each in run(WARNINGS, read({"routes.yaml": routes}), "warning")]
@@ -328,13 +333,13 @@ rate_limits: {few: {limits: [2/h], routes: [shop], costs: {shop: 2, cart: 1}}}
         ("exempt_routes: [shop]", "exempt_routes: [shp]", "maintenance.exempt_routes[0]"),
     ],
 )
-def test_a_name_of_no_route_and_no_group_is_told(right: str, wrong: str, place: str) -> None:
+def test_a_name_of_no_route_and_no_group_is_reported(right: str, wrong: str, place: str) -> None:
     """Wherever a rule names routes."""
     middleware = "maintenance: {enabled: true, exempt_routes: [shop]}\n"
     middleware += "rate_limits: {few: {limits: [2/h], routes: [shop], costs: {shop: 2}}}\n"
     files = {"routes.yaml": GROUPED, "middleware.yaml": middleware.replace(right, wrong)}
     if place.endswith(".routes[0]"):
-        (found,) = told(files)
+        (found,) = problems_of(files)
     else:  # where it is an exception, the rule is for no less than was meant
         (found,) = [str(each) for each in run(WARNINGS, read(files), "warning") if place in str(each)]
     assert place in found
@@ -358,12 +363,13 @@ def test_groups_in_groups_are_answered(where: str) -> None:
     """There are none, and it is said what to write."""
     text = where + "target: 'a:1', routes: [{path: /x}]}]\n"
     text = text.replace("}], target: 'a:1', routes: [{path: /x}]", "}], target: 'a:1'")
-    (found,) = told({"routes.yaml": text})
+    (found,) = problems_of({"routes.yaml": text})
     assert "write it beside this one, with the whole prefix" in found
 
 
 def test_the_files_of_a_directory(tmp_path: Path) -> None:
-    """What is named like a route file is read; a name that only looks like one is told, and an editor's is not."""
+    """What is named like a route file is read; a name that only looks like one is reported, and an editor's file is
+    not."""
     (tmp_path / "routes.yaml").write_text("- {path: /a, target: 'a:1'}\n")
     (tmp_path / "routes.b-1.x.yaml").write_text("- {path: /b, target: 'a:1'}\n")
     for name in (".routes.c.yaml.swp", "routes.d.yaml~", "#routes.e.yaml#", "routes..yaml", "myroutes.f.yaml"):

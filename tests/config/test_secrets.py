@@ -62,10 +62,10 @@ async def test_a_refused_policy_says_why_to_operators_only(tmp_path: Path) -> No
         checked = await asyncio.to_thread(_checked, gateway.directory, environment)
         for answer in (str(health(gateway)["errors"]), reload(gateway).text, checked):
             assert "cannot connect: postgres://(hidden)@db with (hidden) and (hidden)" in answer
-        told = str(health(gateway)["errors"]) + gateway.log + reload(gateway).text + checked
-        assert "cannot connect: postgres://(hidden)@db with (hidden) and (hidden)" in told
+        visible = str(health(gateway)["errors"]) + gateway.log + reload(gateway).text + checked
+        assert "cannot connect: postgres://(hidden)@db with (hidden) and (hidden)" in visible
         for text in ("hunter2", "a-secret", "a-literal-secret"):
-            assert text not in told + public.text
+            assert text not in visible + public.text
         assert "cannot connect" not in public.text
 
 

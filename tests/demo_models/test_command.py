@@ -29,7 +29,7 @@ def test_serves_a_provider_on_each_port_until_it_is_ended() -> None:
 
 
 def test_names_a_port_that_is_taken() -> None:
-    """A port that somebody else listens on is an error that names it."""
+    """A port in use is an error that names it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = subprocess.run([*COMMAND, "--port", str(port)], capture_output=True, text=True, check=False, timeout=30)

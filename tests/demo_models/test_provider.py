@@ -179,7 +179,7 @@ async def test_shows_what_it_received(client: httpx2.AsyncClient, provider: Demo
 
 
 async def test_remembers_responses(client: httpx2.AsyncClient) -> None:
-    """A response that is stored can be read, continued and deleted; one of somebody else's cannot."""
+    """A response that is stored can be read, continued and deleted; one of another caller cannot."""
     stored = await ask(client, "/v1/responses", {"input": "first"})
     again = await ask(client, "/v1/responses", {"input": "second", "previous_response_id": stored["id"]})
     assert again["previous_response_id"] == stored["id"]

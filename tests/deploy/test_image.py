@@ -181,7 +181,7 @@ def process_one(directory: Path, target: str) -> Iterator[tuple[int, int]]:
         unshare.wait()
 
 
-own_process_one = pytest.mark.skipif(not _pid_namespaces(), reason="this machine gives nobody a process 1 of their own")
+own_process_one = pytest.mark.skipif(not _pid_namespaces(), reason="this machine does not allow new PID namespaces")
 
 
 @own_process_one
@@ -246,7 +246,7 @@ def _is_zombie(pid: int) -> bool:
     return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
 
 
-def test_the_health_check_tells_a_live_gateway_from_a_dead_one(own_demo: Demo) -> None:
+def test_the_health_check_distinguishes_a_live_gateway_from_a_dead_one(own_demo: Demo) -> None:
     """The image's HEALTHCHECK succeeds while something answers on its port, and fails when nothing does."""
     options, _, command = dict(stages()[-1])["HEALTHCHECK"].partition("CMD ")
     assert "--timeout=" in options

@@ -231,7 +231,7 @@ def test_the_config_map_holds_the_repository_s_own_files(tmp_path: Path) -> None
 
 
 def test_prometheus_finds_the_port_of_the_metrics(pod: Any) -> None:
-    """The port by the name of `metrics` is the one that the gateway is told to open."""
+    """The port by the name of `metrics` is the one in the options of the gateway."""
     (container,) = pod["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert container["args"][container["args"].index("--metrics") + 1] == f"0.0.0.0:{ports['metrics']}"

@@ -49,7 +49,7 @@ class Network:
     def _holders(self, port: int) -> str:
         rows = [line.split() for line in self.tcp.read_text().splitlines()[1:]]
         inodes = {row[9]: f"{row[1]} -> {row[2]} in state {row[3]}" for row in rows if row[1].endswith(f":{port:04X}")}
-        return "; ".join(f"{what} of {_process_of(inode)}" for inode, what in inodes.items()) or "nobody any more"
+        return "; ".join(f"{what} of {_process_of(inode)}" for inode, what in inodes.items()) or "no process any more"
 
 
 def _process_of(inode: str) -> str:

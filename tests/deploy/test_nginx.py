@@ -169,7 +169,7 @@ def test_a_large_upload_passes(nginx: str) -> None:
 
 
 def test_with_tls(demo: Demo, tmp_path: Path) -> None:
-    """With the TLS file in place of `listen 80;`, HTTPS reaches the gateway, which is told so, and HTTP is sent on."""
+    """With the TLS file in place of `listen 80;`, HTTPS reaches the gateway with its scheme, and HTTP is redirected."""
     plain, secure = free_port(), free_port()
     command = configure(tmp_path, port=plain, gateway=demo.gateway, frontend=demo.frontend)
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"

@@ -14,6 +14,7 @@ from gateway.app import Gateway
 from gateway.config.secrets import KnownSecrets
 from gateway.deadlines import Deadlines
 from gateway.live import Owner
+from gateway.managed.gateway import ManagedGateway
 from gateway.monitor.metrics import HELP, plain
 from gateway.reload import Reloader
 from gateway.roles import ALL
@@ -52,16 +53,18 @@ async def sentences() -> dict[str, str]:
     """What each metric is, by name; those of things that a configuration may ask for included."""
     observed = Observed(owner := Owner(), [], ALL)
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
+    reloader = Reloader(PAGE.parent, {}, owner, connector)
     observed.include(
-        Gateway(Reloader(PAGE.parent, {}, owner, connector), []),
+        Gateway(reloader, []),
         LoopWatch(),
+        ManagedGateway(reloader, {}, KnownSecrets(), []),
         AlertSending(KnownSecrets(), ALL, lambda: True),
     )
-    told: dict[str, str] = {}
+    helps: dict[str, str] = {}
     for family in (*observed.metrics.families(), *plain(dict.fromkeys(HELP, 1.0))):
         if not family.name.startswith("python_"):  # of the library, which a test may have imported
-            told.setdefault(family.name, family.help)
-    return told
+            helps.setdefault(family.name, family.help)
+    return helps
 
 
 def main() -> None:

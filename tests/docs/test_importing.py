@@ -11,7 +11,7 @@ from gateway.config.models import AuthFile, MiddlewareFile, ModelsFile, RoutesFi
 from gateway.config.models.llm.budgets import Budget
 from gateway.config.models.llm.providers import Provider
 from gateway.config.models.routes import RouteConfig
-from gateway.importing.kong.known_plugins import PLUGINS
+from gateway.importing.kong.known_plugins import ELSEWHERE, PLUGINS
 from gateway.importing.traefik.middlewares import MIDDLEWARES
 from tests.cli.support import gateway
 
@@ -19,7 +19,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "coming-from.md").read_text()
 
 
-@pytest.mark.parametrize("word", sorted({name.removesuffix("-advanced").removesuffix("-enc") for name in PLUGINS}))
+@pytest.mark.parametrize(
+    "word", sorted({name.removesuffix("-advanced").removesuffix("-enc") for name in (*PLUGINS, *ELSEWHERE)})
+)
 def test_every_plugin_that_is_translated_is_in_the_table(word: str) -> None:
     """Each plugin of Kong that an import translates, or names as being elsewhere, is in the table of Kong."""
     assert f"`{word}`" in PAGE

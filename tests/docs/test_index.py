@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.cli import main
+from gateway.cli import COMMANDS
 from gateway.config.models import AuthFile, MiddlewareFile, RoutesFile
 from gateway.config.models.routes import RouteConfig
 from tests.docs.index import DOCS, PAGE, TITLE, lists
@@ -33,4 +33,4 @@ def test_every_key_of_the_files_is_there() -> None:
 def test_every_command_can_be_found() -> None:
     """The page, or the one about commands that it leads to, names each command."""
     commands = (DOCS / "commands.md").read_text()
-    assert {name for name in main.commands if not re.search(rf"gateway {name}\b", commands)} == set()
+    assert {name for name in COMMANDS if not re.search(rf"gateway {name}\b", commands)} == set()

@@ -140,7 +140,7 @@ class Stopping:
 
 
 def test_the_backends_of_a_recipe_have_ports_of_their_own() -> None:
-    """All of them listen on one address, so that whoever follows the page literally can start them."""
+    """All of them listen on one address, so that the page can be followed literally."""
     for page in RECIPES:
         ports = [each.rpartition(":")[2] for each in recipe_of(page).backends]
         assert len(set(ports)) == len(ports) > 0, page.name

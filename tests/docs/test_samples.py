@@ -15,6 +15,7 @@ import yaml
 
 from gateway.cli import main
 from gateway.config.secrets import KnownSecrets
+from gateway.control_plane.settings.reading import read_settings
 from gateway.testing.file import read_tests
 from tests.config.support import parsed
 from tests.docs.admin_page import PAGE as ADMIN_PAGE
@@ -52,6 +53,9 @@ def test_every_sample_of_yaml_can_be_used_as_it_is_written(page: str, sample: st
     elif re.search(r"^tests:", sample, re.MULTILINE):
         (tmp_path / "tests.yaml").write_text(sample)
         read_tests(tmp_path / "tests.yaml", ENVIRONMENT, KnownSecrets())
+    elif first == "# control-plane.yaml":
+        (tmp_path / "control-plane.yaml").write_text(sample)
+        read_settings(tmp_path, ENVIRONMENT, KnownSecrets())
     elif not re.match(r"\{host: ", first):  # an instance of a service, not of a file of ours
         for files in files_of(textwrap.dedent(sample).replace('"sha256:..."', f"sha256:{'0' * 64}")):
             parsed(
@@ -109,8 +113,9 @@ def _known(arguments: str) -> None:
         name = words.pop(0) if words else ""
         if name in ("", "COMMAND", "--help"):
             return
-        assert name in command.commands, name
-        command = command.commands[name]
+        found = command.get_command(click.Context(command), name)
+        assert found is not None, name
+        command = found
     options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     named = {word.partition("=")[0] for word in words if re.match(r"-{1,2}[a-zA-Z]", word)}
     assert named - options - {"--help", "-h"} == set()

@@ -1,4 +1,4 @@
-"""Who the client is, as trusted proxies say, and what of it the backend is told."""
+"""The client's address by trusted proxies, and the forwarded headers of the backend."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def caller(*lines: str, peer: str = "127.0.0.1", scheme: str = "http") -> Caller
     return PROXIES.caller(peer, scheme, headers, dict(headers))
 
 
-def told(
+def forwarded_fields(
     *lines: str, peer: str = "127.0.0.1", host: str = "a.test", paths: tuple[str, str] = ("/", "/")
 ) -> dict[str, str]:
     """What the backend gets."""
@@ -158,8 +158,8 @@ def test_addresses_of_hops(hop: str, client: str) -> None:
     ],
 )
 def test_host_and_port_for_the_backend(lines: list[str], host: str, port: str) -> None:
-    """The backend is told the host and the port that the client asked for."""
-    fields = told(*lines)
+    """The backend gets the host and the port that the client asked for."""
+    fields = forwarded_fields(*lines)
     assert (fields["x-forwarded-host"], fields["x-forwarded-port"]) == (host, port)
 
 
@@ -168,7 +168,7 @@ def test_host_and_port_for_the_backend(lines: list[str], host: str, port: str) -
 )
 def test_port_of_a_stranger(host: str, port: str) -> None:
     """Without a proxy, the port is that of Host, or the usual one of the scheme."""
-    assert told(peer="203.0.113.1", host=host)["x-forwarded-port"] == port
+    assert forwarded_fields(peer="203.0.113.1", host=host)["x-forwarded-port"] == port
 
 
 @pytest.mark.parametrize(
@@ -189,28 +189,28 @@ def test_port_of_a_stranger(host: str, port: str) -> None:
     ],
 )
 def test_a_prefix_that_was_stripped(came: str, sent: str, before: str, prefix: str | None) -> None:
-    """The backend is told what stands before its paths, behind what a trusted proxy had stripped before."""
+    """The backend gets the stripped prefix, after one that a trusted proxy had stripped before."""
     lines = [f"X-Forwarded-Prefix: {before}"] if before else []
-    assert told(*lines, paths=(came, sent)).get("x-forwarded-prefix") == prefix
-    mine = told(*lines, peer="203.0.113.1", paths=(came, sent)).get("x-forwarded-prefix")
+    assert forwarded_fields(*lines, paths=(came, sent)).get("x-forwarded-prefix") == prefix
+    mine = forwarded_fields(*lines, peer="203.0.113.1", paths=(came, sent)).get("x-forwarded-prefix")
     assert mine == (None if came == sent else prefix and prefix.removeprefix("/outer"))
 
 
 def test_forwarded_and_x_forwarded_for_agree() -> None:
     """A Forwarded that contradicts the X-Forwarded-For from which the client was taken is not passed on."""
-    fields = told("X-Forwarded-For: 203.0.113.9, 10.0.0.1", "Forwarded: for=6.6.6.6;proto=https")
+    fields = forwarded_fields("X-Forwarded-For: 203.0.113.9, 10.0.0.1", "Forwarded: for=6.6.6.6;proto=https")
     assert fields["x-forwarded-for"] == "203.0.113.9, 10.0.0.1, 127.0.0.1"
     assert fields["forwarded"] == "for=203.0.113.9, for=10.0.0.1, for=127.0.0.1;host=a.test;proto=http"
-    fields = told("X-Forwarded-For: 203.0.113.9", "Forwarded: for=203.0.113.9;proto=https;by=_x")
+    fields = forwarded_fields("X-Forwarded-For: 203.0.113.9", "Forwarded: for=203.0.113.9;proto=https;by=_x")
     assert fields["forwarded"].startswith("for=203.0.113.9;proto=https;by=_x, for=127.0.0.1")
 
 
 @pytest.mark.parametrize("empty", ["", ", ,", "\t,"])
 def test_no_list_has_an_empty_element(empty: str) -> None:
     """A proxy's empty header makes no empty hop of what backends get, which some would take for the client."""
-    fields = told(f"X-Forwarded-For: {empty}", "X-Forwarded-For: 203.0.113.9,")
+    fields = forwarded_fields(f"X-Forwarded-For: {empty}", "X-Forwarded-For: 203.0.113.9,")
     assert fields["x-forwarded-for"] == "203.0.113.9, 127.0.0.1"
-    assert told(f"Forwarded: {empty}")["forwarded"] == "for=127.0.0.1;host=a.test;proto=http"
+    assert forwarded_fields(f"Forwarded: {empty}")["forwarded"] == "for=127.0.0.1;host=a.test;proto=http"
 
 
 def test_a_list_as_long_as_a_head_costs_little() -> None:

@@ -226,7 +226,7 @@ def test_other_extensions_may_use_all_reserved_bits() -> None:
 
 
 def test_nothing_passes_behind_a_close_frame() -> None:
-    """What a side sends after it is for nobody."""
+    """Frames after it are dropped."""
     one, close = reader(), frame(CLOSE, b"\x03\xe8")
     assert read(one, [close + frame(TEXT, b"a"), frame(TEXT, b"b")]) == close
     assert one.closed

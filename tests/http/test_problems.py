@@ -1,4 +1,4 @@
-"""What a client is told of what went wrong, and in which form."""
+"""Problem documents: their contents, and their media types."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gateway.http.problems import wants_text
 from tests.resilience.support import backend, response, running
 from tests.support import free_port
 
-TELLING = {
-    ErrorKind.CLIENT_GONE,  # nobody is told
+REVEALING = {
+    ErrorKind.CLIENT_GONE,  # there is no client
     ErrorKind.MAINTENANCE,  # its text is written for clients
     ErrorKind.NOT_CACHED,
     ErrorKind.NOT_IMPLEMENTED,
@@ -37,12 +37,12 @@ TELLING = {
     ],
 )
 def test_plain_text_goes_to_those_who_prefer_it(accept: bytes, text: bool) -> None:
-    """The weights of Accept decide, then the order; whoever does not ask for text gets a problem document."""
+    """The weights of Accept decide, then the order; without text in Accept it is a problem document."""
     assert wants_text(accept) is text
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ErrorKind if kind.status >= 499 and kind not in TELLING])
-def test_a_failure_behind_the_gateway_is_told_in_words_of_its_own(kind: ErrorKind) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in ErrorKind if kind.status >= 499 and kind not in REVEALING])
+def test_a_failure_behind_the_gateway_has_a_detail_of_its_own(kind: ErrorKind) -> None:
     """Whatever its detail says."""
     assert kind.public_detail
 
@@ -60,7 +60,7 @@ routes:
 """
 
 
-async def test_a_client_is_not_told_what_stands_behind_the_gateway(tmp_path: Path) -> None:
+async def test_a_client_does_not_learn_what_is_behind_the_gateway(tmp_path: Path) -> None:
     """No address, name or rule is in its problem document, in JSON or as text; with `detail: full` all of it is."""
     dead = free_port()
     async with backend(response(200)) as plain:
@@ -74,10 +74,10 @@ async def test_a_client_is_not_told_what_stands_behind_the_gateway(tmp_path: Pat
         async with running(tmp_path, ROUTES.format(dead=dead, plain=port)) as gateway:
             for path, name in private.items():
                 for accept in ("application/json", "text/plain"):
-                    told = await gateway.get(path, headers={"accept": accept})
-                    assert told.status_code >= 400
-                    assert name not in told.text
-                    assert "private-" not in told.text
+                    answer = await gateway.get(path, headers={"accept": accept})
+                    assert answer.status_code >= 400
+                    assert name not in answer.text
+                    assert "private-" not in answer.text
                     assert name in str(gateway.last.error)
             await gateway.reload(middleware="errors: {detail: full}")
             for path, name in private.items():

@@ -1,4 +1,4 @@
-"""What is remembered of what clients write: short texts only, so that nobody fills the memory with long ones."""
+"""Caches of client-controlled texts: short ones only, so that long ones cannot fill the memory."""
 
 import contextlib
 import tracemalloc

@@ -37,7 +37,7 @@ def test_a_state_that_is_right_goes_on_as_it_came(value: str) -> None:
     "value", ["a", "=1", "a=", "A=1", "a=1,b", "a=1=2", f"{'k' * 257}=v", f"k={'v' * 257}", "a=\t", "a=\xe4", "_a=1"]
 )
 def test_a_malformed_state_is_dropped_whole(value: str) -> None:
-    """Nobody could say which of its members are right."""
+    """Its members would be ambiguous."""
     assert state(value) == []
 
 

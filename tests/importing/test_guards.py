@@ -1,4 +1,4 @@
-"""What kept somebody out in the original keeps him out here, also where it could not be said."""
+"""Access restrictions of the original hold here, also if they cannot be translated."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_guarded_route_that_cannot_be_said_does_not_open_its_paths_to_a_wider_
     assert "NOT-YET-TRANSLATED" in str(routes["admin"]["authorize"])
     assert tried.goes("GET", "/free/x") == "s:80/free/x"
     assert tried.goes("GET", "/adm") == "s:80/adm"
-    assert "all that begins with /admin/ is refused" in tried.report
+    assert "every path below /admin/ is refused" in tried.report
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_all_paths_of_an_expression_begin_with(expression: str, head: str) 
 
 
 def test_a_middleware_of_another_file_closes_its_route(imported: Import) -> None:
-    """Nobody knows what it keeps out: `authelia@docker` is not here."""
+    """Its rules are unknown: `authelia@docker` is not in the file."""
     http = {
         "routers": {"a": {"rule": "Host(`a.example`)", "service": "s", "middlewares": ["authelia@docker"]}},
         "services": {"s": {"loadBalancer": {"servers": [{"url": "http://s:80"}]}}},
@@ -113,7 +113,7 @@ def endpoint(path: str, **others: Any) -> dict[str, Any]:
 
 
 def test_claims_that_krakend_sends_take_the_place_of_what_clients_send(imported: Import) -> None:
-    """`propagate_claims` is `set`: who sends X-User himself does not pass for somebody else."""
+    """`propagate_claims` is `set`: a client that sends X-User cannot pose as another one."""
     validator = {"alg": "RS256", "issuer": "https://i", "jwk_url": "https://i/k"}
     claims = [["sub", "x-user"], ["realm_access.role", "x-role"], ["https://example.com/team", "x-team"]]
     extra = {"auth/validator": validator | {"propagate_claims": claims}}
@@ -278,3 +278,22 @@ def test_a_router_of_traefik_that_asks_for_certificates_is_closed(imported: Impo
     }
     routes = yaml.safe_load(imported("t.json", content).imported.files["routes.yaml"])["routes"]
     assert {route["id"]: "authorize" in route for route in routes} == {"in": True, "out": False}
+
+
+def test_a_plugin_of_kong_that_must_be_passed_is_not_passed_by_being_anonymous_to_another(imported: Import) -> None:
+    """Kong asks each of the plugins: that one lets in who brings nothing is no way past another, which does not."""
+    plugins = [{"name": "jwt", "config": {"anonymous": "guest"}}, {"name": "key-auth"}]
+    consumers = [{"username": "guest"}, {"username": "c", "jwt_secrets": [{"key": "i", "secret": "s" * 32}]}]
+    routes = [{"name": "r", "paths": ["/r"], "plugins": plugins}]
+    services = [{"name": "s", "url": "http://s", "routes": routes}]
+    tried = imported("kong.json", {"_format_version": "3.0", "services": services, "consumers": consumers})
+    assert yaml.safe_load(tried.imported.files["routes.yaml"])["routes"][0]["auth"] == ["keys"]
+
+
+def test_an_anonymous_consumer_that_is_not_in_the_file_lets_nobody_in(imported: Import) -> None:
+    """Kong answers 500 for such a one; the report says whom to name."""
+    plugins = [{"name": "key-auth", "config": {"anonymous": "someone-else"}}]
+    services = [{"name": "s", "url": "http://s", "routes": [{"name": "r", "paths": ["/r"], "plugins": plugins}]}]
+    tried = imported("kong.json", {"_format_version": "3.0", "services": services})
+    assert yaml.safe_load(tried.imported.files["routes.yaml"])["routes"][0]["auth"] == ["keys"]
+    assert "the file has no such consumer" in tried.report

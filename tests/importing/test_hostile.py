@@ -1,4 +1,4 @@
-"""What nobody should write, and somebody does: named with its place, and never a traceback."""
+"""Malformed files: reported with their place, and never a traceback."""
 
 from __future__ import annotations
 
@@ -44,6 +44,12 @@ upstreams:
     "numbers.conf": "upstream u { server; server a weight=x; } server { location / { proxy_pass http://u; limit_req "
     "zone=a burst=x; } location /a { return abc def; } location /b { return 99999; } location /e { if (a) { return; } "
     "proxy_pass http://u; } } limit_req_zone $remote_addr zone=a:1m rate=1r/s;",
+    "deep.toml": "http = " + "[" * 3000 + "]" * 3000,
+    "nul.conf": "server { location /\x00 { proxy_pass http://a; } }",
+    "lines.yml": """
+_format_version: "3.0"
+services: [{name: "s\\n- evil: 1", url: "http://x", routes: [{name: "r\\n- id: x", paths: ["/a\\nroutes: []"]}]}]
+""",
     "empty.conf": "server { location / { proxy_pass ; } location { } if { } limit_req; server_name; listen; return; "
     "rewrite x; set; auth_basic; allow; deny; proxy_set_header; add_header X; error_page; }",
 }

@@ -111,7 +111,7 @@ def test_credentials_become_hashes_and_consumers_their_groups(kong: Import) -> N
 
 
 def test_what_keeps_callers_out_closes_its_routes_where_it_cannot_be_said(kong: Import) -> None:
-    """Routes of unknown authentication plugins, and of programs that refuse, refuse everybody."""
+    """Routes of unknown authentication plugins, and of programs that refuse, refuse every request."""
     lua = ["if not ok then return kong.response.exit(401) end"]
     tried = kong(
         {"name": "a", "paths": ["/a/"], "plugins": [{"name": "hmac-auth"}]},
@@ -166,6 +166,32 @@ def test_transformers_set_remove_and_rename(kong: Import) -> None:
     assert "Basic abc" not in tried.report
 
 
+def test_a_transformer_replaces_the_path(kong: Import) -> None:
+    """Whatever the route would send, with what its paths capture by name; what they do not is named."""
+
+    def replacing(name: str, path: str, uri: str) -> dict[str, Any]:
+        plugin = {"name": "request-transformer", "config": {"replace": {"uri": uri}}}
+        return {"name": name, "paths": [path], "plugins": [plugin]}
+
+    tried = kong(
+        replacing("fixed", "/health/users", "/users/health"),
+        replacing("named", "~/u/(?<id>[0-9]+)$", "/people/$(uri_captures['id'])/all"),
+        replacing("unknown", "/x", "/y/$(uri_captures.id)"),
+        replacing("header", "/h", "/$(headers.x)"),
+    )
+    assert tried.goes("GET", "/health/users") == "s:80/users/health"
+    assert tried.goes("GET", "/u/7") == "s:80/people/7/all"
+    assert "it refers to what paths of unknown do not capture" in tried.report
+    assert "config.replace.uri | a path is written as the `rewrite` of the routes" in tried.report
+
+
+def test_large_limits_are_written_out(kong: Import) -> None:
+    """A million is not 1e+06."""
+    limit = {"name": "rate-limiting", "config": {"hour": 12_000_000}}
+    tried = kong({"name": "r", "paths": ["/"], "plugins": [limit]})
+    assert [rule["limits"] for rule in file(tried, "middleware.yaml")["rate_limits"].values()] == [["12000000/h"]]
+
+
 def test_a_termination_answers(kong: Import) -> None:
     """request-termination becomes a fixed answer, as Kong writes it."""
     end = {"name": "request-termination", "config": {"status_code": 410, "message": "gone"}}
@@ -186,7 +212,7 @@ def test_a_route_of_hosts_that_cannot_be_said_is_not_for_all_hosts(kong: Import)
     """A wildcard at the end of a host leaves the route out, and takes no request of another host in."""
     tried = kong({"name": "r", "paths": ["/r/"], "hosts": ["example.*"]}, {"name": "o", "paths": ["/o/"]})
     assert [tried.goes("GET", url) for url in ("/r/x", "/o/x")] == ["404", "s:80/base/x"]
-    assert "none of its hosts could be said" in tried.report
+    assert "none of its hosts can be expressed" in tried.report
 
 
 def test_hosts_and_ports_may_be_placeholders(kong: Import) -> None:
@@ -211,7 +237,7 @@ def test_what_is_wrong_already_is_left_out_and_named(kong: Import) -> None:
         },
     )
     assert [tried.goes("GET", url) for url in ("/good", "/bad")] == ["s:80/base", "404"]
-    assert "there is no such route: methods is not accepted" in tried.report
+    assert "the route is left out: methods is not accepted" in tried.report
     assert "refused by authorize" in tried.explain("GET", "/shut/")["verdict"]
     assert "allowed" in tried.explain("GET", "/bits/")["verdict"]
 
@@ -238,3 +264,72 @@ def test_expressions_of_the_router_are_asked_first(kong: Import) -> None:
     closed = [route["id"] for route in file(tried, "routes.yaml")["routes"] if "authorize" in route]
     assert {name.removesuffix("-2") for name in closed} == {"address"}
     assert "more than paths, hosts and methods" in tried.report
+
+
+def test_one_of_two_paths_of_a_route_decides_what_is_removed(kong: Import) -> None:
+    """The longer one, and not the one that is closer here; what ends within a segment is named."""
+    tried = kong(
+        {"name": "both", "paths": ["/a/", "/a/b/"]},
+        {"name": "within", "paths": ["~/c/(b|c)"]},
+        {"name": "begun", "paths": ["~/d/v1"]},
+    )
+    expected = {"/a/b": "s:80/base/b", "/a/b/x": "s:80/base/x", "/c/b/x": "s:80/base/x", "/d/v12/x": "s:80/base/2/x"}
+    assert {url: tried.goes("GET", url) for url in expected} == expected
+    assert "it may end within a segment, of which all is removed then" in tried.report
+
+
+def test_what_a_route_with_a_condition_guards_stays_guarded(kong: Import) -> None:
+    """More attributes go first, where the path of another route is the closer one; a named host before a header."""
+    tried = kong(
+        {"name": "plain", "paths": ["/a/b/"]},
+        {"name": "guarded", "paths": ["~/a/(b|c)"], "headers": {"x-v": ["1"]}, "plugins": [{"name": "key-auth"}]},
+        {"name": "host", "paths": ["/h"], "hosts": ["h.test"], "strip_path": False},
+        {"name": "header", "paths": ["/h"], "headers": {"x-v": ["1"]}, "plugins": [{"name": "key-auth"}]},
+    )
+    assert str(tried.explain("GET", "/a/b/x", x_v="1")["verdict"]).startswith("refused")
+    assert tried.goes("GET", "/a/b/x") == "s:80/base/x"
+    assert tried.goes("GET", "http://h.test/h", x_v="1") == "s:80/base/h"
+
+
+def test_a_service_that_is_written_twice_keeps_its_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second entry has routes only: they go to the first one's address, past its plugins; Kong 3 has no expression
+    without a ~."""
+    text = """
+_format_version: "3.0"
+services:
+- {name: s, url: "http://s:80", plugins: [{name: key-auth}]}
+- {name: s, routes: [{name: r, paths: ["/f/[a-f]{2}$", /g], strip_path: false}]}
+"""
+    tried = try_text("kong.yml", text, tmp_path, monkeypatch)
+    assert "needs a credential" in str(tried.explain("GET", "/g")["verdict"])
+    assert "its routes are added to the service of this name in line 4" in tried.report
+    assert "an expression begins with ~ there" in tried.report
+
+
+def test_what_lies_deeper_goes_where_the_original_sent_it(kong: Import) -> None:
+    """Also where the path one segment above it goes to another route already."""
+    keys = [{"name": "key-auth"}]
+    tried = kong(
+        {"name": "one", "paths": ["~/a/[^/]+$"], "hosts": ["*.test"]},
+        {"name": "any", "paths": ["~/ab?"], "hosts": ["*.test"]},
+        {"name": "open", "paths": ["~/a/.+$"], "headers": {"x-v": ["1"]}},
+        {"name": "shut", "paths": ["~/ab?"], "headers": {"x-v": ["1"]}, "methods": ["GET"], "plugins": keys},
+    )
+    for path in ("/a/x", "/a/x/y", "/a/x/y/z"):
+        verdict = tried.explain("GET", f"http://z.test{path}", x_v="1")["verdict"]
+        assert str(verdict).startswith("refused"), path
+
+
+def test_values_that_deck_has_for_all_routes_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`_info.defaults` fills in what a route or a service does not say itself."""
+    text = """
+_format_version: "3.0"
+_info: {defaults: {route: {strip_path: false, preserve_host: true}, service: {retries: 1}}}
+services:
+- {name: s, url: 'http://s:80', routes: [{name: a, paths: [/a]}, {name: b, paths: [/b], strip_path: true}]}
+"""
+    tried = try_text("kong.yml", text, tmp_path, monkeypatch)
+    assert (tried.goes("GET", "/a/x"), tried.goes("GET", "/b/x")) == ("s:80/a/x", "s:80/x")
+    routes = yaml.safe_load(tried.imported.files["routes.yaml"])["routes"]
+    assert {(route["preserve_host"], route["retry"]["attempts"]) for route in routes} == {(True, 2)}
+    assert "in each route that says nothing else" in tried.report

@@ -65,7 +65,7 @@ def test_limits_for_days_and_months_are_quotas(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_limit_that_only_a_group_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a limit for all, there is one that nobody reaches, with a tier for the group."""
+    """Without a limit for all, there is one that is never reached, with a tier for the group."""
     it = tried(limit("second: 4", consumer_group="gold"), tmp_path, monkeypatch)
     (rule,) = file(it, "middleware.yaml")["rate_limits"].values()
     assert (rule["limits"], rule["tiers"]) == (["999999999/s"], {"gold": ["4/s"]})
@@ -84,7 +84,7 @@ def test_a_limit_of_a_consumer_on_one_route(tmp_path: Path, monkeypatch: pytest.
 def test_a_plugin_in_a_service_that_is_for_a_consumer_is_not_for_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A limit of one consumer that stands below a service limits nobody else."""
+    """A limit of one consumer that stands below a service limits no other consumer."""
     own = "plugins: [{name: rate-limiting, consumer: ann, config: {minute: 2}}]"
     text = HEAD.replace("routes: [{name: a,", f"{own}, routes: [{{name: a,") + f"plugins:\n{KEYS}"
     it = try_text("kong.yml", text, tmp_path, monkeypatch)
@@ -104,7 +104,7 @@ def test_a_plugin_in_a_service_that_is_for_a_consumer_is_not_for_all(
     ],
 )
 def test_who_was_kept_out_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugin: str, condition: str) -> None:
-    """A plugin that refuses one consumer, or a group, refuses it here, too, and nobody else."""
+    """A plugin that refuses one consumer, or a group, refuses it here, too, and no other consumer."""
     it = tried(f"- {plugin}\n", tmp_path, monkeypatch)
     for path, status in (("/a", "refused"), ("/b", "refused")):
         assert condition in str(file(it, "routes.yaml")["routes"])
@@ -122,3 +122,44 @@ def test_keys_that_another_tool_fills_in_are_variables(tmp_path: Path, monkeypat
     assert "`AWS_BOB_KEY`: a key of at least 16 characters" in it.report
     assert it.explain("GET", "/a", apikey="{vault://aws/bob/key}")["outcome"] == "refused"
     assert it.explain("GET", "/a", apikey=it.imported.report.stand_ins()["AWS_BOB_KEY"])["outcome"] == "forwarded"
+
+
+@pytest.mark.parametrize("narrow_first", [True, False])
+def test_the_narrower_limit_of_a_consumer_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, narrow_first: bool
+) -> None:
+    """That for a route before that for a service, and both before that for all, in any order of the file."""
+    own = [
+        limit("minute: 7", consumer="ann", route="a"),
+        limit("minute: 8", consumer="ann", service="a"),
+        limit("minute: 9", consumer="ann"),
+    ]
+    plugins = "".join(own if narrow_first else reversed(own))
+    it = tried(limit("minute: 5") + plugins, tmp_path, monkeypatch)
+    rules = file(it, "middleware.yaml")["rate_limits"]
+    by_route = {route: name for name, rule in rules.items() for route in rule["routes"]}
+    limits = consumer(it, "ann")["limits"]
+    assert (limits[by_route["a"]], limits[by_route["b"]]) == (["7/m"], ["9/m"])
+
+
+def test_limits_that_a_consumer_has_not_in_kong_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin of a consumer takes the place of the whole plugin that all have, of all of its times."""
+    it = tried(limit("minute: 5, day: 100") + limit("minute: 50", consumer="ann"), tmp_path, monkeypatch)
+    assert "the limits of all for these times hold, too: day" in it.report
+    it = tried(limit("minute: 5, day: 100") + limit("day: 500", consumer="ann"), tmp_path, monkeypatch)
+    assert "the limits of all for these times hold, too: hour or less" in it.report
+
+
+def test_where_kong_counts_is_translated_or_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database and user of its Redis, a second Redis, a cluster, the answer, and limits of a whole service."""
+    config = "minute: 5, policy: redis, redis_host: r, redis_database: 3, redis_username: u, redis_password: hidden"
+    of_b = limit("minute: 5, limit_by: service, policy: redis, redis: {host: s}", route="b")
+    it = tried(limit(config) + of_b, tmp_path, monkeypatch)
+    assert file(it, "middleware.yaml")["redis"] == {"url": "redis://u:${REDIS_PASSWORD}@r:6379/3"}
+    assert "one Redis counts for all limits" in it.report
+    assert "requests are counted for each route, not for the service" in it.report
+    assert "hidden" not in it.report
+    it = tried(limit("minute: 5, policy: cluster, hide_client_headers: true, error_code: 503"), tmp_path, monkeypatch)
+    for text in ("policy | each gateway counts by itself", "hide_client_headers | the gateway has no such setting"):
+        assert text in it.report
+    assert "error_code | the gateway has no such setting" in it.report

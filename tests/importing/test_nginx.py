@@ -44,6 +44,90 @@ def test_locations_are_asked_in_the_order_of_nginx(nginx: Import) -> None:
     assert {url: tried.goes("GET", url).partition(":")[0] for url in expected} == expected
 
 
+def test_locations_within_locations_are_asked_in_the_order_of_nginx(nginx: Import) -> None:
+    """For what the outer one takes, and before it; the longest prefix of the server decides which outer one that is."""
+    tried = nginx(r"""
+        location /app/ {
+            proxy_pass http://app:80;
+            location ~ ^/app/(a|b)/ { proxy_pass http://ab:80; }
+            location /app/x/ { proxy_pass http://x:80; }
+            location = /app/exact { proxy_pass http://exact:80; }
+            location ~ ^/other/ { proxy_pass http://never:80; }
+            location /app/a/deeper/ { proxy_pass http://never:80; }
+        }
+        location ~ ^/app/a/ { proxy_pass http://never:80; }
+        location /app/b/long/ { proxy_pass http://long:80; }
+        location ^~ /fixed/ {
+            proxy_pass http://fixed:80;
+            location ~ ^/fixed/[0-9]+$ { proxy_pass http://number:80; }
+            location /fixed/below/ { proxy_pass http://below:80; }
+        }
+        location ~ ^/fixed/below/ { proxy_pass http://never:80; }
+        location ~ ^/v1/(users|teams)/ {
+            limit_req zone=many burst=20;
+            proxy_pass http://users:80;
+            location ~ ^/v1/users/(login|register) { limit_req zone=few; proxy_pass http://login:80; }
+            location /v1/teams/new { proxy_pass http://new:80; }
+        }
+        location ~ ^/v1/users/ { proxy_pass http://never:80; }
+    """, http="limit_req_zone $binary_remote_addr zone=many:1m rate=9r/s; "
+              "limit_req_zone $binary_remote_addr zone=few:1m rate=5r/m;")  # fmt: skip
+    expected = {
+        "/app/q": "app", "/app/a/1": "ab", "/app/a/deeper/1": "ab",
+        "/app/x/1": "x", "/app/exact": "exact", "/app/b/long/1": "long",
+        "/other/1": "404", "/fixed/q": "fixed", "/fixed/77": "number", "/fixed/below/1": "below",
+        "/v1/users/7": "users", "/v1/users/login": "login", "/v1/teams/newest": "new", "/v1/teams/7": "users",
+    }  # fmt: skip
+    assert {url: tried.goes("GET", url).partition(":")[0] for url in expected} == expected
+    limits = yaml.safe_load(tried.imported.files["middleware.yaml"])["rate_limits"]
+    assert {name: rule["limits"] for name, rule in limits.items()} == {"many": ["9/s"], "few": ["5/m"]}
+    assert "nginx never asks it: nothing of it fits /app/, around it" in tried.report
+
+
+def test_a_path_without_a_location_has_no_route(nginx: Import) -> None:
+    """`/a/*` of ours takes `/a`, which `^/a/` of nginx does not."""
+    tried = nginx(r"""
+        location ~ ^/a/(b|c)/ { proxy_pass http://b:80; }
+        location ^~ /d/ { return 403; }
+        location = /e/ { proxy_pass http://e:80; }
+        location ~* ^/f/(g|h)/ { proxy_pass http://f:80; }
+        location ~ ^/f/(h|i)$ { proxy_pass http://h:80; }
+    """)
+    paths = ("/f/h/1", "/f/h", "/f/i", "/f/g", "/a/b/1", "/a/b", "/d/1", "/d", "/e/", "/e")
+    assert [tried.goes("GET", path) for path in paths] == [
+        "f:80/f/h/1", "h:80/f/h", "h:80/f/i", "respond 404", "b:80/a/b/1", "respond 404",
+        "respond 403", "respond 404", "e:80/e/", "redirect 301/e/",
+    ]  # fmt: skip
+
+
+def test_an_expression_goes_before_the_beginning_of_a_segment(nginx: Import) -> None:
+    """`/a` takes `/api` here by `/a*/*`, which would be closer than an expression without literal text."""
+    tried = nginx(r"""
+        location /a { proxy_pass http://a:80/z; }
+        location ~* ^/api/v1 { proxy_pass http://api:80; }
+        location ~ ^/(admin|about)$ { proxy_pass http://two:80; }
+        location /b { proxy_pass http://b:80/v/; }
+    """)
+    expected = {"/api/v1/x": "api:80/api/v1/x", "/API/v1": "api:80/API/v1", "/about": "two:80/about"}
+    expected |= {"/apix": "a:80/zpix", "/a": "a:80/z", "/b": "b:80/v/", "/b/x": "b:80/v/x"}
+    assert {url: tried.goes("GET", url) for url in expected} == expected
+
+
+def test_what_is_refused_is_refused_where_an_expression_has_the_same_paths(nginx: Import) -> None:
+    """`^/b` takes all that `^~ /b/` does: only the order of the routes tells them apart, whatever else they take."""
+    tried = nginx(r"""
+        location ~ ^/b { proxy_pass http://b:80; }
+        location ^~ /b/ { return 403; }
+        location ~ ^/c { proxy_pass http://c:80; }
+        location ^~ /c { return 403; }
+        location / { proxy_pass http://root:80; location ~ ^/d/e { proxy_pass http://never:80; } }
+        location /d/ { return 403; }
+    """)
+    expected = {"/b/x": "respond 403", "/b": "b", "/bx": "b", "/c/x": "respond 403", "/cx": "respond 403"}
+    expected |= {"/d/e": "respond 403", "/d/e/f": "respond 403", "/e": "root"}
+    assert {url: tried.goes("GET", url).partition(":")[0] for url in expected} == expected
+
+
 def test_what_proxy_pass_sends(nginx: Import) -> None:
     """Without a URI the path is sent as it came, with one it takes the place of what the location matched."""
     tried = nginx(r"""
@@ -70,7 +154,8 @@ def test_what_proxy_pass_sends(nginx: Import) -> None:
 
 
 def test_clients_are_led_on(nginx: Import) -> None:
-    """return and rewrite lead to other paths and hosts, with the path or a part of it, and nobody else is led there."""
+    """return and rewrite lead to other paths and hosts, with the path or a part of it, and no other request is
+    redirected."""
     tried = nginx(r"""
         rewrite ^/very/old/(.*)$ /new/$1 permanent;
         location / { proxy_pass http://b:80; }
@@ -91,7 +176,7 @@ def test_clients_are_led_on(nginx: Import) -> None:
 
 
 def test_servers_are_chosen_by_host_and_the_first_is_for_the_others(nginx: Import) -> None:
-    """A host that no server names goes to the default server, and one that is named to nobody else."""
+    """A host that no server names goes to the default server, and a named host to its server only."""
     tried = nginx(
         "server_name one.test; location / { proxy_pass http://one:80; }",
         """server { listen 80; server_name two.test *.two.test;
@@ -214,7 +299,7 @@ def test_what_is_included_is_named_with_its_file(tmp_path: Path, monkeypatch: py
 
 
 def test_one_of_the_defaults_of_several_ports_is_for_all_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one without a name; those that have one are told by it, and another without a name is left out."""
+    """The one without a name; those that have one are distinguished by it, and another without a name is left out."""
     text = """
         server { listen 127.0.0.1:8081; location / { proxy_pass http://inside:80; } }
         server { listen 443 ssl; server_name s.example; location / { proxy_pass http://secure:80; } }
@@ -224,7 +309,10 @@ def test_one_of_the_defaults_of_several_ports_is_for_all_hosts(tmp_path: Path, m
     tried = try_text("nginx.conf", text, tmp_path, monkeypatch)
     expected = {"x.example": "public", "s.example": "secure", "t.example": "tools"}
     assert {host: tried.goes("GET", f"http://{host}/").partition(":")[0] for host in expected} == expected
-    assert "| 2 | server | no host of it could be said, and it is not the default server |" in tried.report
+    assert (
+        "| 2 | server | no host distinguishes it from the server of line 4, and ports do not count: give it a"
+        in tried.report
+    )
 
 
 def test_a_server_that_takes_every_path_needs_no_last_route(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,3 +327,74 @@ def test_a_server_that_takes_every_path_needs_no_last_route(tmp_path: Path, monk
     assert tried.imported.report.count("unsaid") == 0
     assert tried.goes("GET", "http://all.example/other") == "all:80/other"
     assert tried.goes("GET", "http://some.example/other") == "respond 404"
+
+
+def test_locations_two_deep_are_asked_as_nginx_asks_them(nginx: Import) -> None:
+    """Expressions count where they stand, also within `^~`, and an exact location takes nothing but its own path."""
+    tried = nginx("""
+        location ^~ /a/ {
+            proxy_pass http://outer:80;
+            location /a/b/ { return 403; }
+            location ~ ^/a/b/c { proxy_pass http://expression:80; }
+        }
+        location / {
+            return 403;
+            location /d/ { proxy_pass http://inner:80; }
+        }
+        location = /d/ { return 410; }
+        location /e/ { return 403; location = /e/ { proxy_pass http://exact:80; } }
+    """)
+    expected = {
+        "/a/b/c/d": "expression:80/a/b/c/d", "/a/b/x": "respond 403", "/a/x": "outer:80/a/x",
+        "/d/x": "inner:80/d/x", "/d": "redirect 301/d/", "/d/": "respond 410", "/x": "respond 403",
+        "/e/": "exact:80/e/", "/e": "respond 403",
+    }  # fmt: skip
+    assert {url: tried.goes("GET", url) for url in expected} == expected
+
+
+def test_expressions_at_one_place_are_asked_in_the_order_of_the_file(nginx: Import) -> None:
+    """Also where one is a part of the other, both are infinite, or a prefix stands between them."""
+    tried = nginx(r"""
+        location ~* ^/a/b { proxy_pass http://one:80; }
+        location ~ ^/(a|b)/ { proxy_pass http://two:80; }
+        location ~* ^/a/ { proxy_pass http://three:80; }
+        location ~ ^/v[0-9]+/ { proxy_pass http://number:80; }
+        location ~* ^/v1[^/]*/x { return 403; }
+        location ^~ /w/v1/ { proxy_pass http://final:80; }
+        location /w/v1 { proxy_pass http://prefix:80; }
+        location ~* ^/w/v[0-9]+/ { return 403; }
+        location ~* ^/n/v1 { proxy_pass http://begun:80; }
+        location ~ ^/n/.+$ { proxy_pass http://below:80; }
+        location ^~ /n/v1/ { proxy_pass http://exact:80; }
+    """)
+    expected = {
+        "/a/b/x": "one:80/a/b/x", "/a/c": "two:80/a/c", "/A/c": "three:80/A/c", "/v12/x": "number:80/v12/x",
+        "/v1a/x": "respond 403", "/w/v1/x": "final:80/w/v1/x", "/w/v12/x": "respond 403", "/w/v1x": "prefix:80/w/v1x",
+        "/n/x": "below:80/n/x", "/n/v1x": "begun:80/n/v1x", "/n/v1/x": "exact:80/n/v1/x",
+        "/n/": "respond 404",
+    }  # fmt: skip
+    assert {url: tried.goes("GET", url) for url in expected} == expected
+
+
+def test_upper_and_lower_case_differ_where_the_original_distinguishes_them(nginx: Import) -> None:
+    """`~* ^/a/b/` takes `/A/b/` and not `/A/b`, and `/a` takes `/a/b`."""
+    tried = nginx("""
+        location /a { proxy_pass http://prefix:80; }
+        location ~* ^/a/(b|c)/ { proxy_pass http://expression:80; }
+    """)
+    expected = {
+        "/A/b/": "expression:80/A/b/", "/A/b": "respond 404", "/a/b": "prefix:80/a/b", "/a/b/": "expression:80/a/b/"
+    }  # fmt: skip
+    assert {url: tried.goes("GET", url) for url in expected} == expected
+
+
+def test_an_expression_that_guards_anywhere_closes_what_comes_after_it(nginx: Import) -> None:
+    """Where only users may have what ends in .png, no other location gives it to everybody."""
+    tried = nginx(r"""
+        location ~ \.png$ { auth_basic "x"; auth_basic_user_file /nowhere; proxy_pass http://pictures:80; }
+        location /a/ { proxy_pass http://a:80; }
+    """)
+    verdicts = [str(tried.explain("GET", url)["verdict"]) for url in ("/a/x.png", "/a/x.txt")]
+    assert verdicts[0].startswith("refused")
+    assert verdicts[1].startswith("allowed")
+    assert "what fits it is refused by route a" in tried.report

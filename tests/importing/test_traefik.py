@@ -202,3 +202,157 @@ def test_routers_that_only_send_to_https_are_for_what_stands_in_front(traefik: I
     )
     assert tried.goes("GET", "http://x.test/") == "b:80/"
     assert "http.routers.web | it sends clients to https" in tried.report
+
+
+def test_headers_of_security_are_written_out(traefik: Import) -> None:
+    """A year of seconds is not 3.1536e+07; methods without an origin are named."""
+    headers = {"stsSeconds": 31536000, "stsPreload": True, "sslRedirect": True, "accessControlAllowMethods": ["GET"]}
+    tried = traefik({"r": router("Path(`/`)", middlewares=["safe"])}, {"safe": {"headers": headers}})
+    rules = yaml.safe_load(tried.imported.files["middleware.yaml"])["headers"]
+    sent = {"Strict-Transport-Security": "max-age=31536000; preload"}
+    assert [rule["response"]["set"] for rule in rules.values()] == [sent]
+    assert "no origin is allowed with it" in tried.report
+    assert "clients are led to https there" in tried.report
+
+
+def test_a_router_that_excludes_all_that_it_takes_is_no_route(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its paths are nobody's, the import ends, and the report says that there is no such route."""
+    text = """
+http:
+  routers:
+    none: {rule: "PathPrefix(`/b`) && !PathPrefix(`/b`)", service: s}
+    some: {rule: "(PathPrefix(`/a`) && Host(`x.test`)) || (PathPrefix(`/a`) && !PathPrefix(`/a/b`))", service: s}
+  services: {s: {loadBalancer: {servers: [{url: "http://s:80"}]}}}
+"""
+    tried = try_text("dynamic.yml", text, tmp_path, monkeypatch)
+    expected = {"http://x.test/b/x": "respond 404", "http://x.test/a/b": "s:80/a/b", "/a/c": "s:80/a/c"}
+    assert {url: tried.goes("GET", url) for url in expected} | {"http://x.test/b/x": "respond 404"} == expected
+    assert tried.goes("GET", "/b/x").endswith("404")
+    assert tried.goes("GET", "/a/b").endswith("404")
+    assert "none of its paths can be expressed" in tried.report
+
+
+def test_prefixes_are_removed_character_by_character_and_the_first_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/a` is removed from `/ab`, too, and a longer one after it in the list is never tried."""
+    text = """
+http:
+  routers:
+    all: {rule: "Host(`x.test`)", service: s, middlewares: [strip]}
+  middlewares: {strip: {stripPrefix: {prefixes: [/a, /abc, /v1]}}}
+  services: {s: {loadBalancer: {servers: [{url: "http://s:80"}]}}}
+"""
+    tried = try_text("dynamic.yml", text, tmp_path, monkeypatch)
+    expected = {"/ab": "/b", "/abc/x": "/bc/x", "/a/x": "/x", "/v1/y": "/y", "/v12": "/2", "/z": "/z"}
+    assert {path: tried.goes("GET", f"http://x.test{path}").removeprefix("s:80") for path in expected} == expected
+
+
+def test_one_password_twice_is_one_and_a_router_without_a_service_may_lead_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scheme that a chain names again is the same, and `noop@internal` answers nothing itself."""
+    text = """
+http:
+  routers:
+    all: {rule: "PathPrefix(`/`)", service: s, priority: 1}
+    staff: {rule: "Host(`x.test`)", service: s, middlewares: [auth, chain]}
+    apex: {rule: "Host(`y.test`)", service: noop@internal, middlewares: [www], tls: {}}
+  middlewares:
+    auth: {basicAuth: {users: ["bob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="]}}
+    chain: {chain: {middlewares: [auth]}}
+    www: {redirectRegex: {regex: '^https://y\\.test/(.*)', replacement: 'https://www.y.test/$1', permanent: true}}
+  services: {s: {loadBalancer: {servers: [{url: "http://s:80"}]}}}
+"""
+    tried = try_text("dynamic.yml", text, tmp_path, monkeypatch)
+    assert str(tried.explain("GET", "http://x.test/")["verdict"]).startswith("refused")
+    assert tried.goes("GET", "http://y.test/a") == "redirect 301 https://www.y.test/a"
+
+
+def test_a_transport_for_tls_means_nothing_to_servers_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`insecureSkipVerify` beside an http server loses no router."""
+    text = """
+http:
+  routers: {r: {rule: 'PathPrefix(`/`)', service: s}}
+  services: {s: {loadBalancer: {servers: [{url: 'http://w:80'}], serversTransport: t}}}
+  serversTransports: {t: {insecureSkipVerify: true}}
+"""
+    assert try_text("dynamic.yml", text, tmp_path, monkeypatch).goes("GET", "/x") == "w:80/x"
+
+
+LEFT_OUT = """
+http:
+  routers:
+    catch: {rule: 'PathPrefix(`/`)', service: web}
+    dash: {rule: 'PathPrefix(`/dashboard`)', service: api@internal, middlewares: [auth]}
+    docker: {rule: 'PathPrefix(`/docker`)', service: other@docker, middlewares: [auth]}
+    excluded: {rule: 'PathPrefix(`/ops`) && !Header(`X-Debug`, `1`)', service: web, middlewares: [auth]}
+    files: {rule: 'PathRegexp(`(?i)\\.(sql|bak)$`)', service: web, middlewares: [auth]}
+    alone: {rule: 'Host(`alone.example`) && Path(`/x`)', service: web}
+  middlewares: {auth: {basicAuth: {users: ['bob:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/']}}}
+  services: {web: {loadBalancer: {servers: [{url: 'http://w:80'}]}}}
+"""
+
+
+def test_what_a_router_that_is_left_out_took_goes_to_no_wider_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A router to Traefik itself, or to another provider's service, or one that is guarded and cannot be said: the
+    router for everything, which asks for no password, does not take their requests."""
+    tried = try_text("dynamic.yml", LEFT_OUT, tmp_path, monkeypatch)
+    assert tried.goes("GET", "/dashboard/x") == "respond 404"
+    assert tried.goes("GET", "/docker/x") == "respond 404"
+    for path in ("/ops/x", "/a/b.SQL"):
+        assert tried.explain("GET", path)["verdict"].startswith("refused"), path
+    assert tried.goes("GET", "/x.sqlite") == "w:80/x.sqlite"
+    assert "refused by the other routes, until its paths are said" in tried.report
+
+
+def test_each_router_counts_by_itself(traefik: Import) -> None:
+    """A limit that two routers name is counted for each; the alternatives of one router are counted together."""
+    limit = {"few": {"rateLimit": {"average": 10, "period": "1m", "burst": 5}}}
+    one = router("PathPrefix(`/a`) || Header(`X`, `1`)", middlewares=["few"], entryPoints=["internal"])
+    tried = traefik({"one": one, "two": router("PathPrefix(`/b`)", middlewares=["few"])}, limit)
+    rules = yaml.safe_load(tried.imported.files["middleware.yaml"])["rate_limits"].values()
+    assert sorted({route[:3] for route in rule["routes"]} for rule in rules) == [{"one"}, {"two"}]
+    assert all(rule["burst"] == 5 and rule["limits"] == ["10/m"] for rule in rules)
+    assert "Middlewares of entry points are in the static configuration" in tried.report
+
+
+def test_middlewares_that_set_the_same_header_keep_their_order(traefik: Import) -> None:
+    """The last one of a chain sets that of a request, the first one that of a response, whatever the file's order."""
+
+    def sets(text: str) -> dict[str, Any]:
+        return {
+            "headers": {"customRequestHeaders": {"X": text}, "customResponseHeaders": {"x": text, f"y-{text}": "z"}}
+        }
+
+    routers = {
+        "one": router("Path(`/a`)", middlewares=["p", "q"]),
+        "two": router("Path(`/b`)", middlewares=["q", "inner"]),
+    }
+    tried = traefik(routers, {"p": sets("p"), "q": sets("q"), "inner": {"chain": {"middlewares": ["p"]}}})
+    rules = list(yaml.safe_load(tried.imported.files["middleware.yaml"])["headers"].values())
+    for route, last, first in (("one", "q", "p"), ("two", "p", "q")):
+        own = [rule for rule in rules if route in rule.get("routes", [route])]
+        assert [rule["request"]["set"]["X"] for rule in own][-1] == last
+        assert [rule["response"]["set"].get("x") for rule in own] == [first, None]
+
+
+def test_of_two_limits_of_bodies_the_smaller_holds(traefik: Import) -> None:
+    """And of two compressions the first, which the report says."""
+    middlewares = {
+        "small": {"buffering": {"maxRequestBodyBytes": 10}},
+        "large": {"buffering": {"maxRequestBodyBytes": 1000}},
+        "c": {"compress": {"minResponseBodyBytes": 10}},
+        "d": {"compress": {"minResponseBodyBytes": 90}},
+    }
+    routers = {"one": router("Path(`/a`)", middlewares=["small", "large", "c"])}
+    routers["two"] = router("Path(`/b`)", middlewares=["d"])
+    tried = traefik(routers, middlewares)
+    assert yaml.safe_load(tried.imported.files["routes.yaml"])["routes"][0]["max_body"] == 10
+    compression = yaml.safe_load(tried.imported.files["middleware.yaml"])["compression"]
+    assert (compression["min_size"], "routes" in compression) == (10, False)
+    assert "compression has one rule for all of its routes" in tried.report

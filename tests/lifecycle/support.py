@@ -1,4 +1,4 @@
-"""A backend that answers when it is told to, and what the tests ask of a gateway."""
+"""A backend that answers on command, and requests to a gateway."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ async def _route(gateway: GatewayProcess, path: str, port: int) -> None:
     assert (await asyncio.to_thread(reload, gateway)).status_code == 200
 
 
-async def test_a_success_is_told_completely(gateway: GatewayProcess) -> None:
+async def test_a_success_is_logged_completely(gateway: GatewayProcess) -> None:
     """Who, what, where to, how it ended, how much and how long."""
     async with backend() as upstream:
         await _route(gateway, "/success", upstream.port)
@@ -69,7 +69,7 @@ async def test_a_success_is_told_completely(gateway: GatewayProcess) -> None:
     assert 0 < record["duration"] < 5
 
 
-async def test_no_route_is_told(gateway: GatewayProcess) -> None:
+async def test_no_route_is_logged(gateway: GatewayProcess) -> None:
     """A 404 has a line without a route, and says why."""
     problem = get(gateway, "/nowhere").json()
     record = await _record(gateway, "/nowhere")
@@ -78,7 +78,7 @@ async def test_no_route_is_told(gateway: GatewayProcess) -> None:
     assert record["error"].startswith("no-route: ")
 
 
-async def test_a_failing_upstream_is_told(gateway: GatewayProcess) -> None:
+async def test_a_failing_upstream_is_logged(gateway: GatewayProcess) -> None:
     """A 502 names the endpoint and what happened to it."""
     port = free_port()
     await _route(gateway, "/failing", port)
@@ -88,7 +88,7 @@ async def test_a_failing_upstream_is_told(gateway: GatewayProcess) -> None:
     assert record["error"].startswith("upstream-refused: ")
 
 
-async def test_a_client_that_leaves_is_told(gateway: GatewayProcess) -> None:
+async def test_a_client_that_disconnects_is_logged(gateway: GatewayProcess) -> None:
     """A client that does not wait for the answer leaves a line with 499."""
     async with backend() as upstream:
         await _route(gateway, "/slow/gone", upstream.port)
@@ -101,7 +101,7 @@ async def test_a_client_that_leaves_is_told(gateway: GatewayProcess) -> None:
     assert record["error"].startswith("client-gone: ")
 
 
-async def test_a_websocket_is_told_at_its_end(gateway: GatewayProcess) -> None:
+async def test_a_websocket_is_logged_at_its_end(gateway: GatewayProcess) -> None:
     """One line with 101, and how long it lasted."""
     async with websocket_backend() as port:
         await _route(gateway, "/websocket", port)
@@ -113,7 +113,7 @@ async def test_a_websocket_is_told_at_its_end(gateway: GatewayProcess) -> None:
     assert (record["status"], record["route"], record["error"]) == (101, "there", None)
 
 
-async def test_a_refused_head_is_told(gateway: GatewayProcess) -> None:
+async def test_a_refused_head_is_logged(gateway: GatewayProcess) -> None:
     """What never became a request has a line, too."""
     await exchange(gateway.port, b"GET /refused HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n")
     record = await _record(gateway, "/refused")
@@ -132,7 +132,7 @@ HOSTILE = [
 ]
 
 
-async def test_nobody_writes_lines_of_their_own(gateway: GatewayProcess) -> None:
+async def test_clients_cannot_write_lines_of_their_own(gateway: GatewayProcess) -> None:
     """Whatever bytes a client sends, each request makes one line, and each line is one JSON object."""
     before = len(gateway.access_log.split("\n"))
     for data in HOSTILE:
@@ -165,7 +165,7 @@ async def test_rotation_loses_no_line(tmp_path: Path) -> None:
     assert sorted(paths) == sorted(f"/n/{number}" for number in range(200))
 
 
-async def test_a_directory_that_is_gone_at_rotation_is_told(tmp_path: Path) -> None:
+async def test_a_directory_that_is_missing_at_rotation_is_reported(tmp_path: Path) -> None:
     """Where the file cannot be made again, the log goes on in the old one, and the gateway's own log says so."""
     (tmp_path / "logs").mkdir()
     file = tmp_path / "logs" / "access.log"
@@ -182,7 +182,7 @@ OWN_LINE = re.compile(rb'\{"time":"[^"]*","level":[^\n]*\n')
 
 
 async def test_a_reader_that_is_stuck_stops_no_request(tmp_path: Path) -> None:
-    """With stdout and stderr full pipes every request is answered; what could not be written is counted and told."""
+    """With stdout and stderr full pipes every request is answered; lost lines are counted and reported."""
     process = GatewayProcess(tmp_path / "config")
     process.directory.mkdir()
     process.write("routes:\n- path: /*\n  target: asgi:tests.lifecycle.apps:one\n")
@@ -241,7 +241,7 @@ async def test_the_console_format_is_for_people(tmp_path: Path) -> None:
     assert "(no-route: " in lines[1]
 
 
-async def test_a_log_that_cannot_be_opened_is_told_at_the_start(tmp_path: Path) -> None:
+async def test_a_log_that_cannot_be_opened_is_reported_at_the_start(tmp_path: Path) -> None:
     """It is an error of the configuration like any other: named with file and line, and waited out."""
     routes = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:one\n"
     middleware = "access_log:\n  output: /no/such/directory/access.log\n"
@@ -253,7 +253,7 @@ async def test_a_log_that_cannot_be_opened_is_told_at_the_start(tmp_path: Path) 
         process.wait_until_healthy()
 
 
-def test_a_full_disk_is_told_once(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_once(tmp_path: Path) -> None:
     """Lines that cannot be written are lost; that is said once, not for every batch."""
     routes = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:one\n"
     with running_gateway(tmp_path, routes, middleware="access_log: {output: /dev/full}") as process:

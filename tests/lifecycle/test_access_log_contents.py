@@ -97,7 +97,7 @@ def test_only_the_fields_that_are_wanted_of_a_share_of_the_requests(tmp_path: Pa
     assert {line["status"] for line in lines} == {404, 502}
 
 
-def test_lines_that_no_disk_takes_are_counted_and_their_end_is_told(tmp_path: Path) -> None:
+def test_lost_lines_are_counted_and_the_recovery_is_logged(tmp_path: Path) -> None:
     """/health says that lines are lost, and why; afterwards the log says how many, in place of them."""
     file = tmp_path / "access.log"
     with running_gateway(tmp_path, ROUTES, f"access_log: {{output: {file}}}") as process:

@@ -65,13 +65,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
         process.stop()
 
 
-@pytest.mark.parametrize(("where", "what", "told"), CASES, ids=[f"{case[1][:30]}" for case in CASES])
-def test_a_reload_survives_it(gateway: GatewayProcess, where: str, what: str, told: str) -> None:
+@pytest.mark.parametrize(("where", "what", "expected"), CASES, ids=[f"{case[1][:30]}" for case in CASES])
+def test_a_reload_survives_it(gateway: GatewayProcess, where: str, what: str, expected: str) -> None:
     """It is refused with file and line, and the next good version is served."""
     before = get(gateway, "/x").headers["x-policy"]
     (gateway.directory / "p.py").write_text(where.replace("%s", "bad").replace("{}", what))
     answer = reload(gateway)
-    assert (answer.status_code, [told in error for error in answer.json()["errors"]]) == (422, [True]), answer.text
+    assert (answer.status_code, [expected in error for error in answer.json()["errors"]]) == (422, [True]), answer.text
     assert get(gateway, "/x").headers["x-policy"] == before
     (gateway.directory / "p.py").write_text(GOOD % str(int(before) + 1))
     assert reload(gateway).status_code == 200
@@ -164,7 +164,7 @@ async def test_a_refused_configuration_moves_no_log(gateway: GatewayProcess) -> 
     assert reload(gateway).status_code == 200
 
 
-def test_who_asks_for_a_reload_is_told_what_hangs(gateway: GatewayProcess) -> None:
+def test_the_answer_to_a_reload_names_what_hangs(gateway: GatewayProcess) -> None:
     """The answer comes once the policy was given up, with the reason, and not before."""
     good = (gateway.directory / "p.py").read_text()
     (gateway.directory / "p.py").write_text(IMPORT.format("while True: pass"))
@@ -174,7 +174,7 @@ def test_who_asks_for_a_reload_is_told_what_hangs(gateway: GatewayProcess) -> No
     assert reload(gateway).status_code == 200
 
 
-async def test_a_reason_that_is_no_unicode_is_told(gateway: GatewayProcess) -> None:
+async def test_a_reason_that_is_no_unicode_is_reported(gateway: GatewayProcess) -> None:
     """The admin port answers whatever text a policy raises."""
     good = (gateway.directory / "p.py").read_text()
     (gateway.directory / "p.py").write_text("raise ValueError(chr(0xD800))\n")

@@ -1,4 +1,4 @@
-"""A gateway that is asked to end leaves nobody in the lurch, and ends in time."""
+"""A gateway that is stopped finishes its requests, and ends in time."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_idle_connections_do_not_hold_it_up(tmp_path: Path) -> None:
 
 
 async def test_websockets_are_closed_with_1001(tmp_path: Path) -> None:
-    """A WebSocket works through the window, and is then told that the server is going away."""
+    """A WebSocket works through the window, and then gets a close frame (1001)."""
     async with websocket_backend() as port:
         with _gateway(tmp_path, port, window=1.5) as process:
             async with connect(f"ws://127.0.0.1:{process.port}/ws") as websocket:
@@ -139,7 +139,7 @@ async def test_code_that_keeps_the_loop_does_not_keep_the_process(tmp_path: Path
 
 
 async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
-    """Whoever cannot wait asks twice; that is no clean end, and the exit code says so."""
+    """A second signal ends it at once, with an exit code that says so."""
     async with backend() as upstream:
         with _gateway(tmp_path, upstream.port, window=20) as process:
             process.signal(signal.SIGTERM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
 import socket
 import sqlite3
 import ssl
@@ -40,7 +41,7 @@ def command(*arguments: str) -> str:
     return CliRunner().invoke(main, list(arguments)).output
 
 
-def told(process: GatewayProcess, *words: str, logged: str | None = None) -> None:
+def assert_reported(process: GatewayProcess, *words: str, logged: str | None = None) -> None:
     """/health and the command say all of this in one sentence, and the logs say this, or the first of them."""
 
     def found() -> bool:
@@ -58,14 +59,16 @@ def test_a_backend_is_down(tmp_path: Path) -> None:
     port = free_port()
     with running_gateway(tmp_path, f"routes:\n- path: /x\n  target: 127.0.0.1:{port}\n") as process:
         assert get(process, "/x").status_code == 502
-        told(process, f"127.0.0.1:{port}", "upstream-refused", "Start the backend", logged="upstream-refused")
+        assert_reported(
+            process, f"127.0.0.1:{port}", "upstream-refused", "Start the backend", logged="upstream-refused"
+        )
 
 
 def test_a_name_does_not_resolve(tmp_path: Path) -> None:
     """The name, and where to look."""
     with running_gateway(tmp_path, "routes:\n- path: /x\n  target: nowhere.invalid:80\n") as process:
         assert get(process, "/x").status_code == 502
-        told(process, "nowhere.invalid", "upstream-unresolved", "getent hosts", logged="nowhere.invalid")
+        assert_reported(process, "nowhere.invalid", "upstream-unresolved", "getent hosts", logged="nowhere.invalid")
 
 
 def test_a_backend_that_never_answers(tmp_path: Path) -> None:
@@ -75,7 +78,7 @@ def test_a_backend_that_never_answers(tmp_path: Path) -> None:
         routes = f"routes:\n- path: /x\n  target: {target}\n  timeout: {{response_header: 200ms}}\n"
         with running_gateway(tmp_path, routes) as process:
             assert get(process, "/x").status_code == 504
-            told(process, target, "upstream-timeout", "raise `timeout`", logged="upstream-timeout")
+            assert_reported(process, target, "upstream-timeout", "raise `timeout`", logged="upstream-timeout")
 
 
 def test_a_backend_is_no_http_server(tmp_path: Path) -> None:
@@ -84,14 +87,14 @@ def test_a_backend_is_no_http_server(tmp_path: Path) -> None:
         process_routes = f"routes:\n- path: /x\n  target: https://127.0.0.1:{other.port}\n"
         with running_gateway(tmp_path / "config", process_routes) as process:
             assert get(process, "/x").status_code == 502
-            told(process, f"127.0.0.1:{other.port}", "upstream-tls", "speaks no TLS", logged="upstream-tls")
+            assert_reported(process, f"127.0.0.1:{other.port}", "upstream-tls", "speaks no TLS", logged="upstream-tls")
 
 
 def test_a_bad_edit(tmp_path: Path) -> None:
     """The file, line and column, and what was perhaps meant; what was served before is served."""
     with running_gateway(tmp_path, ROUTES) as process:
         process.write(routes="routes:\n- path: /x\n  taget: 127.0.0.1:1\n")
-        told(process, "routes.yaml:3:3", 'did you mean "target"', logged="routes.yaml:3:3")
+        assert_reported(process, "routes.yaml:3:3", 'did you mean "target"', logged="routes.yaml:3:3")
         assert get(process, "/x").text == "one"
 
 
@@ -105,14 +108,53 @@ def test_a_key_has_expired(tmp_path: Path) -> None:
         until(lambda: '"claimed_consumer":"acme"' in process.access_log)
         shown = command("last", "--admin", f"127.0.0.1:{process.admin_port}")
         assert "the API key has expired" in shown
-        told(process, "consumer acme", "the API key has expired", "gateway keys new", logged="the API key has expired")
+        assert_reported(
+            process, "consumer acme", "the API key has expired", "gateway keys new", logged="the API key has expired"
+        )
 
 
 def test_the_disk_of_the_access_log_is_full(tmp_path: Path) -> None:
     """How many lines are lost, and that room is to be made."""
     with running_gateway(tmp_path, ROUTES, "access_log: {output: /dev/full}") as process:
         get(process, "/x")
-        told(process, "the access log /dev/full", "No space left", "make room", logged="No space left")
+        assert_reported(process, "the access log /dev/full", "No space left", "make room", logged="No space left")
+
+
+def test_the_access_log_cannot_be_reopened(tmp_path: Path) -> None:
+    """Which file, and what to do; once it is open again, nothing is said any more."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    with running_gateway(tmp_path, ROUTES, f"access_log: {{output: {logs / 'access.log'}}}") as process:
+        logs.rename(tmp_path / "moved")
+        process.signal(signal.SIGUSR1)
+        assert_reported(process, "cannot be reopened", str(logs / "access.log"), "make its directory", "kill -USR1")
+        logs.mkdir()
+        process.signal(signal.SIGUSR1)
+        until(lambda: health(process)["failing"] == [], 10, process.log)
+        get(process, "/x")
+        until(lambda: '"/x"' in (logs / "access.log").read_text(), 10, process.log)
+
+
+def test_a_registry_has_no_instances_any_more(tmp_path: Path) -> None:
+    """Whose, how long the last ones are used, and what to do."""
+    routes = "services: {s: {discovery: {file: instances.yaml}}}\nroutes:\n- path: /x\n  target: s\n"
+    with running_gateway(tmp_path, routes, ready=False) as process:
+        instances = process.directory / "instances.yaml"
+        instances.write_text("[127.0.0.1:1]\n")
+        process.wait_until_healthy()
+        instances.write_text("[]\n")
+        assert_reported(
+            process, "s has no instances", "the last ones stay", "see why none is listed", logged="s has no"
+        )
+
+
+def test_an_issuer_answers_with_a_page(tmp_path: Path) -> None:
+    """That it is no key set, and to look at the address."""
+    with running_gateway(tmp_path, ROUTES) as page:
+        issuer = f"{{issuer: i, audiences: [], algorithms: [RS256], jwks_url: '{page.url}/x'}}"
+        auth = f"schemes: {{login: {{jwt: {{issuers: [{issuer}]}}}}}}\ndefault: [login]\n"
+        with running_gateway(tmp_path / "config", ROUTES, auth=auth) as process:
+            assert_reported(process, "is not a JSON Web Key Set", "whether its address is right")
 
 
 @pytest.mark.parametrize("closed", [True, False])
@@ -129,7 +171,7 @@ def test_the_disk_of_the_audit_log_is_full(tmp_path: Path, closed: bool) -> None
         _, most = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (file.stat().st_size, most))
         get(process, "/x")
-        told(process, "audit.jsonl cannot be written", "File too large", "make room")
+        assert_reported(process, "audit.jsonl cannot be written", "File too large", "make room")
         ready = get(process, "/health/ready")
         assert ready.status_code == (503 if closed else 200)
         assert ready.json()["status"] == ("requests cannot be recorded" if closed else "ok")
@@ -169,14 +211,14 @@ def test_there_are_no_descriptors(tmp_path: Path) -> None:
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (soft, hard))
         for client in clients:
             client.close()
-        told(process, "connections had to wait", "LimitNOFILE", logged="LimitNOFILE")
+        assert_reported(process, "connections had to wait", "LimitNOFILE", logged="LimitNOFILE")
 
 
 def test_a_secret_cannot_be_read(tmp_path: Path) -> None:
     """Which file, at which place of the configuration, and what to do."""
     middleware = "redis: {url: 'redis://:${file:/no/such/secret}@127.0.0.1:6379'}"
     with running_gateway(tmp_path, ROUTES, middleware, ready=False) as process:
-        told(process, "middleware.yaml:1:", "/no/such/secret", logged="/no/such/secret")
+        assert_reported(process, "middleware.yaml:1:", "/no/such/secret", logged="/no/such/secret")
         assert get(process, "/health/ready").status_code == 503
 
 
@@ -185,7 +227,7 @@ def test_redis_is_down(tmp_path: Path) -> None:
     middleware = f"redis: {{url: 'redis://127.0.0.1:{free_port()}'}}\n"
     middleware += "rate_limits: {all: {key: [address], limits: [100/s], store: redis}}\n"
     with running_gateway(tmp_path, ROUTES, middleware) as process:
-        told(process, "Redis is down", "on_failure", "start it")
+        assert_reported(process, "Redis is down", "on_failure", "start it")
 
 
 def test_the_keys_of_an_issuer_cannot_be_fetched(tmp_path: Path) -> None:
@@ -194,7 +236,9 @@ def test_the_keys_of_an_issuer_cannot_be_fetched(tmp_path: Path) -> None:
     issuer = f"{{issuer: i, audiences: [], algorithms: [RS256], jwks_url: '{url}'}}"
     auth = f"schemes: {{login: {{jwt: {{issuers: [{issuer}]}}}}}}\n"
     with running_gateway(tmp_path, ROUTES, auth=auth + "default: [login]\n") as process:
-        told(process, "the keys of i cannot be fetched", "503", "reaches the issuer", logged="cannot be fetched")
+        assert_reported(
+            process, "the keys of i cannot be fetched", "503", "the gateway reaches it", logged="cannot be fetched"
+        )
 
 
 def test_a_policy_keeps_the_loop(tmp_path: Path) -> None:
@@ -205,12 +249,12 @@ def test_a_policy_keeps_the_loop(tmp_path: Path) -> None:
     (tmp_path / "config" / "slow.py").write_text(policy)
     with running_gateway(tmp_path, ROUTES, "policies: {slow: {class: 'slow.py:Slow'}}") as process:
         get(process, "/x")
-        told(process, "slow.py:7", "use a thread", logged="nothing was served")
+        assert_reported(process, "slow.py:7", "use a thread", logged="nothing was served")
 
 
 @contextmanager
 def _a_file_in_place_of(directory: Path) -> Iterator[None]:
-    """A directory that nobody can write to, root neither."""
+    """A directory that is not writable, even for root."""
     for each in directory.iterdir():
         each.unlink()
     directory.rmdir()
@@ -221,7 +265,7 @@ def _a_file_in_place_of(directory: Path) -> Iterator[None]:
 def test_the_state_directory_cannot_be_written(tmp_path: Path) -> None:
     """What that loses, and how to correct it."""
     with running_gateway(tmp_path, ROUTES) as process, _a_file_in_place_of(process.directory / "state"):
-        told(process, "state cannot be written", "lost with a restart", "make it writable", logged="")
+        assert_reported(process, "state cannot be written", "lost with a restart", "make it writable", logged="")
 
 
 def test_the_store_of_quotas_is_locked(tmp_path: Path) -> None:
@@ -234,7 +278,7 @@ def test_the_store_of_quotas_is_locked(tmp_path: Path) -> None:
         with sqlite3.connect(file) as holder:
             holder.execute("BEGIN EXCLUSIVE")
             get(process, "/x")
-            told(process, "quotas.sqlite cannot be used", "locked", "fuser", logged="locked")
+            assert_reported(process, "quotas.sqlite cannot be used", "locked", "fuser", logged="locked")
             holder.rollback()
 
 
@@ -246,7 +290,9 @@ def test_a_breaker_is_open(tmp_path: Path) -> None:
         until(lambda: get(process, "/x").status_code == 503)
         until(lambda: "circuit-open" in process.access_log)
         assert "breaker of route shop" in status(process)
-        told(process, "route shop", "circuit-open", "PUT /breakers/ROUTE", logged="the breaker of route shop")
+        assert_reported(
+            process, "route shop", "circuit-open", "PUT /breakers/ROUTE", logged="the breaker of route shop"
+        )
 
 
 def test_a_registry_is_gone(tmp_path: Path) -> None:
@@ -254,7 +300,7 @@ def test_a_registry_is_gone(tmp_path: Path) -> None:
     routes = f"services: {{s: {{discovery: {{consul: {{url: 'http://127.0.0.1:{free_port()}', service: s}}}}}}}}\n"
     routes += "routes:\n- path: /x\n  target: s\n"
     with running_gateway(tmp_path, routes, ready=False) as process:
-        told(process, "s ", "consul", logged="consul")
+        assert_reported(process, "s ", "consul", logged="consul")
 
 
 def test_a_source_is_stale(tmp_path: Path) -> None:
@@ -265,7 +311,9 @@ def test_a_source_is_stale(tmp_path: Path) -> None:
         instances.write_text("[127.0.0.1:1]\n")
         process.wait_until_healthy()
         instances.write_text("[127.0.0.1:\n")
-        told(process, "of s are stale", "instances.yaml", "line 2", "that it had are used", logged="instances.yaml")
+        assert_reported(
+            process, "of s are stale", "instances.yaml", "line 2", "that it had are used", logged="instances.yaml"
+        )
 
 
 def test_a_policy_raises(tmp_path: Path) -> None:
@@ -277,10 +325,12 @@ def test_a_policy_raises(tmp_path: Path) -> None:
     routes = "routes:\n- path: /x\n  id: shop\n  target: asgi:tests.lifecycle.apps:one\n"
     with running_gateway(tmp_path, routes, "policies: {broken: {class: 'broken.py:Broken'}}") as process:
         assert get(process, "/x").status_code == 500
-        told(process, "route shop", 'policy "broken" failed', "traceback", "correct the policy", logged="broken.py")
+        assert_reported(
+            process, "route shop", 'policy "broken" failed', "traceback", "correct the policy", logged="broken.py"
+        )
 
 
-def test_nobody_reads_the_access_log(tmp_path: Path) -> None:
+def test_the_access_log_is_not_read(tmp_path: Path) -> None:
     """That its reader is gone, how many lines are lost, and what to look at."""
     process = GatewayProcess(tmp_path / "config")
     process.directory.mkdir()
@@ -297,7 +347,7 @@ def test_nobody_reads_the_access_log(tmp_path: Path) -> None:
         process.wait_until_healthy()
         os.close(reading)
         get(process, "/x")
-        told(process, "the access log", "Broken pipe", "start what reads it", logged="Broken pipe")
+        assert_reported(process, "the access log", "Broken pipe", "start what reads it", logged="Broken pipe")
     finally:
         process.stop()
 
@@ -337,7 +387,7 @@ def test_the_clock_is_wrong(tmp_path: Path) -> None:
     with http_server(3600) as late, http_server() as right:
         service = f"services: {{s: {{endpoints: [127.0.0.1:{late}], health: {{path: /, interval: 500ms}}}}}}\n"
         with running_gateway(tmp_path, service + "routes:\n- path: /x\n  target: s\n") as process:
-            told(process, "the clock of this machine is 3", " s behind that of", str(late), "timedatectl")
+            assert_reported(process, "the clock of this machine is 3", " s behind that of", str(late), "timedatectl")
             metrics = httpx2.get(f"http://127.0.0.1:{process.admin_port}/metrics").text
             assert "gateway_clock_offset_seconds -3" in metrics
             process.write(service.replace(str(late), str(right)) + "routes:\n- path: /x\n  target: s\n")
@@ -354,7 +404,7 @@ def test_a_certificate_has_expired(tmp_path: Path) -> None:
         routes = f"services: {{s: {{endpoints: [127.0.0.1:{port}], {tls}}}}}\n"
         with running_gateway(tmp_path, routes + "routes:\n- path: /x\n  target: s\n") as process:
             assert get(process, "/x").status_code == 502
-            told(process, "upstream-tls", str(port), "expired", "Renew it", logged="upstream-tls")
+            assert_reported(process, "upstream-tls", str(port), "expired", "Renew it", logged="upstream-tls")
 
 
 def _mount_namespaces() -> bool:
@@ -362,7 +412,7 @@ def _mount_namespaces() -> bool:
     return tried[0] != "" and subprocess.run(tried, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.skipif(not _mount_namespaces(), reason="this machine lets nobody mount what only they see")
+@pytest.mark.skipif(not _mount_namespaces(), reason="this machine does not allow new mount namespaces")
 def test_memory_is_near_its_limit(tmp_path: Path) -> None:
     """How much of how much, what happens beyond that, and where either is set. The limit is one of files: a real one
     would be that of the tests."""
@@ -384,7 +434,7 @@ def test_memory_is_near_its_limit(tmp_path: Path) -> None:
         process.process = subprocess.Popen(command, stdout=logged, stderr=logged)
     try:
         process.wait_until_healthy()
-        told(process, "127 of the 128 MiB of memory", "MemoryMax", "docs/sizing.md")
+        assert_reported(process, "127 of the 128 MiB of memory", "MemoryMax", "docs/sizing.md")
     finally:
         process.stop()
 

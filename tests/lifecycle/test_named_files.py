@@ -93,7 +93,7 @@ async def test_certificates_and_keys_are_watched(
 
 @pytest.mark.parametrize("content", ["", "\n", "# comment\n", "-----BEGIN NOTHING-----\n-----END NOTHING-----\n"])
 def test_a_ca_file_without_certificates_is_refused(tmp_path: Path, content: str) -> None:
-    """It trusts nobody's certificates, so it must not mean those that the system trusts."""
+    """It trusts no certificates, and must not fall back to those of the system."""
     (tmp_path / "routes.yaml").write_text(TLS)
     (tmp_path / "ca.pem").write_text(content)
     problems = [str(problem) for problem in check(tmp_path, {})]
@@ -102,7 +102,7 @@ def test_a_ca_file_without_certificates_is_refused(tmp_path: Path, content: str)
 
 
 @pytest.mark.parametrize(
-    ("middleware", "told"),
+    ("middleware", "expected"),
     [
         ("audit_log: {file: routes.yaml}", "audit_log.file: this file cannot be written: it is routes.yaml"),
         ("audit_log: {file: ./middleware.yaml}", "it is middleware.yaml"),
@@ -124,7 +124,7 @@ def test_a_ca_file_without_certificates_is_refused(tmp_path: Path, content: str)
         ("access_log: {output: BASE}", "access_log.output: this file cannot be written"),
     ],
 )
-def test_what_is_written_is_not_what_is_read(tmp_path: Path, middleware: str, told: str) -> None:
+def test_what_is_written_is_not_what_is_read(tmp_path: Path, middleware: str, expected: str) -> None:
     """No output is a file of the configuration or one that it names, nor another output, whatever it is called."""
     (tmp_path / "routes.yaml").write_text(ROUTES)
     (tmp_path / "secret").write_text("a secret of so many characters that it does\n")
@@ -134,25 +134,25 @@ def test_what_is_written_is_not_what_is_read(tmp_path: Path, middleware: str, to
     (tmp_path / "middleware.yaml").write_text(middleware.replace("BASE", str(tmp_path)))
     problems = [str(problem) for problem in check(tmp_path, {}) if problem.severity == "error"]
     assert len(problems) == 1, problems
-    assert told.replace("BASE", str(tmp_path)) in problems[0]
+    assert expected.replace("BASE", str(tmp_path)) in problems[0]
     assert problems[0].startswith("middleware.yaml:1:")
 
 
 @pytest.mark.parametrize(
-    ("middleware", "told"),
+    ("middleware", "expected"),
     [
         ("state_directory: pipe", "state_directory: BASE/pipe is not a directory, so that nothing is kept"),
         ("{state_directory: ., quotas: {m: {limit: 1, window: day, file: pipe}}}", "pipe is no regular file, so that"),
     ],
 )
-def test_check_warns_where_nothing_can_be_kept(tmp_path: Path, middleware: str, told: str) -> None:
+def test_check_warns_where_nothing_can_be_kept(tmp_path: Path, middleware: str, expected: str) -> None:
     """It can be served all the same."""
     (tmp_path / "routes.yaml").write_text(ROUTES)
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "middleware.yaml").write_text(middleware)
     problems = check(tmp_path, {})
     assert [problem for problem in problems if problem.severity == "error"] == []
-    assert any(told.replace("BASE", str(tmp_path)) in str(problem) for problem in problems), problems
+    assert any(expected.replace("BASE", str(tmp_path)) in str(problem) for problem in problems), problems
 
 
 def test_outputs_that_differ_are_fine(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_gateway_whose_log_would_be_its_routes_does_not_start_to_serve(tmp_pat
 
 
 def test_a_changed_password_file_is_taken_without_a_signal(tmp_path: Path) -> None:
-    """Whoever is in it may come, and no longer once they are out of it."""
+    """Users in the file are admitted, and no longer once they are removed."""
     config = tmp_path / "config"
     config.mkdir()
     line = "{}:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"  # password

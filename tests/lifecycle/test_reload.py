@@ -1,4 +1,4 @@
-"""New contents of the files become the configuration in force: whole, once, and without anybody noticing."""
+"""New contents of the files become the configuration in force: whole, once, and without an interruption."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ async def test_a_key_that_a_configmap_gets_is_a_route_file(tmp_path: Path) -> No
 
 
 async def test_a_file_that_is_being_written_is_not_applied(gateway: GatewayProcess) -> None:
-    """As long as a writer holds the file open, its contents do not count, valid or not, whoever asks for a reload."""
+    """As long as a writer holds the file open, its contents do not count, valid or not, also on an explicit reload."""
     with (gateway.directory / "routes.yaml").open("w") as file:
         file.write("routes:\n- path: /other\n  target: asgi:tests.lifecycle.apps:two\n")
         file.flush()
@@ -143,6 +143,83 @@ async def test_a_file_that_is_being_written_is_not_applied(gateway: GatewayProce
         assert get(gateway, "/x").text == "one"
         file.write("- path: /x\n  target: asgi:tests.lifecycle.apps:two\n")
     await answers(gateway, "/x", "two")
+
+
+async def test_a_secret_that_is_being_written_is_not_used(tmp_path: Path) -> None:
+    """Half of a key is none: as long as a writer holds a file that the configuration names, the former contents count,
+    also on an explicit reload; also where the file is named for the first time, or stands in a directory."""
+    directory = tmp_path / "config"
+    (directory / "keys").mkdir(parents=True)
+    (directory / "keys" / "bob").write_text("bobs-key-0123456789-0123456789")
+    (directory / "key").write_text("former-key-0123456789-0123456789")
+    auth = """\
+schemes: {keys: {api_key: {header: X-Key, directory: keys}}}
+consumers: [{name: ann, keys: [{key: "${file:%s}"}]}]
+"""
+    with running_gateway(tmp_path, ONE + "  auth: [keys]\n", auth=auth % "key") as gateway:
+
+        def statuses(*keys: str) -> list[int]:
+            return [httpx2.get(f"{gateway.url}/x", headers={"x-key": key}).status_code for key in keys]
+
+        with (directory / "key").open("w") as first, (directory / "keys" / "bob").open("w") as second:
+            for file in (first, second):
+                file.write("latter-key-0123456789-01")
+                file.flush()
+            await asyncio.sleep(POLLS)
+            assert reload(gateway).status_code == 409
+            former = statuses(
+                "former-key-0123456789-0123456789", "bobs-key-0123456789-0123456789", "latter-key-0123456789-01"
+            )
+            assert former == [200, 200, 401]
+            first.write("23456789")
+            second.write("-bob")
+        await eventually(
+            lambda: statuses("latter-key-0123456789-0123456789", "latter-key-0123456789-01-bob") == [200, 200]
+        )
+        with (directory / "other").open("w") as file:
+            file.write("another-key-0123456789-01")
+            file.flush()
+            gateway.write(auth=auth % "other")
+            await asyncio.sleep(POLLS)
+            assert reload(gateway).status_code == 409
+            assert statuses("latter-key-0123456789-0123456789", "another-key-0123456789-01") == [200, 401]
+            file.write("23456789")
+        await eventually(lambda: statuses("another-key-0123456789-0123456789") == [200])
+        assert "refused" not in gateway.log
+
+
+async def test_files_are_half_written_under_load(gateway: GatewayProcess) -> None:
+    """A file that is written piece by piece, of which each would do, is applied whole only, also where each is followed
+    by a reload on demand: every request is answered as the former file or the new one says."""
+    routes = [f"- path: /{number}\n  target: asgi:tests.lifecycle.apps:{{}}\n" for number in range(6)]
+
+    def whole(app: str) -> str:
+        return "routes:\n" + "".join(route.format(app) for route in routes)
+
+    gateway.write(whole("one"))
+    assert reload(gateway).status_code == 200
+    reloads, over, seen = health(gateway)["reloads"], asyncio.Event(), set[str]()
+
+    async def load() -> None:
+        async with httpx2.AsyncClient(base_url=gateway.url) as client:
+            while not over.is_set():
+                for number in range(6):
+                    answer = await client.get(f"/{number}")
+                    seen.add(f"{answer.status_code} {answer.text}")
+
+    tasks = [asyncio.create_task(load()) for _ in range(3)]
+    for app in ("two", "one"):
+        with (gateway.directory / "routes.yaml").open("w") as file:
+            for piece in ("routes:\n", *(route.format(app) for route in routes)):
+                file.write(piece)
+                file.flush()
+                gateway.signal(signal.SIGHUP)
+                await asyncio.sleep(POLLS / 4)
+        await answers(gateway, "/5", app)
+    over.set()
+    await asyncio.gather(*tasks)
+    assert seen == {"200 one", "200 two"}
+    assert health(gateway)["reloads"] >= reloads + 2
 
 
 async def test_a_bad_file_changes_nothing(gateway: GatewayProcess) -> None:
@@ -172,7 +249,7 @@ async def test_a_file_set_back_after_an_error_clears_the_error(gateway: GatewayP
 async def test_a_missing_file_changes_nothing(gateway: GatewayProcess) -> None:
     """A directory without routes.yaml, as when a volume is lost, leaves the last good configuration in force."""
     (gateway.directory / "routes.yaml").unlink()
-    await eventually(lambda: "no such file" in str(health(gateway)["errors"]))
+    await eventually(lambda: "the file does not exist" in str(health(gateway)["errors"]))
     assert get(gateway, "/x").text == "one"
 
 
@@ -184,7 +261,7 @@ async def test_an_application_that_cannot_be_imported_changes_nothing(gateway: G
     assert get(gateway, "/x").text == "one"
 
 
-async def test_a_reload_on_demand_tells_every_error(gateway: GatewayProcess) -> None:
+async def test_a_reload_on_demand_reports_every_error(gateway: GatewayProcess) -> None:
     """POST /reload answers 422 with the errors of all files at once."""
     gateway.write(BAD, middleware="limits: {head: none}\n")
     answer = reload(gateway)
@@ -285,12 +362,12 @@ async def test_a_hundred_reloads_under_load(gateway: GatewayProcess) -> None:
             assert "data: last" in [line async for line in events]
         assert statuses == {200}
         assert grown < 4 * 1024 * 1024
-    # Whoever does not know what was loaded does not know what is counted here: every exchange has its line.
+    # Without the loaded configuration it is not known what is sampled: every exchange has its line.
     lines = [orjson.loads(line) for line in gateway.access_log.splitlines()]
     assert not [line for line in lines if line["status"] >= 500]
 
 
-async def test_a_misspelt_host_is_told(gateway: GatewayProcess) -> None:
+async def test_a_misspelt_host_is_reported(gateway: GatewayProcess) -> None:
     """A target whose name does not resolve is taken up, and the log warns of it, with its place; once, not at each
     reload."""
     gateway.write(ONE + "- path: /y\n  target: no-such-host.invalid:80\n")

@@ -37,11 +37,11 @@ async def test_a_bad_configuration_is_waited_out(tmp_path: Path) -> None:
 
 
 async def test_a_missing_configuration_is_waited_out(tmp_path: Path) -> None:
-    """A directory that does not exist yet, as before a volume is mounted, is told, and read once it is there."""
+    """A directory that does not exist yet, as before a volume is mounted, is reported, and read once it exists."""
     process = GatewayProcess(tmp_path / "config")
     process.start(ready=False)
     try:
-        await _unready(process, r"routes\.yaml: there is no such file in .*config")
+        await _unready(process, r"routes\.yaml: the file does not exist in .*config")
         process.directory.mkdir()
         process.write(ROUTES)
         await answers(process, "/x", "one")
@@ -71,7 +71,7 @@ def _serve(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("option", ["--port", "--admin"])
-def test_a_port_in_use_is_told_in_one_line(tmp_path: Path, option: str) -> None:
+def test_a_port_in_use_is_reported_in_one_line(tmp_path: Path, option: str) -> None:
     """Which port it is and what to do is all that is said; the exit code is 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -86,7 +86,7 @@ def test_a_port_in_use_is_told_in_one_line(tmp_path: Path, option: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
-def test_an_address_that_is_not_ours_is_told_in_one_line(tmp_path: Path, host: str) -> None:
+def test_an_address_that_is_not_ours_is_reported_in_one_line(tmp_path: Path, host: str) -> None:
     """An address of another machine, or a name that means nothing, is no traceback."""
     ended = _serve(tmp_path, "--host", host, "--port", "0", "--admin", "off")
     assert ended.returncode == 1
@@ -113,7 +113,7 @@ def test_signals_end_a_gateway_in_the_background_of_a_shell(tmp_path: Path, numb
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_gateway_that_does_not_serve_yet(tmp_path: Path, number: signal.Signals) -> None:
-    """While policies are tried for the first time there is nobody to wait for: it is gone at once, with 0."""
+    """While policies are tried for the first time there are no clients to wait for: it ends at once, with 0."""
     (tmp_path / "routes.yaml").write_text(ROUTES)
     (tmp_path / "middleware.yaml").write_text("reload: {policy_timeout: 1m}\npolicies: {mine: {class: 'p.py:P'}}\n")
     (tmp_path / "p.py").write_text(

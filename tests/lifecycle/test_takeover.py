@@ -1,4 +1,4 @@
-"""A new gateway takes the place of a running one: no request is lost, whoever dies at which step."""
+"""A new gateway takes the place of a running one: no request is lost, whichever process dies at which step."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from gateway.server.handover import FILE, PROTOCOL
 from tests.lifecycle.support import Backend, admin_url, backend, get, websocket_backend
-from tests.support import GatewayProcess, eventually, running_gateway, until
+from tests.support import GatewayProcess, eventually, read_head, running_gateway, scripted_backend, until
 
 DRAIN = "drain: {window: 200ms, deadline: 20s}\n"
 
@@ -104,7 +107,7 @@ async def test_what_is_in_flight_ends_where_it_began(tmp_path: Path) -> None:
 
 
 async def test_health_checks_never_fail(tmp_path: Path) -> None:
-    """A load balancer that asks on a kept connection is told that the gateway is ready all the time."""
+    """A load balancer with a persistent connection sees the gateway as ready all the time."""
     async with running(tmp_path) as (first, _), httpx2.AsyncClient() as client:
         with successor(first) as second:
             assert (await client.get(first.url + "/health/ready")).status_code == 200
@@ -115,7 +118,8 @@ async def test_health_checks_never_fail(tmp_path: Path) -> None:
 
 
 async def test_the_admin_port_and_what_it_wrote_move_along(tmp_path: Path) -> None:
-    """The admin API answers for the second gateway, which knows what the first one was told a moment before."""
+    """The admin API answers for the second gateway, which knows a change that was made at the first one a moment
+    before."""
     async with running(tmp_path) as (first, _):
         entry = {"network": "192.0.2.7", "reason": "test"}
         url = admin_url(first, "/blocklist")
@@ -125,6 +129,14 @@ async def test_the_admin_port_and_what_it_wrote_move_along(tmp_path: Path) -> No
             await started(second)
             assert await ended(first) == 0
             assert "192.0.2.7" in httpx2.get(url, headers=second.admin_token).text
+
+
+def whole_audit_log(directory: Path) -> list[dict[str, Any]]:
+    """The records of the audit log, of which none is missing and each names the one before it."""
+    lines = [json.loads(line) for line in (directory / "audit.jsonl").read_text().splitlines()]
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    assert all(after["previous"] == before["hash"] for before, after in itertools.pairwise(lines))
+    return lines
 
 
 async def test_both_write_one_audit_log(tmp_path: Path) -> None:
@@ -143,14 +155,34 @@ async def test_both_write_one_audit_log(tmp_path: Path) -> None:
             await client.get(f"{second.url}/last")
             second.signal(signal.SIGTERM)
             assert await ended(second) == 0
-        lines = [json.loads(line) for line in (first.directory / "audit.jsonl").read_text().splitlines()]
-        assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
-        assert all(after["previous"] == before["hash"] for before, after in itertools.pairwise(lines))
+        lines = whole_audit_log(first.directory)
         paths = {line["path"] for line in lines if "path" in line and not line["path"].startswith("/health")}
         assert paths == {"/slow", "/last", *(f"/new{number}" for number in range(5))}
 
 
-async def test_websockets_of_the_former_gateway_are_told(tmp_path: Path) -> None:
+async def test_all_three_write_one_audit_log(tmp_path: Path) -> None:
+    """The first still writes when the second has ended: the third, which knows of it, breaks no chain."""
+    audit = DRAIN + "audit_log: {file: audit.jsonl}\n"
+    async with running(tmp_path, audit) as (first, upstream), httpx2.AsyncClient(timeout=30) as client:
+        slow = asyncio.create_task(client.get(first.url + "/slow"))
+        await eventually(lambda: upstream.arrived == 1)
+        with successor(first) as second, successor(first, "third") as third:
+            await started(second)
+            await started(third)
+            assert await ended(second) == 0
+            await eventually(lambda: f"pid {second.pid}, has ended" in third.log)
+            await client.get(f"{third.url}/before")
+            upstream.release.set()
+            await slow
+            assert await ended(first) == 0
+            await client.get(f"{third.url}/after")
+            third.signal(signal.SIGTERM)
+            assert await ended(third) == 0
+        lines = whole_audit_log(first.directory)
+        assert {"/slow", "/before", "/after"} <= {line.get("path") for line in lines}
+
+
+async def test_websockets_of_the_former_gateway_are_closed(tmp_path: Path) -> None:
     """They are closed with 1001, and connect to the second gateway."""
     from websockets.asyncio.client import connect  # noqa: PLC0415
 
@@ -170,7 +202,7 @@ async def test_websockets_of_the_former_gateway_are_told(tmp_path: Path) -> None
 # Deaths and refusals.
 
 
-async def test_nobody_to_take_over_from(tmp_path: Path) -> None:
+async def test_no_gateway_to_take_over_from(tmp_path: Path) -> None:
     """Where no gateway runs, --takeover is a start like any other; also where a killed one left its socket."""
     async with running(tmp_path) as (first, _):
         first.signal(signal.SIGKILL)
@@ -229,7 +261,8 @@ async def test_a_new_gateway_that_dies_is_replaced_by_the_old_one(tmp_path: Path
 
 
 async def test_a_new_gateway_that_is_stopped_ends_for_good(tmp_path: Path) -> None:
-    """SIGTERM means the gateway, not one process of two: the old one does not come back."""
+    """SIGTERM means the gateway, not one process of two: the old one does not come back, and while it finishes what it
+    had, others are refused at once, and another gateway can be started in the usual way."""
     async with running(tmp_path) as (first, upstream), httpx2.AsyncClient(timeout=30) as client:
         slow = asyncio.create_task(client.get(first.url + "/slow"))
         await eventually(lambda: upstream.arrived == 1)
@@ -237,8 +270,15 @@ async def test_a_new_gateway_that_is_stopped_ends_for_good(tmp_path: Path) -> No
             await started(second)
             second.signal(signal.SIGTERM)
             assert await ended(second) == 0
-        with pytest.raises(httpx2.TransportError):
-            await client.get(first.url + "/x", timeout=0.5)
+        for url in (first.url + "/x", admin_url(first, "/health")):
+            with pytest.raises(httpx2.ConnectError):
+                await client.get(url, timeout=5)
+        third = GatewayProcess(first.directory, first.port, first.admin_port, logs="third")
+        try:
+            await started(third)
+            assert (await client.get(first.url + "/x")).text == "ok"
+        finally:
+            third.stop()
         upstream.release.set()
         assert (await slow).text == "ok"
         assert await ended(first) == 0
@@ -262,7 +302,7 @@ async def test_an_old_gateway_that_dies_in_between_is_not_missed(tmp_path: Path)
 
 
 async def test_a_takeover_of_a_takeover(tmp_path: Path) -> None:
-    """A third gateway takes over while the first one still finishes; nobody waits for anybody."""
+    """A third gateway takes over while the first one still finishes; neither waits for the other."""
     async with running(tmp_path) as (first, upstream), httpx2.AsyncClient(timeout=30) as client:
         slow = asyncio.create_task(client.get(first.url + "/slow"))
         await eventually(lambda: upstream.arrived == 1)
@@ -276,6 +316,107 @@ async def test_a_takeover_of_a_takeover(tmp_path: Path) -> None:
             assert await ended(first) == 0
             assert f"taking over from pid {second.pid}" in third.log
             assert (await client.get(third.url + "/x")).text == "ok"
+
+
+HELD = """- path: /held
+  target: held
+services:
+  held:
+    discovery: {consul: {url: "http://127.0.0.1:%d", service: held}, first_answer: 20s}
+"""
+
+
+@asynccontextmanager
+async def three(path: Path) -> AsyncIterator[tuple[GatewayProcess, GatewayProcess, GatewayProcess, asyncio.Event]]:
+    """Gateways of which the first still leaves, the second serves, and the third has its listeners, but waits for the
+    event before it serves, for a registry that does not answer until then."""
+    answer = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        await answer.wait()
+        writer.write(b"HTTP/1.1 500 Not today\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+
+    async with (
+        running(path) as (first, upstream),
+        httpx2.AsyncClient(timeout=30) as client,
+        scripted_backend(silent) as at,
+    ):
+        slow = asyncio.create_task(client.get(first.url + "/slow"))
+        await eventually(lambda: upstream.arrived == 1)
+        with successor(first) as second, successor(first, "third") as third:
+            await started(second)
+            await eventually(lambda: "leaving" in first.log)
+            routes = (first.directory / "routes.yaml").read_text()
+            first.write(routes=routes + HELD % at)
+            await asyncio.to_thread(partial(third.start, ready=False))
+            await eventually(lambda: f"taking over from pid {second.pid}" in third.log)
+            yield first, second, third, answer
+            upstream.release.set()
+            with contextlib.suppress(httpx2.TransportError):  # where a test has ended the first gateway
+                assert (await slow).text == "ok"
+
+
+async def who_answers(*gateways: GatewayProcess) -> set[str]:
+    """The logs of those that take new connections, as their access logs say."""
+    path = f"/asked-{time.monotonic_ns()}"
+    for _ in range(12):
+        async with httpx2.AsyncClient() as client:
+            assert (await client.get(gateways[0].url + path)).text == "ok"
+    await eventually(lambda: sum(each.access_log.count(f'"path":"{path}"') for each in gateways) == 12)
+    return {each.logs for each in gateways if path in each.access_log}
+
+
+async def test_a_second_that_dies_before_the_third_serves(tmp_path: Path) -> None:
+    """The first, which still leaves, serves in the meantime, and leaves again for the third: there are never two."""
+    async with three(tmp_path) as (first, second, third, answer):
+        second.signal(signal.SIGKILL)
+        await eventually(lambda: f"pid {second.pid} has ended after it took over; going on" in first.log)
+        assert await who_answers(first, third) == {first.logs}
+        answer.set()
+        await eventually(lambda: "listening on" in third.log and first.log.count("leaving") == 2)
+        assert await who_answers(first, third) == {third.logs}
+        assert httpx2.get(admin_url(third, "/health")).status_code == 200
+
+
+async def test_a_third_that_dies_without_a_second(tmp_path: Path) -> None:
+    """Where both die that followed it, the first goes on serving, and another can take over from it."""
+    async with three(tmp_path) as (first, second, third, _):
+        second.signal(signal.SIGKILL)
+        third.signal(signal.SIGKILL)
+        await eventually(lambda: "going on" in first.log)
+        assert await who_answers(first) == {first.logs}
+        with successor(first, "fourth") as fourth:
+            first.write(routes=(first.directory / "routes.yaml").read_text().partition("- path: /held")[0])
+            await started(fourth)
+            assert await who_answers(first, fourth) == {fourth.logs}
+
+
+async def test_the_first_stays_away_as_long_as_any_that_follows_serves(tmp_path: Path) -> None:
+    """Also where the second dies behind it; and where the third dies, too, the first is there again."""
+    async with three(tmp_path) as (first, second, third, answer):
+        answer.set()
+        await eventually(lambda: "listening on" in third.log)
+        second.signal(signal.SIGKILL)
+        await ended(second)
+        await eventually(lambda: first.log.count("leaving") == 1 + first.log.count("going on"))
+        assert await who_answers(first, third) == {third.logs}
+        third.signal(signal.SIGKILL)
+        await eventually(lambda: f"pid {third.pid} has ended after it took over; going on" in first.log)
+        assert await who_answers(first) == {first.logs}
+
+
+async def test_the_end_of_the_third_is_the_end_of_all(tmp_path: Path) -> None:
+    """SIGTERM to it means the gateway: neither of those that it followed comes back."""
+    async with three(tmp_path) as (first, second, third, answer):
+        answer.set()
+        await eventually(lambda: "listening on" in third.log)
+        third.signal(signal.SIGTERM)
+        assert await ended(third) == 0
+        assert await ended(second) == 0
+        with pytest.raises(httpx2.TransportError):
+            await asyncio.to_thread(get, first, "/x")
+        assert "going on" not in first.log + second.log
 
 
 async def test_five_in_a_row(tmp_path: Path) -> None:
@@ -300,8 +441,8 @@ async def test_five_in_a_row(tmp_path: Path) -> None:
 
 
 async def test_one_that_drains_already_is_taken_over(tmp_path: Path) -> None:
-    """A new gateway comes before an old one has ended that was told to (SIGTERM): no request is lost."""
-    async with running(tmp_path, "drain: {window: 2s, deadline: 20s}\n") as (first, _):
+    """A new gateway comes before an old one that got a SIGTERM has ended: no request is lost."""
+    async with running(tmp_path, "drain: {window: 4s, deadline: 20s}\n") as (first, _):
         over = asyncio.Event()
         load = asyncio.create_task(asking(first.url, 2, over, kept=False))
         first.signal(signal.SIGTERM)
@@ -318,14 +459,14 @@ async def test_something_else_in_the_place_of_the_socket(tmp_path: Path) -> None
     """A gateway serves all the same, says that none can take over from it, and leaves nothing behind."""
     (tmp_path / "config" / "state" / FILE).mkdir(parents=True)
     async with running(tmp_path) as (first, _):
-        await eventually(lambda: "Is a directory; remove what is there" in first.log)
+        await eventually(lambda: "Is a directory; remove the file" in first.log)
         assert (await answer(first)).text == "ok"
         assert [each.name for each in _path(first).parent.glob(f".{FILE}*")] == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
-def test_another_user_is_told_why(tmp_path: Path) -> None:
-    """Who may not even look into the state directory is told so, and not only that the port is taken."""
+def test_another_user_gets_the_reason(tmp_path: Path) -> None:
+    """Without access to the state directory, the error says so, and not only that the port is in use."""
     state = tmp_path / "state"
     state.mkdir(0o700)
     asked = "import os, sys; from pathlib import Path; from gateway.server.handover import ask; "
@@ -350,7 +491,7 @@ def _connected(gateway: GatewayProcess) -> Iterator[socket.socket]:
 
 
 async def test_another_protocol_is_refused(tmp_path: Path) -> None:
-    """A gateway of another time is told which protocol is spoken here, is given nothing, and this one serves on."""
+    """A gateway of another version gets the supported protocol and no listeners, and this one serves on."""
     async with running(tmp_path) as (first, _):
         with _connected(first) as connection:
             connection.send(json.dumps({"protocol": PROTOCOL + 1, "pid": 1}).encode())
@@ -361,7 +502,7 @@ async def test_another_protocol_is_refused(tmp_path: Path) -> None:
 
 
 async def test_one_at_a_time(tmp_path: Path) -> None:
-    """Two that want to take over at once: the second is told who is first."""
+    """Two that want to take over at once: the second reports which one is first."""
     async with running(tmp_path) as (first, _):
         with _connected(first) as one, _connected(first) as two:
             one.send(json.dumps({"protocol": PROTOCOL}).encode())
@@ -397,7 +538,7 @@ async def test_a_second_gateway_of_the_same_state_directory_is_noticed(tmp_path:
         other = GatewayProcess(first.directory, logs="other")
         try:
             await started(other)
-            await eventually(lambda: "give each one a state_directory of its own" in other.log)
+            await eventually(lambda: "give each one its own state_directory" in other.log)
         finally:
             other.stop()
         with successor(first) as second:

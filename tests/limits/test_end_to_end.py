@@ -170,7 +170,7 @@ async def under_load(gateway: GatewayProcess) -> AsyncIterator[Load]:
         await asyncio.gather(*clients, return_exceptions=True)
 
 
-async def test_whatever_redis_does_nobody_waits_for_it(tmp_path: Path) -> None:
+async def test_no_request_waits_for_redis(tmp_path: Path) -> None:
     """Redis frozen, going on, killed and restarted under load: no request waits more than 25 ms for it, each limit
     does what it says for that case, and all is as before when Redis is back, by itself."""
     (tmp_path / "gateway").mkdir()
@@ -224,7 +224,7 @@ def ask(gateway: GatewayProcess, path: str, key: str = "a") -> httpx2.Response:
 
 
 async def test_a_caller_learns_what_is_left(tmp_path: Path) -> None:
-    """/quota tells a caller that proves who it is what its own quotas are, and nobody else; asking is free."""
+    """/quota reports to an authenticated caller its own quotas only, and is not counted."""
     async with backend() as port:
         with running_gateway(tmp_path, routes(port, "x"), QUOTAS, AUTH) as gateway:
             for _ in range(3):
@@ -234,10 +234,10 @@ async def test_a_caller_learns_what_is_left(tmp_path: Path) -> None:
             for _ in range(2):
                 mine = (await asyncio.to_thread(ask, gateway, "/quota")).json()["quotas"][0]
             others = (await asyncio.to_thread(ask, gateway, "/quota", "o")).json()["quotas"][0]
-            nobody = await asyncio.to_thread(ask, gateway, "/quota", "")
+            anonymous = await asyncio.to_thread(ask, gateway, "/quota", "")
     assert mine == mine | {"name": "monthly", "limit": 100, "used": 3, "remaining": 97, "window": "month"}
     assert others["remaining"] == 100
-    assert nobody.status_code == 401
+    assert anonymous.status_code == 401
 
 
 async def test_a_killed_gateway_loses_no_more_than_is_stated(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ async def test_what_is_used_up_comes_back_bit_by_bit(redis: RedisServer) -> None
         assert 0.05 < time.monotonic() - started < 0.9
 
 
-async def test_a_restarted_redis_is_told_the_script_again(own_redis: RedisServer) -> None:
+async def test_a_restarted_redis_gets_the_script_again(own_redis: RedisServer) -> None:
     """A Redis that has forgotten the script gets it with the next request."""
     held = windows("5/d")
     async with linked(own_redis) as link:

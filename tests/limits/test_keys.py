@@ -19,7 +19,7 @@ def test_requests_of_one_consumer_count_together() -> None:
 
 
 def test_what_is_not_there_is_replaced_by_the_address() -> None:
-    """Callers that nobody knows are told apart by where they come from, for each kind of part."""
+    """Unauthenticated callers are distinguished by their address, for each kind of part."""
     for part in ("consumer", "tenant", "header:x-session", "claim:plan"):
         assert key(part, client="10.0.0.1") == key(part, client="10.0.0.1") != key(part, client="10.0.0.2")
     assert key("claim:none", identity=ACME) == "@10.0.0.1"

@@ -101,7 +101,9 @@ async def test_what_was_counted_at_the_end_of_a_window_is_still_written(tmp_path
     assert rows == [(5,), (2,)]
 
 
-async def test_a_file_that_cannot_be_written_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_file_that_cannot_be_written_blocks_no_request(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Counting goes on in memory, the log says so, and all is written as soon as it can be."""
     path = tmp_path / "state" / "quotas.sqlite"
     path.parent.touch()  # a file where the directory should be
@@ -175,7 +177,7 @@ async def test_replicas_share_a_redis(redis: RedisServer) -> None:
             assert await count(book, "shared", 1) == 6
 
 
-async def test_a_redis_that_was_emptied_is_told_again(own_redis: RedisServer) -> None:
+async def test_a_redis_that_was_emptied_gets_the_state_again(own_redis: RedisServer) -> None:
     """A Redis that loses its data without ever being missed has all counts again, too."""
     async with linked(own_redis, 0.02) as link, ledger(RedisBook(link)) as book:
         await count(book, "busy", 5)
@@ -188,7 +190,7 @@ async def test_a_redis_that_was_emptied_is_told_again(own_redis: RedisServer) ->
         assert await count(book, "busy", 0) == 5
 
 
-async def test_a_redis_that_lost_its_data_is_told_again(own_redis: RedisServer) -> None:
+async def test_a_redis_that_lost_its_data_gets_the_state_again(own_redis: RedisServer) -> None:
     """A Redis that is killed and comes back empty has all counts again from a replica that lives."""
     async with linked(own_redis, 0.02) as link, ledger(RedisBook(link)) as book:
         await count(book, "busy", 5)
@@ -205,6 +207,20 @@ async def test_a_redis_that_lost_its_data_is_told_again(own_redis: RedisServer) 
     async with linked(own_redis) as link, ledger(RedisBook(link)) as book:
         assert await count(book, "busy", 0) == 6
         assert await count(book, "quiet", 0) == 7
+
+
+async def test_without_redis_a_limit_is_shared_by_the_replicas(own_redis: RedisServer) -> None:
+    """Each goes on with what it knew, and with its share of what was left then; all of it is there again later."""
+    async with linked(own_redis, 0.02) as link, ledger(RedisBook(link)) as book:
+        await count(book, "busy", 4)
+        await eventually(lambda: book.known("busy", book.span())[0] == 4)
+        own_redis.kill()
+        await eventually(lambda: not link.available)
+        link.replicas = 3
+        assert (book.limit("busy", 10), book.limit("new", 10), book.limit("busy", 4)) == (6, 3, 4)
+        await asyncio.to_thread(own_redis.start)
+        await eventually(lambda: link.available)
+        assert book.limit("busy", 10) == 10
 
 
 async def test_only_the_gateway_reads_its_files(tmp_path: Path) -> None:

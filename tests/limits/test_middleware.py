@@ -1,4 +1,4 @@
-"""Rate limits and quotas as policies of a route, with callers that somebody else has recognised."""
+"""Rate limits and quotas as policies of a route, with callers that are authenticated before."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def test_a_consumer_is_refused_above_its_limit() -> None:
     assert made.decisions[-1].rule == "rate_limit:main"
 
 
-async def test_every_response_tells_what_is_left() -> None:
+async def test_every_response_reports_what_is_left() -> None:
     """Also those of requests that pass."""
     async with route("rate_limits: {main: {limits: [3/s]}}") as behind:
         _, headers, _ = await behind.answer("acme")
@@ -126,8 +126,8 @@ async def test_a_limit_that_refuses_keeps_the_others_from_counting() -> None:
     assert explained.rule == "rate_limit:tight"
 
 
-async def test_shadow_mode_refuses_nobody_and_says_so() -> None:
-    """A limit and a quota in shadow mode decide and record, and are not told to clients."""
+async def test_shadow_mode_refuses_no_request_and_says_so() -> None:
+    """A limit and a quota in shadow mode decide and record, and do not appear in responses."""
     policies = "rate_limits: {main: {limits: [1/d], mode: shadow}}"
     async with route(policies) as behind:
         assert await behind.passed(5, "acme") == 5
@@ -149,6 +149,19 @@ async def test_without_redis_a_limit_does_what_it_says(on_failure: str, statuses
         link = behind.policies[0].link  # type: ignore[attr-defined]
         await eventually(lambda: not link.available)
         assert [await behind.ask("acme") for _ in range(3)] == statuses
+
+
+@pytest.mark.parametrize(("limits", "passed"), [("6/d", 2), ("2/d", 1)])
+@pytest.mark.parametrize("sync", ["exact", "leased"])
+async def test_without_redis_a_limit_is_shared_by_the_replicas(sync: str, limits: str, passed: int) -> None:
+    """Each takes what is its share by how many there were, and at least one request."""
+    redis = "redis: {url: 'redis://127.0.0.1:1'}\n"
+    limit = f"rate_limits: {{main: {{limits: [{limits}], store: redis, sync: {sync}, on_failure: local}}}}"
+    async with route(redis + limit) as behind:
+        link = behind.policies[0].link  # type: ignore[attr-defined]
+        await eventually(lambda: not link.available)
+        link.replicas = 3
+        assert [await behind.ask("acme") for _ in range(3)] == [200] * passed + [429] * (3 - passed)
 
 
 async def test_a_quota_refuses_until_its_window_ends(tmp_path: Path) -> None:
@@ -194,7 +207,7 @@ async def test_without_its_file_a_quota_does_what_it_says(tmp_path: Path, on_fai
         assert [await behind.ask("acme") for _ in range(3)] == statuses
 
 
-async def test_a_quota_in_shadow_mode_refuses_nobody(tmp_path: Path) -> None:
+async def test_a_quota_in_shadow_mode_refuses_no_request(tmp_path: Path) -> None:
     """It decides and records, and lets pass."""
     async with route("quotas: {daily: {limit: 1, window: day, mode: shadow}}", tmp_path) as behind:
         assert await behind.passed(4, "acme") == 4

@@ -1,4 +1,4 @@
-"""Redis killed, frozen and restarted under load: nobody waits longer than the limit, and it recovers by itself."""
+"""Redis killed, frozen and restarted under load: no request waits longer than the limit, and it recovers by itself."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Load:
         await eventually(lambda: self.failures > before + 50, message="it does not notice")
 
     def check(self) -> None:
-        """Beyond what the machine itself was late by, nobody waited longer than may be."""
+        """Beyond what the machine itself was late by, no request waited longer than allowed."""
         assert self.longest <= MOST_SECONDS
 
 
@@ -97,7 +97,7 @@ async def leased(server: RedisServer, link: RedisLink) -> AsyncIterator[Ask]:
 
 
 @pytest.mark.parametrize("mode", [exact, leased])
-async def test_a_frozen_redis_keeps_nobody_waiting(own_redis: RedisServer, mode: Mode) -> None:
+async def test_a_frozen_redis_delays_no_request(own_redis: RedisServer, mode: Mode) -> None:
     """A Redis that stops in the middle is given up after the time limit, and taken up again when it goes on."""
     async with linked(own_redis, 0.02) as link, mode(own_redis, link) as ask, under_load(ask) as load:
         await load.until_answered()
@@ -114,7 +114,7 @@ async def test_a_frozen_redis_keeps_nobody_waiting(own_redis: RedisServer, mode:
 
 
 @pytest.mark.parametrize("mode", [exact, leased])
-async def test_a_killed_redis_keeps_nobody_waiting(own_redis: RedisServer, mode: Mode) -> None:
+async def test_a_killed_redis_delays_no_request(own_redis: RedisServer, mode: Mode) -> None:
     """A Redis that ends and is started again is used again, by itself."""
     async with linked(own_redis, 0.02) as link, mode(own_redis, link) as ask, under_load(ask) as load:
         await load.until_answered()
@@ -127,7 +127,7 @@ async def test_a_killed_redis_keeps_nobody_waiting(own_redis: RedisServer, mode:
     load.check()
 
 
-async def test_an_outage_is_told_once(own_redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_outage_is_reported_once(own_redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     """However many requests fail, the log has a line for the outage and not one for each."""
     async with linked(own_redis, 0.02) as link, exact(own_redis, link) as ask, under_load(ask) as load:
         own_redis.kill()

@@ -1,4 +1,4 @@
-"""Holds in Redis: exact over replicas, settled once, and told again where Redis forgot them."""
+"""Holds in Redis: exact over replicas, settled once, and sent again if Redis lost them."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def test_windows_are_taken_from_together(redis: RedisServer) -> None:
 
 
 async def test_what_a_killed_gateway_held_is_free_when_it_expires(redis: RedisServer) -> None:
-    """Nobody settles it; it ends with its time."""
+    """A hold that is not settled expires."""
     name = uuid4().hex
     async with linked(redis) as link:
         assert await Replica(link, name).reserve(100, seconds=0.5)  # it never starts, and never stops
@@ -126,7 +126,8 @@ async def test_what_a_killed_gateway_held_is_free_when_it_expires(redis: RedisSe
 
 
 async def test_holds_last_as_long_as_their_gateway_lives(redis: RedisServer) -> None:
-    """In Redis for a minute at a time, so that nobody waits longer for what a killed one held; renewed until then."""
+    """In Redis for a minute at a time, so that the holds of a killed replica are free after that; renewed until
+    then."""
     prefix = f"{uuid4().hex}:"
     now = 0.0
     async with linked(redis, prefix=prefix) as link:
@@ -158,7 +159,7 @@ async def test_a_settled_hold_is_not_renewed(redis: RedisServer) -> None:
         assert await one.seen() == (5, 0)
 
 
-async def test_a_settlement_that_is_told_twice_counts_once(redis: RedisServer) -> None:
+async def test_a_settlement_that_is_sent_twice_counts_once(redis: RedisServer) -> None:
     """A call whose answer is lost is made once more."""
     name = uuid4().hex
     async with replica(redis, name) as one:
@@ -173,7 +174,7 @@ async def test_a_settlement_that_is_told_twice_counts_once(redis: RedisServer) -
         assert await one.seen() == (30, 0)
 
 
-async def test_a_redis_that_forgot_everything_is_told_again(tmp_path: Path) -> None:
+async def test_a_redis_that_lost_everything_gets_the_state_again(tmp_path: Path) -> None:
     """What is used, and what is still held, is known again to all replicas."""
     with running_redis(tmp_path) as server:
         async with replica(server, "x") as one, replica(server, "x") as two:
@@ -186,17 +187,17 @@ async def test_a_redis_that_forgot_everything_is_told_again(tmp_path: Path) -> N
             server.start()
             await eventually(lambda: one.link.answers and two.link.answers)
 
-            async def told_again() -> bool:
+            async def sent_again() -> bool:
                 return await two.seen() == (30, 40)
 
-            assert await within(10, told_again)
+            assert await within(10, sent_again)
             one.settle(held or "", 10)
             await eventually(lambda: not one.holds.unsettled)
             assert await two.seen() == (40, 0)
 
 
 async def test_what_ends_while_redis_is_away_counts_when_it_is_back(tmp_path: Path) -> None:
-    """Meanwhile this process goes by what it knows, with what it has not told yet."""
+    """Meanwhile this process uses its own figures, with what it has not reported yet."""
     with running_redis(tmp_path) as server:
         async with replica(server, "x", patience=0.1) as one, replica(server, "x", patience=0.1) as two:
             hold = await one.reserve(40)

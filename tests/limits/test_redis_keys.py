@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -53,7 +54,7 @@ async def take(link: RedisLink, *keys: str) -> list[bool]:
 
 
 @pytest.mark.parametrize("command", BAD)
-async def test_a_bad_value_fails_nobody(own_redis: RedisServer, command: str) -> None:
+async def test_a_bad_value_fails_no_request(own_redis: RedisServer, command: str) -> None:
     """Where something else stands under the key of one caller, the others are counted as ever, that one from nothing
     on, and Redis does not count as down."""
     async with linked(own_redis) as link:
@@ -75,7 +76,8 @@ async def test_a_bad_value_fails_no_settlement(own_redis: RedisServer, command: 
         try:
             for key in ("good", "bad"):
                 for expected in (True, True, True, False):
-                    taken = store.take(key, HELD, 1, 0) or await store.ask(key, HELD, 1, link.patience())
+                    now = time.monotonic_ns()
+                    taken = store.take(key, HELD, 1, now) or await store.ask(key, HELD, 1, link.patience())
                     assert taken is not None
                     assert taken.fits == expected
         finally:

@@ -23,7 +23,7 @@ def test_the_number_of_keys_is_bounded() -> None:
 
 
 def test_a_limited_client_stays_limited() -> None:
-    """A key that is not idle is never removed, whoever else comes."""
+    """A key that is not idle is never removed, however many others arrive."""
     keys = table(100)
     limited = use(keys, "limited", now=0, until=10**9)
     for number in range(10_000):

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.algorithms.gcra import NANOSECONDS
 from gateway.limits.windows import WindowSet
+from gateway.middleware.rate_limit import fields_passed, fields_refused
 from tests.limits.support import windows
 
 
@@ -19,34 +20,34 @@ def test_the_policy_names_what_holds() -> None:
     assert policy == b'"a-1s";q=10;w=1, "a-15m";q=5000;w=900, "a-1h";q=1000;w=3600'
 
 
-def test_what_is_left_is_told_with_every_response() -> None:
+def test_every_response_reports_the_remaining_units() -> None:
     """r is what would pass at once, t when one more will: seconds, rounded up."""
     held = windows("10/s", "60/h", name="a")
-    assert held.passed(after(held, 3, 2))[1] == (b"ratelimit", b'"a-1s";r=7;t=1, "a-1h";r=58;t=60')
-    assert held.passed([0, 0])[1] == (b"ratelimit", b'"a-1s";r=10;t=0, "a-1h";r=60;t=0')
+    assert fields_passed(held, after(held, 3, 2))[1] == (b"ratelimit", b'"a-1s";r=7;t=1, "a-1h";r=58;t=60')
+    assert fields_passed(held, [0, 0])[1] == (b"ratelimit", b'"a-1s";r=10;t=0, "a-1h";r=60;t=0')
 
 
 def test_a_refusal_says_when_to_come_back() -> None:
     """Retry-After is never before the t of an item; windows that had room have no t."""
     held = windows("10/s", "60/h", name="a")
-    seconds, fields = held.refused(after(held, 5, 60), 1)
+    seconds, fields = fields_refused(held, after(held, 5, 60), 1)
     assert seconds == 60
     assert dict(fields)[b"ratelimit"] == b'"a-1s";r=5, "a-1h";r=0;t=60'
     assert dict(fields)[b"retry-after"] == b"60"
 
 
 def test_a_dear_request_waits_for_all_that_it_costs() -> None:
-    """A request of cost 5 is told when five units are there, not one."""
+    """The Retry-After of a request of cost 5 is for five units, not for one."""
     held = windows("60/m", name="a")
-    seconds, fields = held.refused(after(held, 58), 5)
+    seconds, fields = fields_refused(held, after(held, 58), 5)
     assert seconds == 3
     assert dict(fields)[b"ratelimit"] == b'"a";r=2;t=1'
 
 
 @pytest.mark.parametrize("elapsed", [0, NANOSECONDS // 2, 59 * NANOSECONDS])
-def test_waiting_as_told_is_enough(elapsed: int) -> None:
+def test_waiting_for_retry_after_is_enough(elapsed: int) -> None:
     """Who comes back after Retry-After is let through."""
     held = windows("1/m", name="a")
     owed = after(held, 1)[0] - elapsed
-    seconds, _ = held.refused([owed], 1)
+    seconds, _ = fields_refused(held, [owed], 1)
     assert owed - seconds * NANOSECONDS <= 0

@@ -23,7 +23,7 @@ class Thing:
     """Writes down what happens to it."""
 
     name: str
-    told: list[str]
+    events: list[str]
     raises: BaseException | None = None
     hangs: bool = False
     stop_raises: BaseException | None = None
@@ -34,48 +34,48 @@ class Thing:
             await asyncio.Event().wait()
         if self.raises is not None:
             raise self.raises
-        self.told.append(f"+{self.name}")
+        self.events.append(f"+{self.name}")
 
     async def stop(self) -> None:
         if self.stop_raises is not None:
             raise self.stop_raises
-        self.told.append(f"-{self.name}")
+        self.events.append(f"-{self.name}")
 
 
-def store(plan: Plan, told: list[str]) -> Thing:
+def store(plan: Plan, events: list[str]) -> Thing:
     """A store that depends on a link."""
 
     def made() -> Thing:
-        plan.need("link", lambda: Thing("link", told), AT)
-        return Thing("store", told)
+        plan.need("link", lambda: Thing("link", events), AT)
+        return Thing("store", events)
 
     return plan.need("store", made, AT)
 
 
 async def test_dependencies_come_first_and_go_last() -> None:
     """What a thing asks for while it is made is started before it, and stopped after it."""
-    owner, told = Owner(), list[str]()
+    owner, events = Owner(), list[str]()
     plan = owner.plan()
-    store(plan, told)
+    store(plan, events)
     await owner.adopt(plan)
     await owner.stop()
-    assert told == ["+link", "+store", "-store", "-link"]
+    assert events == ["+link", "+store", "-store", "-link"]
 
 
 async def test_what_a_kept_thing_needs_is_kept_with_it() -> None:
     """A reload that asks only for the store keeps its link, too; one that asks for neither ends both."""
-    owner, told = Owner(), list[str]()
+    owner, events = Owner(), list[str]()
     plan = owner.plan()
-    first = store(plan, told)
+    first = store(plan, events)
     await owner.adopt(plan)
     plan = owner.plan()
-    assert store(plan, told) is first
+    assert store(plan, events) is first
     await owner.adopt(plan)
     await owner.release()
-    assert told == ["+link", "+store"]
+    assert events == ["+link", "+store"]
     await owner.adopt(owner.plan())
     await owner.release()
-    assert told == ["+link", "+store", "-store", "-link"]
+    assert events == ["+link", "+store", "-store", "-link"]
 
 
 @pytest.mark.parametrize(
@@ -85,20 +85,20 @@ async def test_what_a_kept_thing_needs_is_kept_with_it() -> None:
 )
 async def test_what_does_not_start_is_refused_with_its_place(error: BaseException) -> None:
     """Whatever a start raises: what was started before it is stopped again, and nothing of the former is changed."""
-    owner, told, changed = Owner(), list[str](), list[str]()
+    owner, events, changed = Owner(), list[str](), list[str]()
     former = owner.plan()
-    kept = former.need("kept", lambda: Thing("kept", told), AT)
+    kept = former.need("kept", lambda: Thing("kept", events), AT)
     await owner.adopt(former)
     plan = owner.plan()
-    plan.need("one", lambda: Thing("one", told), AT)
-    plan.need("two", lambda: Thing("two", told, raises=error), AT)
+    plan.need("one", lambda: Thing("one", events), AT)
+    plan.need("two", lambda: Thing("two", events, raises=error), AT)
     plan.after_adoption(lambda: changed.append("changed"))
     with pytest.raises(ConfigError) as refused:
         await owner.adopt(plan, lambda file, path, message: Problem(file, 3, 5, format_path(path), message))
     assert str(refused.value).startswith(
         "middleware.yaml:3:5: redis.url: it cannot be started: " + type(error).__name__
     )
-    assert told == ["+kept", "+one", "-one"]
+    assert events == ["+kept", "+one", "-one"]
     assert changed == []
     assert list(owner.all(Thing)) == [kept]
     await owner.stop()
@@ -118,10 +118,10 @@ async def test_a_stop_that_fails_or_hangs_does_not_stop_the_others(
 ) -> None:
     """Each is given a bounded time; what cannot be stopped is logged and left behind."""
     monkeypatch.setattr(owner_module, "STOP_SECONDS", 0.05)
-    owner, told = Owner(), list[str]()
+    owner, events = Owner(), list[str]()
     plan = owner.plan()
-    store(plan, told)
-    plan.need("exits", lambda: Thing("exits", told, stop_raises=SystemExit(3)), AT)
+    store(plan, events)
+    plan.need("exits", lambda: Thing("exits", events, stop_raises=SystemExit(3)), AT)
 
     class Stuck:
         async def stop(self) -> None:
@@ -130,7 +130,7 @@ async def test_a_stop_that_fails_or_hangs_does_not_stop_the_others(
     plan.need("stuck", Stuck, AT)
     await owner.adopt(plan)
     await owner.stop()
-    assert told[-2:] == ["-store", "-link"]
+    assert events[-2:] == ["-store", "-link"]
     assert "exits did not stop cleanly: SystemExit: 3" in caplog.text
     assert "stuck did not stop cleanly: that takes longer than 0.05 s" in caplog.text
 
@@ -164,7 +164,7 @@ def raising(error: BaseException, times: int, ended: asyncio.Event) -> Callable[
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), SystemExit(1), asyncio.CancelledError()])
-async def test_a_task_that_dies_is_begun_again_and_told(
+async def test_a_task_that_dies_is_restarted_and_reported(
     error: BaseException, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is counted, logged, and among the troubles until it has run for a while."""
@@ -203,7 +203,7 @@ async def test_totals_only_grow() -> None:
 
 
 async def test_work_on_a_thread_that_never_ends_is_left_behind() -> None:
-    """The one who waits is told so in time, and the thread does not keep the process alive."""
+    """The caller gets an error in time, and the thread does not keep the process alive."""
     code = (
         "import asyncio, threading\nfrom gateway.live import on_thread\n"
         "async def main():\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 
 import pytest
 
@@ -44,3 +45,20 @@ async def test_a_thread_for_one_piece_of_work_ends() -> None:
     thread = await on_thread("once", threading.current_thread)
     await asyncio.to_thread(thread.join, 5.0)
     assert not thread.is_alive()
+
+
+async def test_a_result_is_let_go_once_it_was_taken() -> None:
+    """The thread holds nothing, such as the contents of large files, while it waits for more work."""
+
+    class Large:
+        pass
+
+    def read() -> Large:
+        result = Large()
+        weakref.finalize(result, gone.set)
+        return result
+
+    worker, gone = Worker("reading"), threading.Event()
+    await worker.run(read)
+    assert await asyncio.to_thread(gone.wait, 10)
+    worker.close()

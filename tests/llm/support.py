@@ -25,6 +25,10 @@ from gateway.upstream.transport import Connector, Resolver
 from tests.support import Script, read_head
 
 PIECE = 16 * 1024  # bytes of a request body that come at once
+HANDSHAKE = [
+    *[("upgrade", "websocket"), ("connection", "upgrade")],
+    *[("sec-websocket-version", "13"), ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")],
+]
 ROUTES = "routes: [{id: models, path: /*, target: models, auth: []}]\n"
 PROVIDERS = """
 providers:
@@ -76,10 +80,12 @@ class Gateway:
         *,
         method: str = "",
         headers: Iterable[tuple[str, str]] = (),
+        websocket: bool = False,
     ) -> tuple[Exchange, Response]:
         """A request, up to the head of its answer. The exchange is to be closed."""
         data = json.dumps(body).encode() if isinstance(body, Mapping) else body
         exchange = make_exchange(method or ("GET" if data is None else "POST"), path, headers=headers, body=data)
+        exchange.websocket = websocket
         if data is not None:
             exchange.body = Pieces(data[at : at + PIECE] for at in range(0, len(data), PIECE))
         self.last = exchange

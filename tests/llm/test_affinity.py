@@ -1,4 +1,4 @@
-"""What a provider has made comes back to the deployment that made it, and to nobody else."""
+"""What a provider has made comes back to the deployment that made it, and to no other."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def caller(tenant: str | None, consumer: str = "alice") -> Exchange:
 
 @given(st.text(max_size=80))
 def test_an_id_opens_for_its_tenant_only(id: str) -> None:
-    """Whoever of the tenant has it; of no tenant, the consumer only. It is the same each time."""
+    """Valid for the whole tenant; without a tenant, for the consumer only. It is the same each time."""
     text = KEY.sealed(ONE, id, caller("acme"))
     assert KEY.opened(text, caller("acme", "bob")) == (ONE, id)
     assert text == KEY.sealed(ONE, id, caller("acme", "bob"))
@@ -105,8 +105,8 @@ def _own_id(request: bytes, answer: bytes, id: str) -> str:
     return id
 
 
-async def test_nobody_else_answers_for_a_provider_that_is_down() -> None:
-    """The client is told so."""
+async def test_no_other_provider_answers_for_one_that_is_down() -> None:
+    """The client gets an error."""
     body = {"model": "small", "input": "Say hi"}
     async with two_providers(PROVIDERS + SECRET) as (made, one, two):
         first = await made.ask("/v1/responses", body)
@@ -117,8 +117,8 @@ async def test_nobody_else_answers_for_a_provider_that_is_down() -> None:
         assert not two.received
 
 
-async def test_an_id_that_is_nobodys_is_not_guessed() -> None:
-    """Neither one that could be anybody's, nor one that was made up."""
+async def test_an_unknown_id_is_not_guessed() -> None:
+    """Neither one of unknown origin, nor a forged one."""
     async with two_providers(PROVIDERS + SECRET) as (made, one, two):
         for id in ("resp_1", "resp_gw1_AAAA", "resp_gw1_" + "A" * 200):
             answered = await made.ask(f"/v1/responses/{id}")

@@ -20,7 +20,7 @@ def document(response: Response) -> Mapping[str, Any]:
 
 
 def test_errors_of_openai_have_four_members() -> None:
-    """message, type, param and code; the SDK is told not to try again by itself."""
+    """message, type, param and code; a header keeps the SDK from retrying."""
     response = refusal("openai", 404, "model_not_found", "there is no model x", request_id="r-1", param="model")
     assert document(response) == {
         "error": {

@@ -34,6 +34,8 @@ def found(method: str, path: str) -> Call:
         ("/v1/models/gemini-9:countTokens", "gemini.count"),
         ("/v1beta/models/gemini-9:batchEmbedContents", "gemini.embed"),
         ("/v1/responses/resp_1/cancel", "openai.responses_by_id"),
+        ("/v1/responses/input_tokens", "openai.response_tokens"),
+        ("/v1/chat/completions/chatcmpl-1", "openai.chat_stored"),
         ("/v1/chat", None),
         ("/v1/models", None),
         ("/v1beta/models/gemini-9:tune", None),
@@ -58,7 +60,13 @@ def test_lists_and_stored_responses_are_asked_for() -> None:
     assert named("DELETE", "/v1/responses/resp_1") == "openai.responses_by_id"
     assert named("DELETE", "/v1/responses/resp_1/input_items") is None
     assert named("GET", "/v1/responses/resp_1/cancel") is None
-    assert named("GET", "/v1/chat/completions") is None
+    assert found("GET", "/v1/chat/completions").id == ""
+    assert found("GET", "/v1/chat/completions/chatcmpl-1/messages").id == "chatcmpl-1"
+    assert named("DELETE", "/v1/chat/completions/chatcmpl-1") == "openai.chat_stored"
+    assert named("DELETE", "/v1/chat/completions") is None
+    assert named("DELETE", "/v1/chat/completions/chatcmpl-1/messages") is None
+    assert named("POST", "/v1/chat/completions/chatcmpl-1/messages") is None
+    assert named("GET", "/v1/chat/completions/..") is None
 
 
 def test_paths_of_gemini_name_the_model_and_whether_it_streams() -> None:

@@ -68,8 +68,19 @@ async def test_who_is_refused_learns_what_was_missing_and_until_when(world: Worl
     error = refused.value
     assert (error.kind, error.unit, error.needed, error.left) == (ErrorKind.QUOTA_EXCEEDED, "tokens", 200, 150)
     assert error.retry_after == 3601
+    assert error.detail.endswith("; again in 3601 s, or at once with a shorter request or a lower output limit")
     assert (b"retry-after", b"3601") in error.headers
     assert [decision.rule for decision in exchange.decisions] == ["budget:per-tenant"]
+
+
+async def test_a_request_over_the_whole_budget_gets_no_retry_after(world: World) -> None:
+    """There is no time after which the same request would pass, whatever another limit says."""
+    budgets = world.budgets(await world.limit("tokens", 199), await world.limit("requests", 1))
+    with pytest.raises(Refused) as refused:
+        await budgets.reserve(make_exchange(), wanted())
+    assert "more than it ever has" in refused.value.detail
+    assert refused.value.retry_after == 0
+    assert b"retry-after" not in dict(refused.value.headers)
 
 
 async def test_holds_of_others_are_waited_for_less_long(world: World) -> None:
@@ -100,7 +111,7 @@ async def test_all_windows_are_taken_from_or_none(world: World) -> None:
     day, minute = await world.limit("tokens", 10_000), await world.limit("requests", 1, "minute")
     budgets = world.budgets(day, minute)
     hold = await budgets.reserve(make_exchange(), wanted())
-    with pytest.raises(Refused, match="1 request per minute"):
+    with pytest.raises(Refused, match=r"1 request per minute.*; again in [0-9]+ s$"):
         await budgets.reserve(make_exchange(), wanted())
     hold.commit(Used(100, 0), 0)
     assert world.used(day) == 100
@@ -133,7 +144,7 @@ async def test_money_is_reserved_at_what_it_may_cost(world: World) -> None:
 
 
 async def test_what_has_no_price_is_refused_under_a_budget_in_money(world: World) -> None:
-    """A model without a price costs nobody knows what: it is left out, and refused where there is no other one."""
+    """The cost of a model without a price is unknown: it is left out, and refused where there is no other one."""
     budgets = world.budgets(await world.limit("micros", 10**9))
     with pytest.raises(Refused, match="the price of a model of other is not known") as refused:
         await budgets.reserve(make_exchange(), wanted(OTHER))
@@ -313,7 +324,7 @@ def _line(limit: Limit) -> Line:
 
 
 async def test_holds_expire(world: World) -> None:
-    """What nobody settles is free again a minute after the deadline of its request."""
+    """An unsettled reservation is free again a minute after the deadline of its request."""
     now = 0.0
     world.store = LocalHolds(lambda: now)
     budgets = world.budgets(await world.limit("tokens", 300))

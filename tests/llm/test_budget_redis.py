@@ -77,6 +77,35 @@ async def test_two_gateways_spend_one_budget(tmp_path: Path) -> None:
             assert (refused.left, refused.retry_after) == (0, 5)
 
 
+async def test_without_redis_each_gateway_spends_its_share(tmp_path: Path) -> None:
+    """What is left is divided among those that were there: together they let through no more than the budget has."""
+    with running_redis(tmp_path) as server:
+        async with AsyncExitStack() as stack:
+            both = [await stack.enter_async_context(replica(server, "local", tmp_path)) for _ in range(2)]
+            await eventually(lambda: all(link.replicas == 2 for _, link in both))
+            begun = await ask(both[0][0])
+            assert isinstance(begun, Hold)
+            begun.commit(Usage(400, 400), 0)  # of 4000
+            for money, _ in both:
+                await eventually(lambda: not both[0][0].budgets.budgets[0].store.unsettled)
+                hold = await ask(money)  # so that both know of it
+                assert isinstance(hold, Hold)
+                hold.release()
+            await eventually(lambda: all(not money.budgets.budgets[0].store.unsettled for money, _ in both))
+            server.freeze()
+            await asyncio.gather(*(ask(money) for money, _ in both))
+            await eventually(lambda: not any(link.available for _, link in both), message="they do not notice")
+            passed = []
+            for money, _ in both:
+                outcomes = [await ask(money) for _ in range(20)]
+                passed.append(sum(isinstance(outcome, Hold) for outcome in outcomes))
+                refused = outcomes[-1]
+                assert isinstance(refused, Refused)
+                assert refused.kind is ErrorKind.QUOTA_EXCEEDED
+            server.thaw()
+    assert passed in ([7, 7], [8, 8], [7, 8], [8, 7])  # 1600 each, of which the first one may hold 200
+
+
 @pytest.mark.parametrize("on_failure", ["open", "closed", "local"])
 async def test_without_redis_the_failure_mode_holds_for_reservations(on_failure: str, tmp_path: Path) -> None:
     """`closed` refuses with a 503, `local` goes by what is known here, `open` lets pass; later all is counted."""

@@ -51,6 +51,7 @@ async def test_the_same_request_is_answered_again_at_no_cost(stream: bool) -> No
         first = await made.ask("/v1/chat/completions", chat(stream=stream))
         again = await made.ask("/v1/chat/completions", chat(stream=stream))
         assert (first.headers["x-gateway-cache"], again.headers["x-gateway-cache"]) == ("miss", "hit")
+        assert (first.exchange.cache, again.exchange.cache) == ("miss", "hit")
         assert again.body == first.body
         assert again.headers["content-type"] == first.headers["content-type"]
         assert again.headers["x-gateway-model-backend"] == first.headers["x-gateway-model-backend"]
@@ -100,7 +101,7 @@ async def test_a_response_is_kept_only_where_the_provider_stores_none() -> None:
 
 
 async def test_a_name_that_is_there_twice_is_not_kept() -> None:
-    """Nobody knows which one the provider reads."""
+    """It is unknown which one the provider reads."""
     body = b'{"model":"small","messages":[{"role":"user","content":"a"}],"messages":[{"role":"user","content":"b"}]}'
     async with caching() as (made, provider):
         await made.ask("/v1/chat/completions", body)

@@ -48,7 +48,7 @@ def ask(model: str, **others: Any) -> Ask:
 
 
 def caller(tenant: str | None = None, *groups: str) -> Exchange:
-    """A request of somebody known."""
+    """A request of an authenticated caller."""
     exchange = make_exchange("POST", "/v1/chat/completions")
     exchange.identity = Identity("alice", "keys", tenant, frozenset(groups))
     return exchange
@@ -78,7 +78,7 @@ def test_a_model_that_no_preferred_provider_offers_goes_to_the_next_that_does() 
 
 
 def test_a_profile_of_these_providers_only_has_no_others() -> None:
-    """What is left says why there is nobody."""
+    """The error says why there is no candidate."""
     choice = chosen(table(replace(FAST, only=True)), ask("small"))
     assert (choice.candidates, choice.left_out) == ((), (("openai", "model"),))
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from gateway.explain import explain
+from gateway.monitor.model_summary import summary
 from tests.cli.support import gateway as cli
-from tests.llm.support import Gateway, chat, two_providers
+from tests.llm.support import HANDSHAKE, Gateway, chat, two_providers
 
 MODELS = """
 providers:
@@ -89,7 +90,7 @@ async def test_who_calls_decides() -> None:
         said = await explained(gateway, "/named/v1/chat/completions", chat(tools=TOOLS), [BEARER])
         noted = (await gateway.ask("/v1/chat/completions", chat(tools=TOOLS), headers=[BEARER])).noted
     assert (said["profile"], said["model_rule"]) == ("paid", '1 ({"tools":true})')
-    assert noted.profile == "fast"  # nobody is recognised there
+    assert noted.profile == "fast"  # no caller is authenticated there
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,34 @@ async def test_budgets_say_what_they_would_say() -> None:
     assert refused["profile"] == "heavy"
 
 
+@pytest.mark.parametrize(
+    ("query", "more", "status", "part"),
+    [
+        ("model=quick", "", 101, ""),
+        ("model=secret", "", 404, "not offered"),
+        ("model=quick&models=small", "", 400, "one model"),
+        ("", "", 400, "missing"),
+        ("model=quick", "budgets: {all: {key: [route], limits: [{usd: 1, window: day}]}}\n", 403, "price"),
+    ],
+)
+async def test_what_becomes_of_a_websocket_is_explained(query: str, more: str, status: int, part: str) -> None:
+    """It is asked for by `Upgrade`; the rest of the handshake, which clients add, need not be given."""
+    path = f"/v1/realtime?{query}"
+    async with two_providers(MODELS + more, routes=ROUTES, auth=AUTH) as (gateway, _, _):
+        lines = [("Upgrade", "WebSocket"), ("Connection", "upgrade")]
+        said = await explain(gateway.snapshot, "GET", f"ws://127.0.0.1{path}", lines)
+        without = await explain(gateway.snapshot, "GET", path, [])
+        exchange, response = await gateway.open(path, headers=HANDSHAKE, websocket=True)
+        exchange.close()
+    assert without["verdict"].startswith("refused: 404: there is no API of models at GET /v1/realtime")
+    assert (response.session is not None) == (status == 101) == (said["outcome"] == "forwarded")
+    assert status in (101, response.status)
+    assert said["verdict"].startswith("allowed" if status == 101 else f"refused: {status}: ")
+    assert part in said["verdict"]
+    if status == 101:
+        assert (said["model"], said["candidates"]) == ("quick", ["two/small"])
+
+
 async def test_without_a_body_nothing_is_decided() -> None:
     """The body names the model: where none is given, that is said; lists of models are the gateway's own."""
     async with two_providers(MODELS, routes=ROUTES, auth=AUTH) as (gateway, _, _):
@@ -166,3 +195,48 @@ def test_a_body_in_a_file_is_explained_without_a_gateway(tmp_path: Path) -> None
         assert "profile: heavy" in done.stdout
         assert "model_rule: 0 (" in done.stdout
         assert "key-of" not in done.stdout
+
+
+async def test_the_guardrails_that_would_look_are_named(tmp_path: Path) -> None:
+    """With what each of them checks of this request and of its answer."""
+    guards = "guardrails: {cards: {policy: 'guards.py:Cards', on: [input, stream]}, words: {policy: 'guards.py:Cards', "
+    models = MODELS.replace("fast: {prefer", "fast: {guardrails: [cards, words], prefer", 1)
+    assert models != MODELS
+    models += guards + "on: output, mode: shadow}}\n"
+    policy = "class Cards:\n    def on_text(self, text):\n        return None\n"
+    files = {"base": tmp_path, "sources": {"guards.py": policy}}
+    async with two_providers(models, routes=ROUTES, auth=AUTH, **files) as (gateway, _, _):
+        whole = await explained(gateway, "/v1/chat/completions", chat(), [])
+        streamed = await explained(gateway, "/v1/chat/completions", chat(stream=True), [])
+    assert whole["guardrails"] == ["cards checks the request", "words checks the answer, in shadow mode"]
+    assert streamed["guardrails"] == ["cards checks the request and the stream"]
+
+
+TRANSLATING = """
+providers:
+  claude: {protocol: anthropic, base_url: http://127.0.0.1:%d, keys: [key-one], models: [small], translate: [chat]}
+  first: {protocol: openai, base_url: http://127.0.0.1:%d/v1, keys: [key-two], models: [small]}
+modelRouting: {default: fast, profiles: {fast: {preferProviders: [claude, first]}}}
+"""
+
+
+async def test_a_provider_that_cannot_be_sent_the_request_is_left_out_with_the_reason() -> None:
+    """Another one answers, and both the record and the explanation name the member that has no translation."""
+    async with two_providers(TRANSLATING, routes=ROUTES, auth=AUTH) as (gateway, claude, _):
+        said = await explained(gateway, "/v1/chat/completions", chat(seed=4), [])
+        noted = (await gateway.ask("/v1/chat/completions", chat(seed=4))).noted
+        plain = await explained(gateway, "/v1/chat/completions", chat(), [])
+    assert (noted.backend, list(claude.received)) == ("first/small", [])
+    assert summary(noted)["left_out"] == [{"provider": "claude", "reason": "cannot translate seed"}]
+    assert said["left_out"] == ["claude: cannot translate seed"]
+    assert plain["left_out"] == []
+
+
+async def test_what_no_provider_can_be_sent_is_explained_as_refused() -> None:
+    """Where every provider would need a translation, the explanation has the status and sentence of serving."""
+    models = TRANSLATING.replace("models: [small]}", "models: [other]}")
+    async with two_providers(models, routes=ROUTES, auth=AUTH) as (gateway, _, _):
+        said = await explained(gateway, "/v1/chat/completions", chat(seed=4), [])
+        answered = await gateway.ask("/v1/chat/completions", chat(seed=4))
+    assert said["verdict"] == f"refused: {answered.status}: {answered.json['error']['message']}"
+    assert said["left_out"] == ["first: model", "claude: cannot translate seed"]

@@ -58,9 +58,40 @@ async def test_a_stream_that_fails_before_its_content_is_replaced_unseen(fault: 
     assert len(answered.noted.switches) == 1
 
 
+@pytest.mark.parametrize(
+    ("pieces", "end", "reason"),
+    [
+        ([b'{"error":{"message":"over', b'loaded","code":529}}'], b"0\r\n\r\n", "overloaded"),
+        ([b'{"id":'], b"", "truncated"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_document_that_fails_is_replaced_unseen(
+    pieces: list[bytes], end: bytes, reason: str, *, stream: bool
+) -> None:
+    """Also where a stream was asked for, and however it comes."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await read_head(reader)
+        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for piece in pieces:
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        writer.write(end)
+        await writer.drain()
+        writer.close()
+
+    async with scripted_backend(script) as one, serving(DemoModels()) as two, gateway(PROVIDERS % (one, two)) as made:
+        answered = await made.ask("/v1/chat/completions", chat(stream=stream))
+    assert (answered.status, answered.noted.switches) == (200, (("one/*", "two/*", reason),))
+    assert b"rror" not in answered.body
+
+
 @pytest.mark.parametrize("fault", ["cut-after", "end-after"])
 async def test_a_stream_that_is_cut_behind_content_ends_with_an_error(fault: str) -> None:
-    """The client is told, and nothing of another answer follows."""
+    """The client gets an error event, and nothing of another answer follows."""
     async with two_providers() as (made, one, two):
         one.fault = fault
         answered = await made.ask("/v1/chat/completions", chat(stream=True))
@@ -116,10 +147,10 @@ modelRouting: {default: fast, profiles: {fast: {preferProviders: [one, two]}}}
 
 
 async def test_a_provider_that_cannot_be_reached_is_passed_over() -> None:
-    """And what nobody answers is an error in the client's format, which its SDK must not try again."""
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        port = nobody.getsockname()[1]
+    """A request without an answer is an error in the client's format, which its SDK must not try again."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
         models = f"providers: {{one: {{protocol: openai, base_url: 'http://127.0.0.1:{port}/v1'}}}}"
         async with gateway(models) as made:
             answered = await made.ask("/v1/chat/completions", chat())
@@ -169,7 +200,7 @@ async def test_where_all_are_at_their_limits_the_client_learns_when_to_come_agai
 
 
 async def test_a_key_that_is_refused_is_not_the_clients_fault() -> None:
-    """It is told so, and nothing of the key."""
+    """It gets that as an error, without the key."""
     models = "providers: {one: {protocol: openai, base_url: 'http://127.0.0.1:%d/v1', keys: [secret-key-1]}}\n#%d"
     async with two_providers(models) as (made, one, _):
         one.keys = ("another",)
@@ -181,6 +212,18 @@ async def test_a_key_that_is_refused_is_not_the_clients_fault() -> None:
         assert "secret" not in trouble
     assert (answered.status, again.status) == (502, 503)
     assert b"secret-key-1" not in answered.body + again.body
+
+
+@pytest.mark.parametrize("status", [b"500 Bad", b"429 Bad", b"400 Bad"])
+async def test_no_key_of_ours_is_in_an_error(status: bytes) -> None:
+    """Neither in what a provider says, nor in its headers."""
+    lines = b"Content-Type: application/json\r\nX-Echo: Bearer key-of-one, key-of-two\r\nRetry-After: 1\r\n"
+    provider = answering(b'{"error":{"message":"no such key: key-of-one"}}', lines, status)
+    async with scripted_backend(provider) as one, gateway(PROVIDERS % (one, one)) as made:
+        answered = await made.ask("/v1/chat/completions", chat())
+    assert answered.status == int(status[:3])
+    assert (answered.headers["x-echo"], answered.headers["retry-after"]) == ("Bearer [key], [key]", "1")
+    assert b"key-of" not in answered.body
 
 
 async def test_one_key_stands_in_for_another() -> None:

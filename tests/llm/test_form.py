@@ -85,10 +85,10 @@ def test_a_text_is_known_when_its_part_ends() -> None:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (form(MODEL, SOUND, MODEL), "twice"),
+        (form(MODEL, SOUND, MODEL), "duplicated"),
         (form(part(b'form-data; name="model"; name="x"', b"a")), "more than one way"),
         (form(part(b"form-data; name*=utf-8''model", b"a")), "more than one way"),
-        (form(part(b'form-data; x="; name=x"; NAME="model"', b"a"), MODEL), "twice"),
+        (form(part(b'form-data; x="; name=x"; NAME="model"', b"a"), MODEL), "duplicated"),
         (form(part(b'form-data; name="model', b"a")), "cannot be read|can be read"),
         (b"--bound\r\nX: y\r\n\r\nabc\r\n--bound--", "can be read"),
         (b"--boundary\r\n", "end of a part"),

@@ -122,6 +122,44 @@ async def test_a_refused_request_is_not_sent(tmp_path: Path) -> None:
         assert decisions(answered) == [("guardrail:guard", "deny", "refuses input")]
 
 
+@pytest.mark.parametrize(
+    ("path", "protocol", "body", "of"),
+    [
+        ("/v1/chat/completions", "openai", chat(), lambda body, parts: body["messages"][0].update(content=parts)),
+        ("/v1/responses", "openai", {"model": "small"}, lambda body, parts: body.update(input=[{"content": parts}])),
+        ("/v1/messages", "anthropic", chat(max_tokens=5), lambda body, parts: body.update(system=parts)),
+        (
+            "/v1beta/models/a:generateContent",
+            "gemini",
+            {},
+            lambda body, parts: body.update(contents=[{"parts": parts}]),
+        ),
+    ],
+)
+async def test_a_text_in_parts_of_one_message_is_found(
+    path: str, protocol: str, body: dict[str, Any], of: Any, tmp_path: Path
+) -> None:
+    """A number that begins in one part and ends in another is taken out of both; a picture between them hides none."""
+    body = json.loads(json.dumps(body))
+    picture = {"type": "image", "source": {"data": "AAAA"}}
+    of(body, [{"type": "text", "text": "a 4111 1111 "}, picture, {"type": "text", "text": "1111 1111 b"}])
+    async with guarded(tmp_path, "NoCards", protocol=protocol) as (made, provider):
+        await made.ask(path, body)
+        sent = provider.received[-1].body
+    assert json.loads(sent) == json.loads(json.dumps(body).replace("4111 1111 ", "[card]").replace("1111 1111", ""))
+
+
+async def test_parts_of_other_messages_are_not_joined(tmp_path: Path) -> None:
+    """Each message is checked by itself, and parts are refused for what they say together."""
+    split = [{"type": "text", "text": "the sec"}, {"type": "text", "text": "ret word"}]
+    async with guarded(tmp_path, "Refusing") as (made, provider):
+        refused = await made.ask("/v1/chat/completions", chat(messages=[{"role": "user", "content": split}]))
+        assert (refused.status, refused.json["error"]["message"]) == (400, "not that word")
+        messages = [{"role": "user", "content": [part]} for part in split]
+        assert (await made.ask("/v1/chat/completions", chat(messages=messages))).status == 200
+        assert len(provider.received) == 1
+
+
 async def test_the_role_of_a_text_is_known(tmp_path: Path) -> None:
     """Also where the method waits."""
     async with guarded(tmp_path, "Input", others=", on: input") as (made, provider):
@@ -290,7 +328,7 @@ async def test_one_that_fails_may_let_pass(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "others", "told"),
+    ("name", "others", "expected"),
     [
         ("Missing", "", "there is no class Missing"),
         ("Nothing", "", "has no before_model and no on_text"),
@@ -300,12 +338,12 @@ async def test_one_that_fails_may_let_pass(tmp_path: Path) -> None:
         ("Refusing", ", config: {wrod: x}", 'did you mean "word"'),
     ],
 )
-async def test_one_that_cannot_be_used_is_an_error(tmp_path: Path, name: str, others: str, told: str) -> None:
+async def test_one_that_cannot_be_used_is_an_error(tmp_path: Path, name: str, others: str, expected: str) -> None:
     """At its place in models.yaml."""
     with pytest.raises(ConfigError) as raised:
         async with guarded(tmp_path, name, others=others):
             pass
-    assert told in str(raised.value)
+    assert expected in str(raised.value)
     assert "models.yaml:4" in str(raised.value)
 
 

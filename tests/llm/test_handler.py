@@ -152,6 +152,59 @@ aliases: {default-chat: {one: small}}
         assert (await made.ask("/", method="HEAD")).status == 200
 
 
+LIMITED = """
+schemes: {keys: {api_key: {}}}
+default: [keys]
+consumers:
+  - {name: alice, keys: [{key: a-key-of-alice-0}], models: [small, "Quick*"]}
+  - {name: bob, keys: [{key: a-key-of-bob-000}]}
+"""
+OF_LIMITED = """
+providers:
+  one: {protocol: openai, base_url: http://127.0.0.1:%d/v1, models: [small, large]}
+  two: {protocol: anthropic, base_url: http://127.0.0.1:%d, models: [clever]}
+aliases: {quick-chat: {one: large}, slow-chat: {one: large}}
+"""
+
+
+async def test_a_consumer_may_name_its_models_only() -> None:
+    """Others are refused in the client's format, before anything is sent, and are not listed to it."""
+    routes = "routes: [{id: models, path: /*, target: models}]\n"
+    alice, bob = [("authorization", "Bearer a-key-of-alice-0")], [("authorization", "Bearer a-key-of-bob-000")]
+    async with two_providers(OF_LIMITED, routes=routes, auth=LIMITED) as (made, one, two):
+        listed = await made.ask("/v1/models", headers=alice)
+        assert [entry["id"] for entry in listed.json["data"]] == ["quick-chat", "small"]
+        assert len((await made.ask("/v1/models", headers=bob)).json["data"]) == 5
+        assert (await made.ask("/v1/models/large", headers=alice)).status == 404
+        for name in ("small", "quick-chat"):
+            assert (await made.ask("/v1/chat/completions", chat(name), headers=alice)).status == 200
+        refused = await made.ask("/v1/chat/completions", chat("large"), headers=alice)
+        unknown = await made.ask("/v1/chat/completions", chat("no-such"), headers=alice)
+        other = await made.ask("/v1/messages", chat("clever", max_tokens=5), headers=[*ANTHROPIC, *alice])
+        assert (len(one.received), len(two.received)) == (2, 0)
+        assert (await made.ask("/v1/chat/completions", chat("large"), headers=bob)).status == 200
+    assert (refused.status, refused.json["error"]["code"]) == (403, "model_not_allowed")
+    assert refused.json["error"]["message"] == ("you may not use the model `large`; you may use: quick-chat, small")
+    assert (unknown.status, unknown.json["error"]["code"]) == (403, "model_not_allowed")
+    assert (other.status, other.json["error"]["type"]) == (403, "permission_error")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/v1/messages", ("error", "invalid_request_error")), ("/v1/chat/completions", (None, None))]
+)
+async def test_another_method_is_refused_in_the_clients_format(path: str, kind: tuple[str | None, str | None]) -> None:
+    """Which no route takes: with what the path takes, and nothing is counted."""
+    routes = "routes: [{id: models, path: /v1/*, methods: [POST], target: models, auth: []}]\n"
+    async with two_providers(routes=routes) as (made, one, _):
+        answered = await made.ask(path, b"{}", method="PUT")
+        assert not one.received
+    assert (answered.status, answered.headers["allow"]) == (405, "POST")
+    assert answered.headers["content-type"] == "application/json"
+    assert "takes POST, not PUT" in answered.json["error"]["message"]
+    if kind[0] is not None:
+        assert (answered.json["type"], answered.json["error"]["type"]) == kind
+
+
 async def test_a_profile_brings_the_limit_of_output_down() -> None:
     """What asks for less stays as it is."""
     models = PROVIDERS.replace("preferProviders: [one, two]", "preferProviders: [one, two], maxOutputTokens: 50")

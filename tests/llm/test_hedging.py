@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
+from gateway.llm.handler import Models
 from tests.llm.support import PROVIDERS, chat, two_providers
 from tests.support import eventually
 
@@ -49,3 +54,27 @@ async def test_what_is_fast_or_streams_is_asked_once() -> None:
         one.fault = "slow-30"
         assert (await made.ask("/v1/chat/completions", chat(stream=True))).status == 200
         assert not two.received
+
+
+@pytest.mark.parametrize("asked", [1, 2])
+async def test_a_client_that_goes_away_leaves_nothing_behind(asked: int) -> None:
+    """However many are asked then: nothing stays reserved, and the request is charged once, as one without hedging."""
+    hedge = "50ms" if asked == 2 else "9s"
+    async with two_providers(HEDGED.replace("50ms", hedge) + BUDGET.replace("requests: 100", "tokens: 9000")) as made:
+        gateway, one, two = made
+        one.fault = two.fault = "slow-5000"
+        task = asyncio.ensure_future(gateway.ask("/v1/chat/completions", chat()))
+        await eventually(lambda: len(one.received) + len(two.received) == asked)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        target = gateway.snapshot.handlers[0].target
+        assert isinstance(target, Models)
+        budgets = target.money.budgets
+        ledger, noted = budgets.budgets[0].limits[0].ledger, gateway.last.model
+        assert noted is not None
+        assert (noted.estimated, ledger.assume("=models")) == (True, noted.input_tokens)
+        assert noted.input_tokens > 0
+        assert (budgets.tally.open, budgets.tally.tokens) == (0, 0)
+        assert budgets.budgets[0].store.holding(ledger) == {}
+        assert gateway.loads == {}

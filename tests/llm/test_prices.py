@@ -40,7 +40,7 @@ def test_dated_names_are_the_same_models() -> None:
     assert prices().cost("openai", "gpt-4o-2024-08-06", Usage(1_000_000, 0)) == 2_500_000
 
 
-def test_the_address_tells_who_sells() -> None:
+def test_the_address_identifies_the_seller() -> None:
     """A provider of another name has the prices of where it is; one on loopback those of whom its protocol is."""
     groq = prices().price("mine", "llama-3.3-70b-versatile")
     assert groq is not None
@@ -98,7 +98,7 @@ def test_service_tiers_change_the_price() -> None:
 
 
 def test_the_answered_model_is_billed_or_else_the_one_asked_for() -> None:
-    """A provider may answer with another model than was asked for, or with a name that nobody knows."""
+    """A provider may answer with another model than was asked for, or with an unknown name."""
     assert prices().cost("openai", "gpt-4o-mini", Usage(10**6, 0), asked="gpt-4o") == 150_000
     assert prices().cost("openai", "ft:secret:x", Usage(10**6, 0), asked="gpt-4o") == 2_500_000
     assert prices().cost("openai", "", Usage(10**6, 0), asked="gpt-4o") == 2_500_000

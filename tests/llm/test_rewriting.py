@@ -49,7 +49,7 @@ def test_members_that_are_there_twice_are_read_alike() -> None:
 def test_usage_is_asked_for_in_streams_of_chat(body: bytes, expected: bytes) -> None:
     """Where the client did not; nothing else changes."""
     request = asked(body)
-    assert not request.tells_usage
+    assert not request.reports_usage
     assert rewritten(request, ask_usage=True) == expected
 
 
@@ -66,7 +66,7 @@ def test_usage_is_asked_for_in_streams_of_chat(body: bytes, expected: bytes) -> 
 def test_usage_is_not_asked_for_where_it_comes_by_itself(path: str, body: bytes) -> None:
     """In other APIs, in answers that come whole, and where the client asks for it."""
     request = asked(body, path)
-    assert request.tells_usage
+    assert request.reports_usage
     assert rewritten(request, ask_usage=True) == body
 
 

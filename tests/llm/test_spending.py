@@ -139,15 +139,20 @@ async def test_requests_at_once_stay_within_the_budget() -> None:
 
 
 async def test_who_is_refused_learns_why_in_its_own_format() -> None:
-    """A 429 before anything is sent, with Retry-After and the hold that would have been needed."""
+    """A 429 before anything is sent, with the hold that would have been needed, and with Retry-After where waiting
+    helps."""
     async with spending(50) as spent:
         answered = await spent.gateway.ask("/v1/chat/completions", chat(max_tokens=100))
         assert answered.status == 429
-        assert int(answered.headers["retry-after"]) > 0
+        assert "retry-after" not in answered.headers
         assert "needs 1" in answered.json["error"]["message"]
         assert "50 tokens per month" in answered.json["error"]["message"]
         answered = await spent.gateway.ask("/v1/messages", {"model": "small", "max_tokens": 100, "messages": []})
         assert spent.served == 0
+        asked = [await spent.gateway.ask("/v1/chat/completions", chat(max_tokens=20)) for _ in range(10)]
+        answered = asked[-1]
+        assert (asked[0].status, answered.status) == (200, 429)
+        assert int(answered.headers["retry-after"]) > 0
 
 
 async def test_an_answer_without_a_limit_is_given_one() -> None:
@@ -196,7 +201,7 @@ async def test_tools_have_quotas() -> None:
         assert (await spent.gateway.ask("/v1/chat/completions", chat())).status == 200
 
 
-async def test_names_that_nobody_answers_to_are_not_kept() -> None:
+async def test_unknown_model_names_are_not_kept() -> None:
     """A client may make up as many as it likes where a provider takes any."""
     async with spending() as spent:
         spent.one.fault = spent.two.fault = "fail-404"
@@ -217,7 +222,7 @@ async def test_usage_is_summed_by_backend() -> None:
 
 @pytest.mark.parametrize("unit", ["tokens", "usd"])
 async def test_what_goes_on_in_the_background_is_charged_as_reserved(unit: str, tmp_path: Path) -> None:
-    """Its result is told later, by its id, which nobody counts: otherwise it would be free."""
+    """Its result is fetched later by its id, which is not counted: otherwise it would be free."""
     said = b'{"id":"resp_1","object":"response","status":"queued","output":[],"usage":null}'
     asked = {"model": "a", "input": "hi", "max_output_tokens": 700}
     (tmp_path / "prices.yaml").write_text("prices: {one/*: {input: 1, output: 2}}")

@@ -148,8 +148,8 @@ async def test_batch_of_which_nothing_is_left() -> None:
         endpoint = door(one(stub, RULES))
         call = {"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "write"}}
         calls = await endpoint.post([{**call, "id": 1}, {**call, "id": 2}])
-        told = await endpoint.post([call])
-    assert ([each["id"] for each in calls.json], told.status, stub.received) == ([1, 2], 202, [])
+        ack = await endpoint.post([call])
+    assert ([each["id"] for each in calls.json], ack.status, stub.received) == ([1, 2], 202, [])
 
 
 async def test_session_of_one_consumer_is_no_session_of_another() -> None:
@@ -259,7 +259,7 @@ async def test_stream_that_can_be_resumed_just_ends() -> None:
 
 
 async def test_call_that_takes_too_long_is_ended() -> None:
-    """A tool has its own time limit: after it the client gets an error, and the server is told."""
+    """A tool has its own time limit: after it the client gets an error, and the server is notified."""
     cases: list[tuple[str, list[Piece]]] = [("application/json", [5.0]), ("text/event-stream", [b": hi\n\n", 5.0])]
     for kind, pieces in cases:
         stub = McpStub(raw=(200, kind, pieces))

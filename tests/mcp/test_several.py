@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -114,6 +115,25 @@ async def test_server_that_goes_down_later() -> None:
     assert (called.status, called.json["id"]) == (502, 5)
 
 
+async def test_server_that_hangs_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are not kept waiting: it is missing soon after they have answered, and an error for its breaker."""
+    monkeypatch.setattr("gateway.mcp.group.LATE_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        one, two = McpStub("one"), McpStub("two", port=silent.getsockname()[1])
+        async with serving(one), asyncio.timeout(5):
+            greeted = await door(all_of(one, two)).initialize()
+    assert "The server two is missing at the moment: it has not answered" in greeted.json["result"]["instructions"]
+
+
+async def test_answer_that_stops_halfway_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where the head of an answer has come."""
+    monkeypatch.setattr("gateway.mcp.group.LATE_SECONDS", 0.05)
+    one, two = McpStub("one"), McpStub("two", raw=(200, "application/json", [b"{", 1.0]))
+    async with serving(one, two), asyncio.timeout(5):
+        greeted = await door(all_of(one, two)).initialize()
+    assert "The server two is missing at the moment: it has not answered" in greeted.json["result"]["instructions"]
+
+
 async def test_nothing_answers() -> None:
     """Where no server answers, a session does not begin, and the error says why."""
     got = await door(all_of(McpStub("one", port=1), McpStub("two", port=1))).initialize()
@@ -204,10 +224,10 @@ async def test_request_of_a_server_finds_its_way_back() -> None:
             assert events[0]["params"]["_meta"]["progressToken"] == events[0]["id"]
             assert events[1]["id"] == 1
             stub.raw = None
-            told = await endpoint.post({"jsonrpc": "2.0", "id": ids[-1], "result": {"roots": []}}, session)
+            answer = await endpoint.post({"jsonrpc": "2.0", "id": ids[-1], "result": {"roots": []}}, session)
             progress = {"progressToken": ids[-1], "progress": 1}
             await endpoint.post({"jsonrpc": "2.0", "method": "notifications/progress", "params": progress}, session)
-            assert told.status == 202
+            assert answer.status == 202
             assert stub.received[-2].json == {"jsonrpc": "2.0", "id": 7, "result": {"roots": []}}
             assert stub.received[-1].json["params"]["progressToken"] == 7
         for id in ("three:7", "one:[7]", "one", 7, "one:"):
@@ -265,7 +285,7 @@ async def test_stream_of_a_request_is_resumed_at_its_server() -> None:
 
 
 async def test_lost_session_is_lost_as_a_whole() -> None:
-    """A server that was restarted does not know the session: the client is told to begin a new one."""
+    """A server that was restarted does not know the session: the client gets a 404, which begins a new one."""
     one, two = McpStub("one"), McpStub("two")
     async with serving(one, two):
         endpoint, session = await begun((one, two))
@@ -297,14 +317,14 @@ async def test_batch_of_several_servers() -> None:
             for name in ("one__read", "two__read", "two__write", "three__x")
         ]
         got = await endpoint.post([*calls, {"jsonrpc": "2.0", "method": "notifications/initialized"}], session)
-        told = await endpoint.post([{"jsonrpc": "2.0", "method": "notifications/initialized"}], session)
+        answer = await endpoint.post([{"jsonrpc": "2.0", "method": "notifications/initialized"}], session)
     assert {each["id"]: "result" in each for each in got.json} == {
         "one__read": True,
         "two__read": True,
         "two__write": False,
         "three__x": False,
     }
-    assert told.status == 202
+    assert answer.status == 202
 
 
 async def test_requests_that_stand_for_themselves() -> None:
@@ -353,8 +373,8 @@ async def test_subscription_is_to_all() -> None:
     version = "2026-07-28"
     meta = {"io.modelcontextprotocol/protocolVersion": version}
     ack = {"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": {}}
-    told = {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}
-    pieces: list[Piece] = [f"data: {json.dumps(ack)}\n\n".encode(), f"data: {json.dumps(told)}\n\n".encode(), 5.0]
+    answer = {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}
+    pieces: list[Piece] = [f"data: {json.dumps(ack)}\n\n".encode(), f"data: {json.dumps(answer)}\n\n".encode(), 5.0]
     one, two = McpStub("one", raw=(200, "text/event-stream", pieces)), McpStub("two", raw=(405, "", []))
     async with serving(one, two):
         wanted = {"toolsListChanged": True, "resourceSubscriptions": ["one+a:b", "two+c:d"]}
@@ -366,7 +386,7 @@ async def test_subscription_is_to_all() -> None:
             first, second = await response.body.read(), await response.body.read()
         exchange.close()
     assert json.loads(first.split(b"data: ")[1])["params"]["notifications"] == wanted
-    assert json.loads(second.split(b"data: ")[1]) == told
+    assert json.loads(second.split(b"data: ")[1]) == answer
     assert one.received[0].json["params"]["notifications"]["resourceSubscriptions"] == ["a:b"]
     assert two.received[0].json["params"]["notifications"]["resourceSubscriptions"] == ["c:d"]
 

@@ -61,7 +61,7 @@ def answering(
 
 
 def errors(middleware: str, *, routes: str = ROUTES, sources: Mapping[str, str] | None = None) -> list[str]:
-    """What is told of this configuration."""
+    """The problems of this configuration."""
     try:
         build(context(middleware, routes=routes, sources=sources))
     except ConfigError as error:

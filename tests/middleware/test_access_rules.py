@@ -26,14 +26,14 @@ async def refusal(middleware: str, exchange: Exchange, *, routes: str = TWO, rou
 
 
 async def test_maintenance_answers_503_and_when_to_come_back() -> None:
-    """Clients are told what happens, and after how many seconds to try again."""
+    """Clients get the reason, and after how many seconds to retry."""
     error = await refusal("maintenance: {enabled: true, retry_after: 1.5m, message: moving house}", make_exchange())
     assert error is not None
     assert (error.kind.status, error.detail, error.headers) == (503, "moving house", ((b"retry-after", b"90"),))
 
 
 async def test_maintenance_leaves_exempt_routes_and_addresses_alone() -> None:
-    """Whoever repairs the service can reach it, and what is not affected goes on."""
+    """Operators can reach the service, and other routes are not affected."""
     text = "maintenance: {enabled: true, exempt_routes: [admin-*], exempt_networks: [10.0.0.0/8]}"
     assert await refusal(text, make_exchange(), route=1) is None
     assert await refusal(text, make_exchange(client="10.1.1.1")) is None
@@ -148,7 +148,7 @@ async def test_a_request_id_is_echoed_in_place_of_the_backends() -> None:
 
 
 async def test_a_request_id_may_have_another_header() -> None:
-    """Backend and client are told the id in the header of one's choice; a client's own is replaced."""
+    """Backend and client get the id in the configured header; a client's own is replaced."""
     exchange = make_exchange(headers=[("X-Correlation-ID", "forged")])
     handle = chain("request_id: {header: X-Correlation-ID, echo: true}", answering())
     assert header(await handle(exchange), b"x-correlation-id") == [b"req-1"]
@@ -165,7 +165,7 @@ def test_a_rule_for_a_route_that_is_not_there_is_an_error() -> None:
 
 
 def test_what_may_be_a_password_is_not_shown() -> None:
-    """Whoever may see the configuration in force does not see what backends and policies are told."""
+    """The configuration in force is shown without the secrets of backends and policies."""
     rules = "headers: {x: {request: {set: {Authorization: Bearer hunter22}}}}\n"
     built = context(rules + "policies: {p: {class: 'p.py:P', config: {key: hunter22}}}")
     shown = built.configuration.middleware.model_dump_json() + repr(build(context(rules)))

@@ -126,7 +126,7 @@ async def test_a_refusal_names_the_rule_and_gives_nothing_away() -> None:
         assert not any(secret in detail for secret in ("board", "rival", "4711"))
 
 
-async def test_a_bearer_is_told_which_scope_is_missing() -> None:
+async def test_a_bearer_challenge_names_the_missing_scope() -> None:
     """RFC 6750, 3.1: insufficient_scope; not for callers who came with an API key."""
     policy = authorization({"scopes": ["b", "a"]})
     error = await refusal(policy, by("login"))
@@ -135,7 +135,7 @@ async def test_a_bearer_is_told_which_scope_is_missing() -> None:
 
 
 async def test_who_is_not_known_is_asked_for_a_credential() -> None:
-    """401 with the challenges of the route's schemes, for nobody and for the anonymous consumer alike."""
+    """401 with the challenges of the route's schemes, without a caller and for the anonymous consumer alike."""
     policy = authorization({"scopes": ["a"]}, schemes="[keys, login, public]")
     for exchange in (make_exchange(), by("public")):
         error = await refusal(policy, exchange)
@@ -165,9 +165,9 @@ async def test_explaining_names_the_first_rule_that_refuses() -> None:
     """An explanation says what would be decided, and records nothing."""
     policy = authorization({"groups": ["g"]}, {"scopes": ["a"], "mode": "shadow"}, {"when": 'method == "GET"'})
     exchange = by(groups=["g"])
-    told = await policy.explain(exchange)
-    assert told is not None
-    assert (told.rule, told.verdict) == ("authorize:orders[1]", "shadow-deny")
+    explained = await policy.explain(exchange)
+    assert explained is not None
+    assert (explained.rule, explained.verdict) == ("authorize:orders[1]", "shadow-deny")
     refused = await policy.explain(by(groups=["g"], method="PUT"))
     assert refused is not None
     assert (refused.rule, refused.verdict) == ("authorize:orders[2]", "deny")

@@ -23,7 +23,7 @@ async def preflight(text: str, origin: str, *, routes: str | None = None) -> dic
     return dict(response.headers)
 
 
-async def test_a_preflight_is_told_what_is_allowed() -> None:
+async def test_the_answer_to_a_preflight_lists_what_is_allowed() -> None:
     """Origin, methods, headers and how long to remember it; and what caches must tell apart."""
     text = RULE + ", headers: [X-A, Content-Type], methods: [get, put], credentials: true, max_age: 1h}}"
     assert await preflight(text, "https://app.example.com") == {
@@ -39,8 +39,8 @@ async def test_a_preflight_is_told_what_is_allowed() -> None:
 async def test_methods_are_those_of_the_route_unless_listed() -> None:
     """What the route does not take is not promised."""
     routes = "- {id: test, path: /*, methods: [GET, DELETE], target: 'b:80'}\n"
-    told = await preflight(RULE + "}}", "https://app.example.com", routes=routes)
-    assert told[b"access-control-allow-methods"] == b"GET, DELETE"
+    answer = await preflight(RULE + "}}", "https://app.example.com", routes=routes)
+    assert answer[b"access-control-allow-methods"] == b"GET, DELETE"
 
 
 async def test_private_networks_are_not_opened() -> None:
@@ -77,10 +77,10 @@ ORIGINS = [
 
 
 @pytest.mark.parametrize(("origin", "known"), ORIGINS)
-async def test_only_listed_origins_are_told_that_they_may(origin: str, known: bool) -> None:
+async def test_only_listed_origins_are_allowed(origin: str, known: bool) -> None:
     """Patterns fit from end to end: nothing can be hung on to an allowed name."""
-    told = await preflight(RULE + "}}", origin)
-    assert told.get(b"access-control-allow-origin") == (origin.encode() if known else None)
+    answer = await preflight(RULE + "}}", origin)
+    assert answer.get(b"access-control-allow-origin") == (origin.encode() if known else None)
     response = await chain(RULE + "}}", answering())(make_exchange(headers=[("Origin", origin)]))
     assert header(response, b"access-control-allow-origin") == ([origin.encode()] if known else [])
     assert header(response, b"vary") == [b"Origin"]
@@ -127,9 +127,9 @@ async def test_options_that_is_no_preflight_goes_to_the_backend() -> None:
 @pytest.mark.parametrize(
     ("rule", "word"),
     [
-        ("origins: ['*'], credentials: true", "credentials are not for every origin"),
-        ("origins: [https://a.b], headers: ['*'], credentials: true", "credentials are not for every origin"),
-        ("origins: [https://a.b], expose: ['*'], credentials: true", "credentials are not for every origin"),
+        ("origins: ['*'], credentials: true", "credentials are not allowed for every origin"),
+        ("origins: [https://a.b], headers: ['*'], credentials: true", "credentials are not allowed for every origin"),
+        ("origins: [https://a.b], expose: ['*'], credentials: true", "credentials are not allowed for every origin"),
         ("origins: ['https://*']", "wildcard"),
         ("origins: ['https://a*.example.com']", "wildcard"),
         ("origins: [https://a.b/]", "no path"),
@@ -143,6 +143,6 @@ async def test_options_that_is_no_preflight_goes_to_the_backend() -> None:
 )
 def test_what_opens_too_much_or_never_fits_is_refused_at_load(rule: str, word: str) -> None:
     """Above all, credentials are never together with a star."""
-    told = errors(f"cors: {{x: {{{rule}}}}}")
-    assert len(told) == 1
-    assert word in told[0]
+    answer = errors(f"cors: {{x: {{{rule}}}}}")
+    assert len(answer) == 1
+    assert word in answer[0]

@@ -53,7 +53,7 @@ def test_a_route_answers_by_itself(gateway: GatewayProcess) -> None:
 
 
 def test_the_connection_goes_on_behind_a_fixed_response(gateway: GatewayProcess) -> None:
-    """HEAD has the length and not the body, and a body that nobody reads is not taken for the next request."""
+    """HEAD has the length and not the body, and an unread body is not taken for the next request."""
     asked = b"HEAD /shop/ HTTP/1.1\r\nHost: a\r\n\r\n"
     asked += b"POST /shop/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nGET /"
     asked += b"GET /api/empty HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -92,18 +92,18 @@ async def test_a_maintenance_page_comes_and_goes_with_a_reload(tmp_path: Path) -
 def test_explain_says_that_the_gateway_answers(tmp_path: Path) -> None:
     """In the place of what is sent, and where it would go."""
     (tmp_path / "routes.yaml").write_text("- {id: gone, path: /v1/*, respond: 410}\n")
-    told = asyncio.run(explain(compile_offline(tmp_path), "GET", "/v1/a", []))
-    assert told["result"] == 'route "gone"'
-    assert told["sent"] == "nothing: the gateway itself answers 410"
-    assert (told["handlers"][-1], told["endpoints"]) == ("respond 410", ["respond 410"])
+    expected = asyncio.run(explain(compile_offline(tmp_path), "GET", "/v1/a", []))
+    assert expected["result"] == 'route "gone"'
+    assert expected["sent"] == "nothing: the gateway itself answers 410"
+    assert (expected["handlers"][-1], expected["endpoints"]) == ("respond 410", ["respond 410"])
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "expected"),
     [
         ("target: 'a:1', respond: 410", "target and respond exclude each other; remove one of them"),
         ("redirect: /b, respond: 410", "redirect and respond exclude each other; remove one of them"),
-        ("respond: 410, rewrite: /b", "what is answered here is not sent; remove rewrite and strip_prefix"),
+        ("respond: 410, rewrite: /b", "the gateway itself answers this route; remove rewrite and strip_prefix"),
         ("respond: {status: 204, body: x}", "a response with the status 204 has no body; remove it, or take"),
         ("respond: 100", "expected a number of at least 200 (got 100)"),
         ("respond: {headers: {Content-Length: '3'}}", "this header says how a message is framed"),
@@ -111,16 +111,16 @@ def test_explain_says_that_the_gateway_answers(tmp_path: Path) -> None:
         ("respond: {headers: {X-A: a, x-a: b}}", "a header is duplicated"),
     ],
 )
-def test_what_makes_no_answer_is_refused(keys: str, told: str) -> None:
+def test_what_makes_no_answer_is_refused(keys: str, expected: str) -> None:
     """Each with what to do."""
     (error,) = errors("", routes=f"- {{path: /a, {keys}}}\n")
     assert "routes[0]" in error
-    assert told in error
+    assert expected in error
 
 
 def test_check_warns_of_keys_that_nothing_comes_of(tmp_path: Path) -> None:
     """No backend is asked, so that nothing is tried again, timed or stored."""
     keys = "respond: 410, retry: {attempts: 2}, timeout: 3s, cache: true"
     (tmp_path / "routes.yaml").write_text(f"- {{path: /a, {keys}}}\n")
-    told = [str(problem).partition("routes[0].")[2].partition(":")[0] for problem in check(tmp_path, {})]
-    assert sorted(told) == ["cache", "retry", "timeout"]
+    expected = [str(problem).partition("routes[0].")[2].partition(":")[0] for problem in check(tmp_path, {})]
+    assert sorted(expected) == ["cache", "retry", "timeout"]

@@ -26,7 +26,7 @@ async def test_request_headers_are_set_added_and_removed() -> None:
     assert chosen == [(b"x-more", b"client"), (b"x-one", b"a"), (b"x-more", b"b")]
 
 
-async def test_a_rule_goes_over_what_other_policies_told_the_backend() -> None:
+async def test_a_rule_overrides_headers_of_other_policies() -> None:
     """An operator can rename or drop the headers of the identity."""
     exchange = make_exchange()
     exchange.extra_headers = ((b"x-consumer-name", b"acme"),)
@@ -51,7 +51,7 @@ async def test_values_may_have_variables() -> None:
 
 
 async def test_a_header_whose_value_comes_out_empty_is_left_out() -> None:
-    """Nobody is told of a consumer that there is not."""
+    """Without a consumer, no header is set."""
     lines = dict(
         await sent("headers: {x: {request: {set: {X-A: '{consumer}'}}}}", make_exchange(headers=[("X-A", "me")]))
     )
@@ -134,12 +134,12 @@ async def test_errors_have_the_response_headers_too() -> None:
 )
 def test_what_would_break_messages_is_refused_at_load(rule: str, word: str) -> None:
     """The error says why, and what to do instead."""
-    told = errors(f"headers: {{x: {{{rule}}}}}")
-    assert len(told) == 1
-    assert word in told[0]
+    found = errors(f"headers: {{x: {{{rule}}}}}")
+    assert len(found) == 1
+    assert word in found[0]
 
 
-async def test_the_tenant_of_nobody_is_empty_in_the_middle_of_a_value() -> None:
+async def test_an_unknown_tenant_is_empty_within_a_value() -> None:
     """The rest of the value stays."""
     response = await chain("headers: {x: {response: {set: {X-A: 't={tenant}'}}}}", answering())(make_exchange())
     assert header(response, b"x-a") == [b"t="]

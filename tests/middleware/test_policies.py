@@ -130,7 +130,7 @@ async def test_a_policy_is_started_and_stopped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "expected"),
     [
         ("{}", ['middleware.yaml:1:42: policies.mine.config: the key "name" is missing; add it']),
         (
@@ -155,10 +155,10 @@ async def test_a_policy_is_started_and_stopped() -> None:
         ),
     ],
 )
-def test_a_wrong_config_is_told_at_its_place(config: str, told: list[str]) -> None:
+def test_a_wrong_config_is_reported_at_its_place(config: str, expected: list[str]) -> None:
     """As for every other key: file, line and column, and every error at once."""
     text = f"policies: {{mine: {{class: 'p.py:Counter', config: {config}}}}}"
-    assert errors(text, sources={"p.py": COUNTER}) == told
+    assert errors(text, sources={"p.py": COUNTER}) == expected
 
 
 def test_a_secret_that_is_wrong_is_not_repeated() -> None:
@@ -168,7 +168,7 @@ def test_a_secret_that_is_wrong_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "named", "told"),
+    ("source", "named", "expected"),
     [
         ("x = 1\ndef f(:\n", "p.py:P", "p.py:2:7: policy mine: it cannot be loaded: SyntaxError: invalid syntax"),
         ("\n\nimport nowhere_at_all\n", "p.py:P", "p.py:3:1: policy mine: it cannot be loaded: ModuleNotFoundError"),
@@ -197,14 +197,14 @@ def test_a_secret_that_is_wrong_is_not_repeated() -> None:
         ("", "p.py", "a class is written file.py:Class, or package.module:Class"),
     ],
 )
-def test_what_keeps_a_policy_from_working_is_told_with_its_line(source: str, named: str, told: str) -> None:
+def test_what_keeps_a_policy_from_working_is_reported_with_its_line(source: str, named: str, expected: str) -> None:
     """Syntax, imports, its own code and its shape: a sentence, not a traceback."""
     found = errors(f"policies: {{mine: {{class: '{named}'}}}}", sources={"p.py": source})
     assert len(found) == 1
-    assert told in found[0]
+    assert expected in found[0]
 
 
-def test_every_policy_is_told_of_at_once() -> None:
+def test_errors_of_all_policies_are_reported_at_once() -> None:
     """Two broken policies are two errors."""
     text = "policies: {a: {class: 'a.py:A'}, b: {class: 'b.py:B'}}"
     assert len(errors(text, sources={"a.py": "import nope_a", "b.py": "import nope_b"})) == 2
@@ -274,11 +274,11 @@ def test_the_whole_stack_can_be_reordered() -> None:
 def test_an_order_that_invents_something_is_refused() -> None:
     """A name that nothing has is probably another's, misspelt."""
     names = [policy.name for policy in POLICIES]
-    told = errors(f"order: [{', '.join(names[1:])}, request_idd, cors, rate_limits.none]")
-    assert len(told) == 3
-    assert 'did you mean "request_id"?' in told[0]
-    assert "duplicated" in told[1]
-    assert "nothing has this name" in told[2]
+    expected = errors(f"order: [{', '.join(names[1:])}, request_idd, cors, rate_limits.none]")
+    assert len(expected) == 3
+    assert 'did you mean "request_id"?' in expected[0]
+    assert "duplicated" in expected[1]
+    assert "nothing has this name" in expected[2]
 
 
 @pytest.mark.parametrize("missing", range(len(POLICIES)))
@@ -309,7 +309,7 @@ def test_one_rate_limit_can_stand_in_front_of_the_authentication() -> None:
 
 
 def test_a_policy_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
-    """Half of a class is never loaded: its file is watched like the three, and told apart by its content."""
+    """Half of a class is never loaded: its file is watched like the three, and identified by its content."""
     (tmp_path / "routes.yaml").write_text(ROUTES)
     (tmp_path / "middleware.yaml").write_text(CLASS)
     with (tmp_path / "p.py").open("w") as file:

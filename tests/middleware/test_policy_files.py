@@ -30,7 +30,7 @@ class Mine:
 """
 
 
-def told() -> dict[str, float]:
+def counted() -> dict[str, float]:
     return {
         f"{sample.name} {metric.documentation}": sample.value
         for metric in REGISTRY.collect()
@@ -43,7 +43,7 @@ def told() -> dict[str, float]:
 def nothing_left() -> Iterator[None]:
     """Whatever a test did, its metrics are gone with its gateway."""
     yield
-    assert told() == {}
+    assert counted() == {}
 
 
 async def test_a_new_version_counts_in_the_place_of_the_former(tmp_path: Path) -> None:
@@ -53,21 +53,21 @@ async def test_a_new_version_counts_in_the_place_of_the_former(tmp_path: Path) -
     async with running(tmp_path, ROUTES, POLICY) as gateway:
         await gateway.get("/a")
         await gateway.get("/a")
-        assert told() == {"my_asked_total Version 1.": 2, "my_total All.": 2}
+        assert counted() == {"my_asked_total Version 1.": 2, "my_total All.": 2}
         await gateway.reload(middleware=POLICY + " # the same")
-        assert told() == {"my_asked_total Version 1.": 2, "my_total All.": 2}
+        assert counted() == {"my_asked_total Version 1.": 2, "my_total All.": 2}
         file.write_text(SOURCE.replace("VERSION", "2"))
         await gateway.reload()
         await gateway.get("/a")
-        assert told() == {"my_asked_total Version 2.": 1, "my_total All.": 1}
+        assert counted() == {"my_asked_total Version 2.": 1, "my_total All.": 1}
         assert b'my_asked_total{path="/a"} 1.0' in gateway.metrics.now("text")
         await gateway.reload(middleware="{}")
-        assert told() == {}
+        assert counted() == {}
 
 
 @pytest.mark.parametrize("broken", ["raise RuntimeError('no')", "class Mine: pass", "Counter('my_asked', '')"])
 async def test_one_that_is_refused_takes_nothing_away(tmp_path: Path, broken: str) -> None:
-    """While a new version has mistakes, what the former one counts is still told."""
+    """While a new version has mistakes, the metrics of the former one are still shown."""
     file = tmp_path / "p.py"
     file.write_text(SOURCE.replace("VERSION", "1"))
     async with running(tmp_path, ROUTES, POLICY) as gateway:
@@ -75,7 +75,7 @@ async def test_one_that_is_refused_takes_nothing_away(tmp_path: Path, broken: st
         file.write_text(SOURCE.replace("VERSION", "2") + broken)
         assert await gateway.reloader.reload() is not None
         await gateway.get("/a")
-        assert told() == {"my_asked_total Version 1.": 2, "my_total All.": 2}
+        assert counted() == {"my_asked_total Version 1.": 2, "my_total All.": 2}
 
 
 def test_what_a_file_made_before_it_failed_is_gone(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_what_a_file_made_before_it_failed_is_gone(tmp_path: Path) -> None:
     served.publish()
     with pytest.raises(RuntimeError):
         PolicyFile(tmp_path / "p.py", source + b"raise RuntimeError('no')", [served])
-    assert set(told()) == {"my_total All."}
+    assert set(counted()) == {"my_total All."}
     served.retire()
 
 
@@ -102,4 +102,4 @@ async def test_one_that_cannot_start_takes_nothing_away(tmp_path: Path) -> None:
             "policies: {mine: {class: 'p.py:Mine'}, other: {class: 'q.py:Other'}}"
         )
         assert await gateway.reloader.reload() is not None
-        assert told() == {"my_asked_total Version 1.": 1, "my_total All.": 1}
+        assert counted() == {"my_asked_total Version 1.": 1, "my_total All.": 1}

@@ -71,7 +71,7 @@ async def status(gateway: GatewayProcess, path: str, *lines: bytes) -> tuple[int
     ],
 )
 async def test_it_is_refused_before_authentication(gateway: GatewayProcess, path: str, lines: list[bytes]) -> None:
-    """What could be read in two ways is a 400, whoever sends it: neither the limits nor the keys are asked."""
+    """What could be read in two ways is a 400, before limits and keys are checked."""
     assert await status(gateway, path, *lines) == (400, "ambiguous-field")
 
 

@@ -28,7 +28,7 @@ POLICIES, MODELS = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOT
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """Redirects, and a route to a port that nobody listens on."""
+    """Redirects, and a route to a closed port."""
     routes = f"""
 base_path: /api
 accept_rewritten: true
@@ -108,7 +108,7 @@ def test_errors_carry_what_the_rules_add(gateway: GatewayProcess) -> None:
 
 
 def test_an_id_that_is_none_is_replaced(gateway: GatewayProcess) -> None:
-    """Whoever is believed still cannot write what he likes into the logs."""
+    """A trusted proxy still cannot write arbitrary text into the logs."""
     response = ask(gateway, "GET", "/old/x", {"X-Trace": 'a"b c'})
     assert re.fullmatch(r"[0-9a-f]{24}", response.headers["x-trace"])
 
@@ -197,8 +197,8 @@ def test_check_warns_of_an_order_that_opens_a_hole(tmp_path: Path) -> None:
     (tmp_path / "middleware.yaml").write_text(
         f"order: [policies, body_limit, {', '.join(names)}]\nip_allow: {{x: {{networks: ['::1'], routes: [b-*]}}}}\n"
     )
-    told = [str(problem) for problem in check(tmp_path, {})]
-    assert told == [
+    found = [str(problem) for problem in check(tmp_path, {})]
+    assert found == [
         "middleware.yaml:1:9: order[0]: policies is in front of body_limit, so that a policy that reads the body reads"
         " any amount",
         "middleware.yaml:2:44: ip_allow.x.routes[0]: no route has an id like b-*",
@@ -214,8 +214,8 @@ def test_check_says_what_an_order_leaves_out_and_what_stands_in_front_of_the_aut
         "rate_limits: {ip: {key: [address], limits: [1/s]}, who: {limits: [1/s]}}\n"
     )
     assert [str(problem) for problem in check(tmp_path, {})] == [
-        "middleware.yaml:1:1: order: what it does not name takes its usual place: compression (behind response_headers)"
-        "; name it to say so, or to have it elsewhere",
+        "middleware.yaml:1:1: order: policies that it does not name take their default places: compression (behind "
+        "response_headers); name it to say so, or to have it elsewhere",
         "middleware.yaml:1:25: order[1]: rate_limits.who is in front of authentication, so that limits by consumer or"
         " tenant count addresses instead",
     ]
@@ -226,9 +226,9 @@ def test_check_says_where_what_an_order_leaves_out_really_stands(tmp_path: Path)
     names = [policy.name for policy in table.POLICIES if policy.name not in ("quotas", "authorization")]
     (tmp_path / "routes.yaml").write_text("- {id: a, path: /*, redirect: /there}\n")
     (tmp_path / "middleware.yaml").write_text(f"order: [quotas, {', '.join(names)}]\n")
-    told = [str(problem) for problem in check(tmp_path, {})]
-    assert "takes its usual place: authorization (behind authentication)" in told[0]
-    assert any("quotas is in front of authorization, so that" in line for line in told), told
+    found = [str(problem) for problem in check(tmp_path, {})]
+    assert "take their default places: authorization (behind authentication)" in found[0]
+    assert any("quotas is in front of authorization, so that" in line for line in found), found
 
 
 @pytest.mark.parametrize(("per", "warned"), [("", True), (", per: [address]", False), (", per: [consumer]", False)])

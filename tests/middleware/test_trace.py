@@ -1,4 +1,4 @@
-"""Which trace the backend is told, whose is continued, and what the log has of it (W3C Trace Context)."""
+"""The trace that the backend gets, which one is continued, and what the log has of it (W3C Trace Context)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_a_request_without_a_trace_begins_one() -> None:
 
 
 async def test_the_trace_of_a_trusted_peer_goes_on() -> None:
-    """Unchanged, where the gateway records nothing of it: the id of a span that nobody has would break it."""
+    """Unchanged, where the gateway records nothing of it: the id of an unknown span would break it."""
     request, lines = await traced(("traceparent", CONTINUED), ("tracestate", "a=1"), ("tracestate", "b=2"))
     assert request.trace_id == TRACE
     assert lines["traceparent"] == [CONTINUED]
@@ -63,7 +63,7 @@ async def test_the_trace_of_a_trusted_peer_goes_on() -> None:
 
 @pytest.mark.parametrize(("given", "sent"), [("00", "00"), ("01", "01"), ("02", "02"), ("03", "03"), ("fd", "01")])
 async def test_flags_go_on_as_far_as_they_are_known(given: str, sent: str) -> None:
-    """Whoever began the trace decides whether it is sampled; flags that mean nothing yet are cleared."""
+    """The origin of the trace decides whether it is sampled; flags that mean nothing yet are cleared."""
     _, lines = await traced(("traceparent", f"00-{TRACE}-{PARENT}-{given}"))
     assert parts(lines)["flags"] == sent
 
@@ -101,7 +101,7 @@ async def test_a_malformed_trace_is_replaced(value: str) -> None:
 
 
 async def test_two_traces_are_none() -> None:
-    """Nobody could say which of them the request belongs to."""
+    """It would be ambiguous."""
     _, lines = await traced(("traceparent", CONTINUED), ("traceparent", f"00-{'1' * 32}-{PARENT}-01"))
     assert parts(lines)["trace"] not in {TRACE, "1" * 32}
 
@@ -141,7 +141,7 @@ async def test_without_traces_headers_pass_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("sample", "flags"), [("100%", {"03"}), ("1", {"03"}), ("0", {"02"}), ("0%", {"02"}), ("50%", {"02", "03"})]
 )
-async def test_the_flag_tells_what_was_decided(sample: str, flags: set[str]) -> None:
+async def test_the_flag_shows_what_was_decided(sample: str, flags: set[str]) -> None:
     """Backends record what is to be recorded, and nothing else."""
     seen = {parts((await traced(more=f", sample: {sample}"))[1])["flags"] for _ in range(100)}
     assert seen == flags
@@ -317,14 +317,14 @@ def test_an_exporter_whose_packages_are_missing_is_refused(monkeypatch: pytest.M
     assert not errors("telemetry: {exporter: http}")
 
 
-def test_a_typing_error_is_told() -> None:
+def test_a_typing_error_is_reported() -> None:
     """With the values that there are."""
     (error,) = errors("trace: {enabled: true, trust: proxy}")
     assert "trace.trust" in error
     assert "proxies" in error
 
 
-async def test_backend_and_log_are_told_the_same_trace(tmp_path: Path) -> None:
+async def test_backend_and_log_get_the_same_trace(tmp_path: Path) -> None:
     """On the wire, in the line of a request that is refused, and in its problem document."""
     heads: list[str] = []
 
@@ -342,6 +342,6 @@ async def test_backend_and_log_are_told_the_same_trace(tmp_path: Path) -> None:
             await eventually(lambda: gateway.access_log.count("\n") == 2)
             records = [orjson.loads(line) for line in gateway.access_log.splitlines()]
     assert f'"trace_id":"{TRACE}"'.encode() in answer
-    (told,) = TRACEPARENT.finditer(heads[0])
-    assert (told["trace"], len(heads)) == (TRACE, 1)
+    (header,) = TRACEPARENT.finditer(heads[0])
+    assert (header["trace"], len(heads)) == (TRACE, 1)
     assert [(record["status"], record["trace_id"]) for record in records] == [(204, TRACE), (403, TRACE)]

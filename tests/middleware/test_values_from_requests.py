@@ -168,12 +168,12 @@ async def test_what_is_read_must_not_be_there_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "expected"),
     [
         ("X-A: '{nme}'", "there is no variable of this name"),
         ("X-A: '{claim.org}'", "there is no variable of this name"),
         ("X-A: '{headers.a b}'", ""),
-        ("X-A: '{headers.a:b}'", "is no name of a header"),
+        ("X-A: '{headers.a:b}'", "is not a header name"),
         ("X-A: é", "printable ASCII"),
         ("Host: a", "preserve_host"),
         ("Content-Length: '1'", "framed"),
@@ -183,13 +183,13 @@ async def test_what_is_read_must_not_be_there_twice(tmp_path: Path) -> None:
         ("X A: a", "header name"),
     ],
 )
-def test_names_are_checked(settings: str, told: str) -> None:
+def test_names_are_checked(settings: str, expected: str) -> None:
     """What is set, and what it is made of."""
     found = errors("", routes=ROUTE.format(settings=settings))
-    assert [told in line for line in found] == ([True] if told else [])
+    assert [expected in line for line in found] == ([True] if expected else [])
 
 
-def test_a_capture_that_is_called_like_a_variable_is_told() -> None:
+def test_a_capture_that_is_called_like_a_variable_is_reported() -> None:
     """It could be meant as either; and one that only some of several paths have is none."""
     (clash,) = errors("", routes="- {path: '/{tenant}', target: 'a:1', set: {X-T: '{tenant}'}}\n")
     assert "rename the capture" in clash
@@ -210,5 +210,5 @@ def test_check_warns_of_claims_that_no_caller_has(tmp_path: Path, auth: str, war
         "jwks_url: 'https://a.example/keys'}]}}\n",
     }
     configuration = parse({name: text.encode() for name, text in files.items()}, {}, base=tmp_path)
-    told = [str(each) for each in run(WARNINGS, configuration, "warning") if "claims" in str(each)]
-    assert [each.partition(": ")[2].partition(":")[0] for each in told] == (["routes[0].set"] if warned else [])
+    expected = [str(each) for each in run(WARNINGS, configuration, "warning") if "claims" in str(each)]
+    assert [each.partition(": ")[2].partition(":")[0] for each in expected] == (["routes[0].set"] if warned else [])

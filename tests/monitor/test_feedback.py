@@ -46,7 +46,7 @@ def four(tmp_path: Path) -> Pooled:
 
 
 async def test_one_of_four_fails_and_recovers(four: Pooled) -> None:
-    """One that fails is told of once it had enough requests; while it gets none nothing is said of it, and when it is
+    """One that fails is reported once it had enough requests; while it gets none nothing is said of it, and when it is
     well again, that is."""
     for at in range(4):
         four.ask(at, 40, errors=17 if at == 2 else 0)
@@ -66,7 +66,7 @@ async def test_one_of_four_fails_and_recovers(four: Pooled) -> None:
     assert await four.over() == []
 
 
-async def test_one_that_is_slow_is_told_of(four: Pooled) -> None:
+async def test_a_slow_endpoint_is_reported(four: Pooled) -> None:
     """One that answers well, and takes a hundred times as long as its peers, is failing; if it is so still when it is
     asked again, that is said again."""
     for at in range(4):
@@ -96,7 +96,7 @@ async def test_what_was_said_to_pass_is_not_judged_by_what_was_before(four: Pool
 
 
 async def test_at_most_a_third_is_failing(tmp_path: Path) -> None:
-    """Of seven of which three fail, the two worst are told of, the worst first: the others must do the work."""
+    """Of seven of which three fail, the two worst are reported, the worst first: the others must serve the load."""
     seven = Pooled(tmp_path, 7)
     said: list[tuple[str, str, float | None]] = []
     for _ in range(5):
@@ -108,7 +108,7 @@ async def test_at_most_a_third_is_failing(tmp_path: Path) -> None:
 
 
 async def test_three_endpoints_are_not_judged(tmp_path: Path) -> None:
-    """Nobody stands out of three."""
+    """Of three, none stands out."""
     three = Pooled(tmp_path, 3)
     for at in range(3):
         three.ask(at, 1000, errors=1000 if at == 0 else 0)

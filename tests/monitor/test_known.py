@@ -51,8 +51,8 @@ def test_callers_and_their_keys() -> None:
     )
     assert (set(known.consumers), set(known.tenants)) == ({"app", "other"}, {"acme"})
     (family,) = known.metrics()
-    told = {sample.labels: sample.value for sample in family.samples if sample}
-    assert told == {("other", "keys/other"): 1861920000.0, ("app", "sha256:" + "ab" * 6): 1893456000.0}
+    shown = {sample.labels: sample.value for sample in family.samples if sample}
+    assert shown == {("other", "keys/other"): 1861920000.0, ("app", "sha256:" + "ab" * 6): 1893456000.0}
 
 
 def test_keys_are_bounded() -> None:

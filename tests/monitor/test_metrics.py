@@ -58,6 +58,7 @@ async def test_every_number_has_a_sentence() -> None:
     plain_names = {
         name
         for file in ROOT.rglob("*.py")
+        if "control_plane" not in file.parts  # a process of its own, which names columns of its tables so
         for name in re.findall(r'"((?:gateway|llm)_[a-z_]+)": [^"(]', file.read_text())
     }
     assert plain_names == set(HELP)

@@ -14,6 +14,7 @@ from gateway.bus.memory import MemoryBus
 from gateway.events import AccessLog, AuthRequest, EndpointCounts, FlowCounts, TrafficCounts
 from gateway.families import Sample
 from gateway.http import Decision, Identity
+from gateway.live import paced
 from gateway.monitor import publishing
 from gateway.monitor.over_bus import CredentialListener, Heard, RouterListener, heard_metrics
 from gateway.monitor.publishing import AccessPublisher, TrafficPublisher
@@ -42,11 +43,12 @@ class Router:
 
 
 @asynccontextmanager
-async def telling(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Router, Heard]]:
+async def sending(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Router, Heard]]:
     monkeypatch.setattr(publishing, "ROUND_SECONDS", 0.02)
+    monkeypatch.setattr(paced, "SLICE", 10.0)  # what was there before is looked at in one turn, however slow it is
     bus, heard = MemoryBus(), Heard()
     router, listener = Router(bus), RouterListener(bus, heard)
-    router.serve()  # which is told by what was there before
+    router.serve()  # recognised by what was there before
     await listener.start()
     await router.publisher.start()
     await asyncio.sleep(0)
@@ -62,7 +64,7 @@ def counted(traffic: Traffic) -> dict[Any, Any]:
 
 async def test_what_is_counted_adds_up_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """The monitor has the same numbers as the routers, from when they began to tell, durations included."""
-    async with telling(monkeypatch) as (router, heard):
+    async with sending(monkeypatch) as (router, heard):
         for number in range(100):
             router.serve(500 if number % 10 == 0 else 200, 0.001 * (1 + number), consumer=f"app-{number % 2}")
             if number % 30 == 0:
@@ -81,18 +83,18 @@ async def test_what_is_counted_adds_up_elsewhere(monkeypatch: pytest.MonkeyPatch
         assert exact == pytest.approx(0.0505, rel=0.03)
 
 
-async def test_what_a_flow_had_when_it_ended_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_counts_of_an_ended_flow_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """A route that is taken out of the configuration loses nothing of its last second."""
-    async with telling(monkeypatch) as (router, heard):
+    async with sending(monkeypatch) as (router, heard):
         router.serve()
         drain(router.traffic.configure(lambda route, upstream: False, frozenset(), frozenset()))
         await eventually(lambda: ("orders", "shop") in heard.traffic.flows)
         assert heard.traffic.flows["orders", "shop"].durations.count == 1
 
 
-async def test_much_is_told_in_several_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thousands of routes are told in messages of bounded size."""
-    async with telling(monkeypatch) as (router, heard):
+async def test_large_reports_are_sent_in_several_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of routes are sent in messages of bounded size."""
+    async with sending(monkeypatch) as (router, heard):
         for number in range(1000):
             router.serve(route=f"r{number}")
         await eventually(lambda: len(heard.traffic.flows) == 1000)
@@ -137,14 +139,14 @@ def test_memory_is_bounded_whatever_comes(monkeypatch: pytest.MonkeyPatch) -> No
     assert heard.traffic.flows[OTHER, OTHER].durations.quantile(1.0) > 0
 
 
-async def test_requests_are_told_of_as_far_as_there_are_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_are_sent_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who was let in, and who was not; a router without auth tells which key was shown, by its fingerprint."""
     monkeypatch.setattr(publishing, "LOGGED_SECONDS", 0.01)
     monkeypatch.setattr(publishing, "MOST_LOGGED", 3)
-    bus, told = MemoryBus(), list[Any]()
+    bus, sent = MemoryBus(), list[Any]()
 
     async def take(message: AccessLog | AuthRequest, received: Received) -> None:
-        told.append(message)
+        sent.append(message)
 
     bus.subscribe(AccessLog, take)
     bus.subscribe(AuthRequest, take)
@@ -158,10 +160,10 @@ async def test_requests_are_told_of_as_far_as_there_are_not_too_many(monkeypatch
     denied.decisions = (Decision("authentication:keys", "deny", "it has expired"),)
     for exchange in (allowed, denied, anonymous, anonymous):
         publisher.report(exchange, outcome_of(seconds=0.0123))
-    await eventually(lambda: len(told) == 4)
-    [shown] = [each for each in told if isinstance(each, AuthRequest)]
+    await eventually(lambda: len(sent) == 4)
+    [shown] = [each for each in sent if isinstance(each, AuthRequest)]
     assert (shown.path, shown.api_key) == (allowed.original_path, "sha256:9ff4153050a9")
-    logged = [(each.client, each.decision, each.latency_ms) for each in told if isinstance(each, AccessLog)]
+    logged = [(each.client, each.decision, each.latency_ms) for each in sent if isinstance(each, AccessLog)]
     assert logged == [("app", "allow", 12.3), ("gone", "deny", 12.3), (anonymous.client, "allow", 12.3)]
     assert publisher.left_out == 1
     await eventually(lambda: heard.credentials == 1)

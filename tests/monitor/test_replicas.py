@@ -43,7 +43,7 @@ async def serve(both: tuple[Watched, Watched], slices: int) -> None:
 
 async def test_the_figures_are_of_all_gateways(two: tuple[Watched, Watched]) -> None:
     """Each one answers with what both have served: of minutes always, of the last seconds from the moment at which
-    somebody asks for them."""
+    they are requested."""
     second = two[1]
     await serve(two, 12)
     assert second.requests(HOUR) == 12 * 13

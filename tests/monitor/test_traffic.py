@@ -101,7 +101,7 @@ def test_an_upstream_has_one_name(written: str) -> None:
 
 
 def test_what_clients_choose_is_no_label() -> None:
-    """Methods that nobody knows, and tenants and consumers that a token issuer invents, end in one label."""
+    """Unknown methods, and tenants and consumers that a token issuer invents, end in one label."""
     traffic = Traffic()
     drain(traffic.configure(lambda route, upstream: True, frozenset({"acme"}), frozenset({"app"})))
     for number in range(TENANTS + 500):

@@ -24,7 +24,7 @@ def upstream_of(count: int, name: str = "shop") -> Upstream:
     return Upstream(name, connector, Settings(BALANCERS["round_robin"]), members)
 
 
-def told(*upstreams: Upstream) -> dict[tuple[str, Labels], Value]:
+def measured(*upstreams: Upstream) -> dict[tuple[str, Labels], Value]:
     return {
         (family.name, sample.labels): sample.value
         for family in upstream_metrics(upstreams)
@@ -40,14 +40,14 @@ async def test_each_endpoint_until_it_goes() -> None:
     attempt = upstream.endpoints[1].begin(time.perf_counter())
     attempt.failure = ErrorKind.UPSTREAM_RESET
     attempt.end()
-    found = told(upstream)
+    found = measured(upstream)
     assert found["gateway_endpoint_in", ("shop", "10.0.0.1:1")] == 1
     assert found["gateway_endpoint_in", ("shop", "10.0.0.1:2")] == 0
     assert found["gateway_upstream_endpoints", ("shop", "out")] == 1
     assert found["http_client_open_connections", ("shop", "idle")] == 0
     assert found["gateway_pool_size", ("shop",)] == 2 * 512
     upstream.replace(upstream.members[:1])
-    found = told(upstream)
+    found = measured(upstream)
     assert not any("10.0.0.1:2" in labels for _, labels in found)
     assert found["gateway_upstream_attempts_total", ("shop",)] == 1
     assert found["gateway_upstream_failures_total", ("shop",)] == 1
@@ -55,7 +55,7 @@ async def test_each_endpoint_until_it_goes() -> None:
 
 async def test_ways_to_one_address_are_one() -> None:
     """An address that is asked with and without TLS has one series, of both together."""
-    found = told(upstream_of(1), upstream_of(2))
+    found = measured(upstream_of(1), upstream_of(2))
     assert found["gateway_upstream_endpoints", ("shop", "in")] == 3
     assert ("gateway_upstream_certificate_expiry_timestamp_seconds", ("shop",)) not in found
 
@@ -65,4 +65,4 @@ async def test_they_are_bounded(count: int, shown: int) -> None:
     """With very many endpoints only those that are out have series of their own."""
     upstream = upstream_of(count)
     upstream.report(upstream.endpoints[7], Signal.PROBE, up=False, reason="a test", now=time.perf_counter())
-    assert sum(name == "gateway_endpoint_in" for name, _ in told(upstream)) == shown
+    assert sum(name == "gateway_endpoint_in" for name, _ in measured(upstream)) == shown

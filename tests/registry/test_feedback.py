@@ -109,7 +109,7 @@ async def test_an_endpoint_leaves_and_comes_back(tmp_path: Path, trouble: str, m
             assert not service.out
 
 
-async def test_a_service_without_outliers_leaves_nobody_out(tmp_path: Path) -> None:
+async def test_a_service_without_outliers_leaves_no_endpoint_out(tmp_path: Path) -> None:
     """Where `outliers: off` says that what becomes of requests has no consequences, that is so."""
     async with four(tmp_path, "off") as service:
         service.backends[0].answers[:] = [response(500)]

@@ -105,7 +105,7 @@ async def test_a_watch_from_a_revision_that_is_gone() -> None:
         await eventually(lambda: server.watches == ["1", "2", "220"])
         assert not said.lost
         server.say(*recorded_messages("1.20", "watch-too-old"))  # at once, which would go on for ever
-        await said.is_lost("forgets what it has just listed")
+        await said.is_lost("expires the revision that it has just listed")
 
 
 async def test_the_revision_moves_by_what_the_watch_said() -> None:
@@ -125,7 +125,7 @@ async def test_a_silent_watch_is_opened_anew() -> None:
     async with api_server(listing(5, slice_of("a", 1, "10.0.0.1"))) as server, heard(server, silence=0.3) as said:
         await said.has(ONE)
         await eventually(lambda: server.watches[:2] == ["5", "5"])
-        assert "said nothing for 0.3 s" in said.faults[0]
+        assert "was silent for 0.3 s" in said.faults[0]
         assert not said.lost
 
 

@@ -44,7 +44,7 @@ def states(upstream: Upstream) -> dict[str, tuple[Signal, str] | None]:
 
 
 async def test_instances_that_cannot_be_used_are_left_out(bus: MemoryBus, registry: BusRegistry) -> None:
-    """They are told as faults of the source, and the others are used."""
+    """They are reported as faults of the source, and the others are used."""
     heard = Heard(BusSource(registry, "user-api"))
     watching = asyncio.create_task(heard.run())
     poison: tuple[Any, ...] = (
@@ -89,32 +89,32 @@ async def test_a_message_of_another_program_is_understood(bus: MemoryBus, regist
 
 async def test_what_discovery_sees_is_what_the_router_has(bus: MemoryBus, registry: BusRegistry) -> None:
     """Checks and feedback count with their reasons, until they are taken back; outliers are each router's own."""
-    seen, told = upstream_of(Member(A), Member(B)), upstream_of(Member(A), Member(B))
+    seen, remote = upstream_of(Member(A), Member(B)), upstream_of(Member(A), Member(B))
     publisher = RegistryPublisher(bus, lambda: [seen], list)
-    health = BusHealth(registry, told, initially_up=False, alone=True)
+    health = BusHealth(registry, remote, initially_up=False, alone=True)
     await health.start()
-    assert {out and out[1] for out in states(told).values()} == {"it was not checked yet"}
+    assert {out and out[1] for out in states(remote).values()} == {"it was not checked yet"}
     publisher.follow()
     await publisher.start()
-    await eventually(lambda: set(states(told).values()) == {None})
+    await eventually(lambda: set(states(remote).values()) == {None})
     first, second = seen.endpoints
     now = time.perf_counter()
     seen.report(first, Signal.PROBE, up=False, reason="3 checks failed", now=now)
     seen.report(second, Signal.FEEDBACK, up=False, reason="a monitor says failing", now=now, until=now + 0.5)
     said = {first.label: (Signal.PROBE, "3 checks failed"), second.label: (Signal.FEEDBACK, "a monitor says failing")}
-    await eventually(lambda: states(told) == said)
+    await eventually(lambda: states(remote) == said)
     seen.report(first, Signal.PROBE, up=True, reason="its checks pass", now=now)
-    await eventually(lambda: set(states(told).values()) == {None})  # feedback has ended by itself
+    await eventually(lambda: set(states(remote).values()) == {None})  # feedback has ended by itself
     seen.report(first, Signal.OUTLIERS, up=False, reason="it fails", now=now)
     seen.replace([Member(A)])
     await eventually(lambda: bus.counts.published["service-registry"] >= 4)
     await asyncio.sleep(0.05)
-    assert set(states(told).values()) == {None}
+    assert set(states(remote).values()) == {None}
     await publisher.stop()
     assert list(health.troubles()) == []
     health.look("Redis does not answer")
     [trouble] = health.troubles()
     assert trouble.startswith("the health of the endpoints of s is that of ")
     assert trouble.endswith(" s ago: Redis does not answer")
-    assert set(states(told).values()) == {None}
+    assert set(states(remote).values()) == {None}
     health.retire()

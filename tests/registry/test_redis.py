@@ -227,9 +227,9 @@ async def test_a_command_registers_nothing_outside_of_the_allowed_networks(serve
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway.cli", *command, stderr=asyncio.subprocess.PIPE
         )
-        _, told = await process.communicate()
+        _, printed = await process.communicate()
         assert process.returncode == 1
-        return told.decode()
+        return printed.decode()
 
     with Redis.from_url(server.url) as redis:
 

@@ -154,7 +154,7 @@ def test_a_service_without_a_route(gateway: GatewayProcess) -> None:
 
 
 def test_changes_are_in_the_audit_log(gateway: GatewayProcess) -> None:
-    """With whoever made them."""
+    """With the caller that made them."""
     send(gateway, "PUT", instance(4242))
     log = gateway.directory / "audit.jsonl"
 

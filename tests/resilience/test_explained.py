@@ -35,7 +35,7 @@ async def test_an_open_breaker_refuses(tmp_path: Path) -> None:
             )
             await gateway.admin.put("/breakers/shop", json={"state": "open", "reason": "maintenance"})
             said = await explained(gateway)
-            assert "forced_open, until somebody says otherwise (PUT /breakers/shop): maintenance" in said["verdict"]
+            assert "forced_open, until an operator changes it (PUT /breakers/shop): maintenance" in said["verdict"]
             await gateway.admin.put("/breakers/shop", json={"state": "closed"})
             assert (await explained(gateway))["outcome"] == "forwarded"
 

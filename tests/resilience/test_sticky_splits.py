@@ -85,14 +85,14 @@ async def test_a_change_of_weights_is_for_new_clients(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("forged", ["v2", "x" * 20, '""'])
 async def test_a_cookie_that_is_not_ours_binds_to_nothing(tmp_path: Path, forged: str) -> None:
-    """Nobody can choose a version by a cookie of his own making."""
+    """A client cannot choose a version by a forged cookie."""
     async with running(tmp_path, files("a:1", "b:1", 1, 0)) as gateway:
         name, token = await answers(split_of(gateway), make_exchange(headers=[("cookie", f"gw={forged}")]))
         assert name == "v1"
         assert token not in ("", forged)
 
 
-async def test_a_when_decides_and_binds_nobody(tmp_path: Path) -> None:
+async def test_a_when_decides_without_a_cookie(tmp_path: Path) -> None:
     """Who asks for the canary once gets it once, whatever the cookie says; it sets none."""
     when = ", {target: v3, when: {header: {x-canary: 'yes'}}}"
     async with (
@@ -107,7 +107,7 @@ async def test_a_when_decides_and_binds_nobody(tmp_path: Path) -> None:
         assert (await gateway.get()).text == "old"
 
 
-async def test_a_failure_binds_nobody(tmp_path: Path) -> None:
+async def test_a_failure_sets_no_cookie(tmp_path: Path) -> None:
     """An answer 500 sets no cookie, and one of the gateway's own sets none either."""
     async with (
         backend(response(500), None) as bad,

@@ -91,7 +91,7 @@ async def test_what_health_checks_find_counts_in_the_router(tmp_path: Path, redi
 
 
 async def test_health_feedback_reaches_the_routers(tmp_path: Path, redis: RedisServer) -> None:
-    """Whichever process is told, discovery weighs it, and the routers leave the endpoint out."""
+    """Whichever process gets the report, discovery weighs it, and the routers leave the endpoint out."""
     async with named_backends("one", "two") as (one, two):
         routes = STATIC.format(one=one, two=two)
         with (
@@ -101,11 +101,11 @@ async def test_health_feedback_reaches_the_routers(tmp_path: Path, redis: RedisS
         ):
             message = {"service": "user-api", "instance": f"127.0.0.1:{two}", "status": "failing", "error_rate": 0.42}
             reason = "feedback: a monitor says failing, 42% errors"
-            for told in (discovery, monitor, router):
-                assert told.send("/health-feedback", message)["until"] is not None
+            for process in (discovery, monitor, router):
+                assert process.send("/health-feedback", message)["until"] is not None
                 for each in (discovery, router, monitor):
                     await stands(each, two, ("out", reason))
-                told.send("/health-feedback", message | {"status": "passing"})
+                process.send("/health-feedback", message | {"status": "passing"})
                 for each in (discovery, router, monitor):
                     await stands(each, two, ("in", None))
 

@@ -68,7 +68,7 @@ consumers: []
 
 
 async def test_instances_are_registered_at_any_process(tmp_path: Path, redis: RedisServer) -> None:
-    """What a router's admin API is told reaches discovery, and comes back to the routers."""
+    """A change by a router's admin API reaches discovery, and comes back to the routers."""
     routes = "services: {user-api: {discovery: {registered: true}}}\nroutes: [{path: /x, target: user-api}]"
     async with named_backends("one") as [one]:
         with (

@@ -89,7 +89,7 @@ GET = frozenset({"GET"})
     ],
 )
 @pytest.mark.parametrize("base_path", ["", "/api"])
-def test_every_loser_is_told_why(winner: Rule, loser: Rule, reason: str, base_path: str) -> None:
+def test_every_loser_has_a_reason(winner: Rule, loser: Rule, reason: str, base_path: str) -> None:
     """For each rule that did not take a request there is one sentence that says what made the difference."""
     routes = table(winner, loser, base_path=base_path, accept_rewritten=True)
     lines = [(b"x-version", b"1")]
@@ -100,7 +100,7 @@ def test_every_loser_is_told_why(winner: Rule, loser: Rule, reason: str, base_pa
 
 
 def test_a_trailing_slash_too_many_is_named() -> None:
-    """A path that only has a slash too many is told so."""
+    """For a path with a superfluous slash the reason says so."""
     explanation = why(table(Rule("r", "/v1/users")), "/v1/users/")
     assert [lost.reason for lost in explanation.losers] == ["the path ends in a slash, the route does not"]
 
@@ -110,7 +110,7 @@ def test_an_unsafe_rewrite_is_named() -> None:
     explanation = why(table(Rule("r", "/v{x}", rewrite="/a/$1")), "/v..")
     assert explanation.result == NoMatch()
     assert [lost.reason for lost in explanation.losers] == [
-        "what the wildcards took would make a dot segment in the rewritten path"
+        "the captures of the wildcards would make a dot segment in the rewritten path"
     ]
 
 

@@ -61,13 +61,69 @@ def test_of_two_expressions_the_first_of_the_file_is_asked_first() -> None:
     assert [winner(ask(routes, path)) for path in ("/ab", "/a1", "/xyz", "/-")] == ["hex", "hex", "word", None]
 
 
+def test_of_two_that_are_equally_close_the_one_of_the_first_rule_goes_first_whatever_follows() -> None:
+    """The first rule is that with the most predicates, then the first in the file, even if it fits no more itself."""
+    rules = [Rule("hex", "/{x:[0-9a-f]+}/b"), Rule("word", "/{y:[a-z]+}/c"), Rule("hex-rest", "/{x:[0-9a-f]+}/{z}")]
+    assert [winner(ask(table(*order), "/a/c")) for order in (rules, rules[1:])] == ["hex-rest", "word"]
+    methods = Rule("word-deleted", "/{y:[a-z]+}/d", methods=frozenset({"DELETE"}))
+    assert winner(ask(table(*rules, methods), "/a/c")) == "word"
+
+
+EXPRESSIONS = (
+    "[0-9a-f]+", "(users|a)", "(?:users|b)", "(?i)Users", "us.*", "[a-f]", "é|%", "(a|ab|abc)", "ab?", "[^a]b",
+)  # fmt: skip
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["", "a", "%C3%A9", "A"]), st.sampled_from(EXPRESSIONS), st.sampled_from(["", "b"])),
+        unique=True,
+    ),
+    st.one_of(
+        st.sampled_from(["users", "USERS", "aUsers", "%C3%A9%C3%A9", "Ab", "%25b", "a%C3%A9", "%C3", "useb", "aab"]),
+        st.text("abcAuser%9C3"),
+    ),
+)
+def test_of_expressions_that_begin_alike_all_and_only_those_that_fit_are_asked(
+    segments: list[tuple[str, str, str]], text: str
+) -> None:
+    """Together they take what each would take alone, the one with the most literal text first, then in their order."""
+    rules = [Rule(str(number), f"/x/{head}{{v:{body}}}{tail}/y") for number, (head, body, tail) in enumerate(segments)]
+    path = f"/x/{text}/y"
+    fitting = [rule for rule in rules if takes(rule.path, path)]
+    first = min(fitting, key=lambda rule: -len("".join(segments[int(rule.id)][::2])), default=None)
+    assert winner(ask(table(*rules), path)) == (first and first.id)
+
+
+def test_a_thousand_expressions_that_begin_alike_cost_a_request_no_more_than_ten() -> None:
+    """Whatever it asks for: what one of them takes, what all of them take, or nothing."""
+
+    def seconds(count: int, path: str) -> float:
+        rules = (
+            Rule(
+                str(number), f"/api/{{a:(?:users|items{number})}}/{{b:[0-9]+}}", also=(f"/x/{{a:shop{number}-[a-z]+}}",)
+            )
+            for number in range(count)
+        )
+        routes, best = table(*rules), 9.0
+        found = ask(routes, path)
+        for _ in range(5):  # the machine may do something else meanwhile
+            began = time.process_time()
+            assert all(ask(routes, path) == found for _ in range(50))
+            best = min(best, time.process_time() - began)
+        return best
+
+    for path in ("/api/items7/1", "/api/users/1", "/api/items/1", "/x/shop7-a", "/x/shop/a"):
+        assert seconds(1000, path) < 15 * seconds(10, path)
+
+
 @pytest.mark.parametrize("text", ["a" * 8000, "a" * 8000 + "!", "%C3%A9" * 1300])
 def test_a_hostile_segment_takes_no_longer_than_its_length(text: str) -> None:
     """What makes other engines go back and forth for ever takes milliseconds."""
     routes = table(Rule("r", "/{x:(a+)+b|(a|a)*c}"))
-    began = time.perf_counter()
+    began = time.process_time()
     assert winner(ask(routes, "/" + text)) is None
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_what_an_expression_took_can_be_used_in_rewrites_under_a_base_path_and_turned_around() -> None:
@@ -118,7 +174,7 @@ def test_a_path_is_taken_by_one_of_two_complementary_routes(text: str) -> None:
         ("/x}", "a brace without its partner"),
     ],
 )
-def test_an_expression_that_means_nothing_is_told(pattern: str, message: str) -> None:
+def test_an_invalid_expression_is_reported(pattern: str, message: str) -> None:
     """With its place in the expression."""
     with pytest.raises(PatternError) as raised:
         table(Rule("r", pattern))

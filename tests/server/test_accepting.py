@@ -7,9 +7,12 @@ import contextlib
 import socket
 from collections.abc import Iterator
 
+import pytest
 import uvloop
 
 from gateway.server.accepting import LET_IN, Acceptor
+from gateway.server.listen import take_in, turn_away
+from tests.support import eventually
 
 CLIENTS = 300
 
@@ -61,3 +64,31 @@ def test_a_client_does_not_wait_for_the_crowd_of_another() -> None:
     with crowd(*["127.0.0.1"] * 60, "127.0.0.2") as listener:
         let_in, _ = uvloop.run(_let_in(listener, 61))
         assert let_in.index("127.0.0.2") < 2 * LET_IN
+
+
+def test_all_that_the_kernel_has_let_in_are_served_at_the_end() -> None:
+    """However many wait when the listener is closed: they would be reset with it."""
+
+    async def close_at_once(listener: socket.socket) -> None:
+        let_in: list[str] = []
+        acceptor = Acceptor(asyncio.get_running_loop(), [listener], lambda sock, address: Greeting(let_in))
+        acceptor.close()
+        await eventually(lambda: len(let_in) == CLIENTS)
+
+    with crowd(*["127.0.0.1"] * CLIENTS) as listener:
+        uvloop.run(close_at_once(listener))
+
+
+def test_a_rejected_connection_is_logged_only_if_the_client_is_connected() -> None:
+    """A connection that is made already stays; a new one is not answered, until it is refused, or let in after all."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as late:
+        made = socket.create_connection(listener.getsockname(), 5)
+        turn_away(listener)
+        late.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            late.connect(listener.getsockname())
+        with made, listener.accept()[0] as accepted:
+            made.sendall(b"hello")
+            assert accepted.recv(5) == b"hello"
+        take_in(listener)
+        socket.create_connection(listener.getsockname(), 5).close()

@@ -23,7 +23,7 @@ def _command(gateway: GatewayProcess, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-async def test_a_route_that_fails_is_told_and_a_restart_does_not_repeat_it(tmp_path: Path) -> None:
+async def test_an_alert_for_a_failing_route_is_sent_and_not_repeated_by_a_restart(tmp_path: Path) -> None:
     """Within a slice of the monitor; secrets are neither in answers nor in logs; and `gateway alerts` shows all."""
     async with backend(response(500)) as bad, http_receiver() as receiver:
         routes = f"routes: [{{id: orders, path: /*, target: '{bad.address}'}}]"

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.auth.token_times import TokenTimes
 from gateway.live import Owner
-from gateway.server.clock_watch import TOLD_SECONDS, ClockWatch
+from gateway.server.clock_watch import REPORTED_SECONDS, ClockWatch
 
 
 class Clocks:
@@ -20,7 +20,7 @@ class Clocks:
         return 50.0 + self.passed
 
 
-async def test_a_clock_that_is_set_is_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_clock_that_is_set_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     """By how much and when, in the log and for some minutes in /health, and what goes by it; counted for ever."""
     clocks = Clocks()
     watch = ClockWatch(Owner(), TokenTimes(), clocks)
@@ -34,14 +34,14 @@ async def test_a_clock_that_is_set_is_told(caplog: pytest.LogCaptureFixture) -> 
     assert "was set back by 3600 s, 0 s ago" in trouble
     assert "timedatectl" in trouble
     assert "was set back by 3600 s" in caplog.text
-    clocks.passed += TOLD_SECONDS + 1
+    clocks.passed += REPORTED_SECONDS + 1
     watch.look()
     assert [*watch.troubles()] == []
     assert watch.measures()["gateway_clock_jumps_total"] == 1
 
 
 async def test_a_clock_that_is_steered_is_right() -> None:
-    """What a time daemon corrects bit by bit is not told."""
+    """Small corrections of a time daemon are not reported."""
     clocks = Clocks()
     watch = ClockWatch(Owner(), TokenTimes(), clocks)
     for _ in range(100):

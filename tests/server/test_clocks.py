@@ -53,7 +53,7 @@ async def test_dripping_headers_is_a_408(site: Site) -> None:
 
 
 async def test_a_stalled_body_is_a_408(site: Site) -> None:
-    """A client that does not send the body it announced is told so, and the backend's connection is closed."""
+    """A client that does not send the body it announced gets a 408, and the backend's connection is closed."""
     async with connected(site.port) as client:
         await client.send(b"POST /e/stalled HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
         answer = await client.answer(seconds=4)

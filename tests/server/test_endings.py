@@ -97,7 +97,7 @@ async def test_a_reset_in_the_middle_of_everything(site: Site, data: bytes) -> N
 
 
 async def test_an_upload_survives_the_end_of_the_gateway(backend: Backend, tmp_path: Path) -> None:
-    """A gateway that is told to end still takes the rest of an upload, and its answer says that it closes."""
+    """A gateway that is stopped still takes the rest of an upload, and its answer says that it closes."""
     routes = f"routes: [{{path: /e/*, target: '127.0.0.1:{backend.port}'}}]"
     with running_gateway(tmp_path, routes) as gateway:
         async with connected(gateway.port) as client:
@@ -113,7 +113,7 @@ async def test_an_upload_survives_the_end_of_the_gateway(backend: Backend, tmp_p
 
 
 def refused(port: int) -> bool:
-    """Whether nobody listens on a port of this machine."""
+    """Whether a port of this machine is closed."""
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) != 0
 

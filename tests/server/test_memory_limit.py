@@ -63,7 +63,7 @@ def test_no_limit(tmp_path: Path) -> None:
     assert [*looked(tmp_path / "memory", "garbage\n").troubles()] == []
 
 
-def test_its_end_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_its_end_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What goes up and down around nine tenths is one line in the log, and one when it is over."""
     caplog.set_level("INFO")
     written(tmp_path, memory__max=100 * MIB, memory__current=91 * MIB)

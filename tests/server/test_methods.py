@@ -73,7 +73,7 @@ async def test_a_method_that_a_route_names_reaches_it(gateway: GatewayProcess, m
     ],
 )
 async def test_other_methods_are_refused(gateway: GatewayProcess, method: str, path: str, status: int) -> None:
-    """What nobody registered or named is a 501, and a 405 where the path takes others."""
+    """A method that is neither registered nor configured is a 501, and a 405 where the path takes others."""
     async with connected(gateway.port) as client:
         await client.send(request(method, path))
         answer = await client.answer()

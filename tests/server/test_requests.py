@@ -53,7 +53,7 @@ async def flood(client: Client) -> None:
         await client.send(get("/e/flood") * 1000)
 
 
-async def test_a_pipeline_whose_answers_nobody_reads(site: Site) -> None:
+async def test_a_pipeline_whose_answers_are_not_read(site: Site) -> None:
     """Nothing more is asked of the backend for a client that does not read; nothing is wrong when it goes away then."""
     count = 2000
     async with connected(site.port, receive_buffer=4096) as client:
@@ -174,7 +174,7 @@ async def test_no_continue_for_a_body_that_is_there(site: Site) -> None:
 
 @pytest.mark.parametrize("path", ["/none", "/small/x"])
 async def test_refused_before_the_body(site: Site, path: str) -> None:
-    """A refusal comes instead of the 100, and closes: nobody can know whether the body still comes."""
+    """A refusal comes instead of the 100, and closes: it is unknown whether the body still comes."""
     async with connected(site.port) as client:
         await client.send(get(path, b"Expect: 100-continue", b"Content-Length: 100000", method=b"POST"))
         assert statuses(await client.rest()) == [404 if path == "/none" else 413]
@@ -189,7 +189,7 @@ async def test_no_continue_for_http_1_0(site: Site) -> None:
         assert statuses(await client.rest()) == [200]
 
 
-# Bodies that nobody wants.
+# Unread bodies.
 
 
 async def test_an_unread_body_is_skipped(site: Site) -> None:

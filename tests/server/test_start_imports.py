@@ -101,3 +101,28 @@ def test_what_alerts_are_sent_with_is_imported_beside_the_loop() -> None:
     """A reload that brings the first sender keeps no request waiting for libraries."""
     run = subprocess.run([sys.executable, "-c", SENDERS], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
+
+
+IMPORTED = """
+import sys
+import gateway.cli
+assert not [name for name in sys.modules if name.startswith("gateway.") and name.endswith("commands")]
+import gateway.cli.serving, gateway.server.run
+from pydantic import BaseModel
+
+def below(model):
+    for each in model.__subclasses__():
+        yield each
+        yield from below(each)
+
+ours = {each for each in below(BaseModel) if each.__module__.startswith("gateway.")}
+print(len(ours), sorted(each.__name__ for each in ours if each.__pydantic_complete__))
+"""
+
+
+def test_what_is_imported_at_the_start_builds_no_validators() -> None:
+    """Neither those of keys and messages, which are built where they are used, nor the commands beside `serve`."""
+    run = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
+    count, built = run.stdout.split(maxsplit=1)
+    assert int(count) > 100
+    assert built.strip() == "[]"

@@ -27,16 +27,16 @@ from tests.server.backend import Backend
 from tests.server.client import connected
 from tests.support import eventually, free_port
 
-Told = tuple[Exchange, Outcome]
+Reported = tuple[Exchange, Outcome]
 
 ROUTES = "routes: [{{path: /e/*, target: '127.0.0.1:{port}'}}]"
 
 
 @asynccontextmanager
-async def stock_uvicorn(directory: Path, backend: Backend, http: str) -> AsyncIterator[tuple[int, list[Told]]]:
+async def stock_uvicorn(directory: Path, backend: Backend, http: str) -> AsyncIterator[tuple[int, list[Reported]]]:
     """A stock uvicorn with the gateway in it; its port, and what was reported."""
     (directory / "routes.yaml").write_text(ROUTES.format(port=backend.port))
-    records: list[Told] = []
+    records: list[Reported] = []
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
     gateway = Gateway(
         Reloader(directory, {}, Owner(), connector), [lambda exchange, outcome: records.append((exchange, outcome))]
@@ -56,7 +56,7 @@ async def stock_uvicorn(directory: Path, backend: Backend, http: str) -> AsyncIt
 
 @pytest.mark.parametrize("http", ["httptools", "h11"])
 async def test_requests_and_bodies(tmp_path: Path, backend: Backend, http: str) -> None:
-    """Requests with and without a body are forwarded, answered and logged, and problems are told."""
+    """Requests with and without a body are forwarded, answered and logged, and problems are reported."""
     async with stock_uvicorn(tmp_path, backend, http) as (port, records), connected(port) as client:
         await client.send(b"GET /e/stock HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await client.answer()).body == b"GET /e/stock "

@@ -1,4 +1,4 @@
-"""What systemd hands over, and what it is told."""
+"""Sockets of systemd, and its notifications."""
 
 from __future__ import annotations
 
@@ -142,24 +142,24 @@ def test_variables_of_another_process_are_left_alone(tmp_path: Path) -> None:
         process.wait(20)
 
 
-async def test_systemd_is_told(tmp_path: Path) -> None:
+async def test_systemd_is_notified(tmp_path: Path) -> None:
     """READY when it serves, RELOADING and READY around a reload, with what is wrong, and STOPPING at its end."""
-    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    told.bind("\0" + str(tmp_path)[-90:])
-    told.settimeout(30)
+    notify_socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify_socket.bind("\0" + str(tmp_path)[-90:])
+    notify_socket.settimeout(30)
     config = configured(tmp_path, 1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         notify = "@" + str(tmp_path)[-90:]
         with activated(config, [listener], "http", "--admin", "off", notify=notify) as process:
-            assert told.recv(4096).startswith(b"READY=1\n")
+            assert notify_socket.recv(4096).startswith(b"READY=1\n")
             (config / "middleware.yaml").write_text("drain: {window: often}\n")
             process.send_signal(signal.SIGHUP)
-            assert told.recv(4096).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
-            assert b"refused: middleware.yaml:1:" in (said := told.recv(4096))
+            assert notify_socket.recv(4096).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+            assert b"refused: middleware.yaml:1:" in (said := notify_socket.recv(4096))
             assert said.startswith(b"READY=1\n")
             process.send_signal(signal.SIGTERM)
-            assert told.recv(4096).startswith(b"STOPPING=1\n")
-    told.close()
+            assert notify_socket.recv(4096).startswith(b"STOPPING=1\n")
+    notify_socket.close()
 
 
 @pytest.mark.skipif(shutil.which("systemd-socket-activate") is None, reason="systemd is not on this machine")

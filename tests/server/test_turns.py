@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from gateway.turns import BEGUN_AT_ONCE, BUDGET, CROWD, CRUMBS, WINDOW, Beginnings, Turns
+from gateway.turns import BEGUN_AT_ONCE, BUDGET, CROWD, CRUMBS, GONE_AT_ONCE, LOOKED_AT, WINDOW, Beginnings, Turns
 from tests.server.client import connected, statuses
 from tests.server.conftest import Site
 
 
 class Busy:
-    """Somebody with work for many turns."""
+    """A client with work for many turns."""
 
     def __init__(self, turns: Turns, shares: int, place: str) -> None:
         self._turns = turns
@@ -64,8 +64,9 @@ class New:
     def __init__(self) -> None:
         self.begun = False
 
-    def go_on(self) -> None:
+    def go_on(self) -> bool:
         self.begun = True
+        return True
 
 
 async def test_the_first_requests_of_a_crowd() -> None:
@@ -112,10 +113,85 @@ async def test_large_first_requests_behind_small_ones() -> None:
     assert other.begun
 
 
+class AtOnce(New):
+    """A connection whose requests are answered at once, and that brings the next one then."""
+
+    def __init__(self, beginnings: Beginnings) -> None:
+        super().__init__()
+        self._beginnings = beginnings
+
+    def go_on(self) -> bool:
+        self._beginnings.join("192.0.2.1", self)
+        return False
+
+
+async def test_a_large_first_request_beside_many_that_make_no_work() -> None:
+    """It is read right at the begin, though those are never done."""
+    beginnings = Beginnings()
+    for _ in range(10 * LOOKED_AT):
+        beginnings.join("192.0.2.1", AtOnce(beginnings))
+    other = New()
+    beginnings.join("192.0.2.2", other, large=True)
+    await asyncio.sleep(0)
+    assert other.begun
+
+
+async def test_what_goes_last() -> None:
+    """It waits for others of the same client that came after it, and has its turn in the end."""
+    beginnings = Beginnings()
+    crowd = [New() for _ in range(20)]
+    others = [New() for _ in range(BEGUN_AT_ONCE)]
+    for each in crowd:
+        beginnings.join("192.0.2.1", each, last=True)
+    for each in others:
+        beginnings.join("192.0.2.1", each)
+    await asyncio.sleep(0)
+    assert all(each.begun for each in others)
+    assert not all(each.begun for each in crowd)
+    for _ in crowd:
+        await asyncio.sleep(0)
+    assert all(each.begun for each in crowd)
+
+
+class Left(New):
+    """A connection whose client has left, which makes no work."""
+
+    def go_on(self) -> bool:
+        return False
+
+
+class Gone:
+    """A connection that has ended."""
+
+    def go_on(self) -> None:
+        return None
+
+
+async def test_requests_of_clients_that_have_left() -> None:
+    """They do not take the turn of others."""
+    beginnings, other = Beginnings(), New()
+    for _ in range(LOOKED_AT - 1):
+        beginnings.join("192.0.2.1", Left())
+    beginnings.join("192.0.2.1", other)
+    await asyncio.sleep(0)
+    assert other.begun
+
+
+@pytest.mark.parametrize(("large", "last"), [(False, False), (True, False), (False, True)])
+async def test_requests_on_connections_that_have_ended(large: bool, last: bool) -> None:
+    """However many have come and gone, they do not take the turn of others, so that they do not pile up."""
+    beginnings, other = Beginnings(), New()
+    for _ in range(GONE_AT_ONCE - 1):
+        beginnings.join("192.0.2.1", Gone(), large=large, last=last)
+    beginnings.join("192.0.2.1", other, large=large, last=last)
+    await asyncio.sleep(0)
+    assert other.begun
+
+
 class Broken(New):
     """One whose request cannot be begun, for whatever reason."""
 
-    def go_on(self) -> None:
+    def go_on(self) -> bool:
         raise RuntimeError("broken")
 
 
@@ -182,7 +258,7 @@ async def test_a_body_of_tiny_chunks(site: Site) -> None:
         assert (await client.answer()).body == b"GET /e/next "
 
 
-async def test_a_body_of_tiny_chunks_that_nobody_wants(site: Site) -> None:
+async def test_an_unread_body_of_tiny_chunks(site: Site) -> None:
     """It is read over, and the connection goes on; a break in its middle ends it."""
     head = b"POST /none HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with connected(site.port) as client:

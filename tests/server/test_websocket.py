@@ -211,7 +211,7 @@ async def test_an_upgrade_to_something_else_is_ignored(site: Site) -> None:
 
 
 async def test_a_line_in_the_access_log(tmp_path: Path) -> None:
-    """With 101, the bytes of messages both ways, and what ended it, if somebody is to blame."""
+    """With 101, the bytes of messages both ways, and what ended it, if one side is to blame."""
     async with echo_site(tmp_path) as echo:
         async with connected(echo.port) as client:
             await opened(client, handshake("/ws/fine"))

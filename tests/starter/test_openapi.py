@@ -1,4 +1,4 @@
-"""Descriptions of APIs as they are found: every one is read, or told apart from one that can be."""
+"""Descriptions of APIs as they are found: every one is read, or rejected with the reason."""
 
 from __future__ import annotations
 

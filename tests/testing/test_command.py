@@ -142,8 +142,8 @@ tests:
     assert failed["got"]["path"] == "/d/7"
 
 
-def test_a_refusal_is_told_with_its_reason(directory: Path) -> None:
-    """Whoever expected it to pass sees what refused it."""
+def test_a_refusal_is_reported_with_its_reason(directory: Path) -> None:
+    """The diff shows which rule refused it."""
     ended = _run(directory, "tests: [{request: GET /keyed, expect: {target: 'https://keyed.test'}}]")
     assert "  + target: null\n  (refused: the route needs a credential" in ended.stdout
     ended = _run(directory, "tests: [{request: GET /dogs/1, expect: {status: 200}}]")
@@ -177,7 +177,7 @@ def test_a_refusal_is_told_with_its_reason(directory: Path) -> None:
         ("tests: [{request: 'GET ${NO_SUCH_VARIABLE}', expect: {route: a}}]", "NO_SUCH_VARIABLE"),
     ],
 )
-def test_a_wrong_file_is_told_with_its_place(directory: Path, text: str, said: str) -> None:
+def test_a_wrong_file_is_reported_with_its_place(directory: Path, text: str, said: str) -> None:
     """File, line, column, and what to do; exit code 1, and no test is run."""
     ended = _run(directory, text)
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -186,7 +186,7 @@ def test_a_wrong_file_is_told_with_its_place(directory: Path, text: str, said: s
 
 
 def test_several_files_are_run_together(directory: Path) -> None:
-    """Errors of all of them are told at once; a file that is not there is a matter of usage."""
+    """Errors of all of them are reported at once; a file that is not there is a matter of usage."""
     (directory / "one.yaml").write_text("tests: [{request: GET /none, expect: {status: 404}}]")
     (directory / "two.yaml").write_text("tests: [{request: GET /gone, expect: {status: 410}}]")
     files = [str(directory / name) for name in ("one.yaml", "two.yaml")]
@@ -199,7 +199,7 @@ def test_several_files_are_run_together(directory: Path) -> None:
     assert gateway("test", str(directory / "three.yaml"), config=directory).returncode == 2
 
 
-def test_a_wrong_configuration_is_told(tmp_path: Path) -> None:
+def test_a_wrong_configuration_is_reported(tmp_path: Path) -> None:
     """As `gateway check` tells it, with exit code 1."""
     (tmp_path / "routes.yaml").write_text("routes: [{path: x, target: 'y:80'}]")
     ended = _run(tmp_path, "tests: [{request: GET /, expect: {status: 404}}]")

@@ -42,7 +42,7 @@ class Sites:
     listeners: dict[str, list[tuple[str, socket.socket]]]
 
     def take(self, kind: str = "plain") -> tuple[str, socket.socket]:
-        """Path and listening socket of a route that nobody has used."""
+        """Path and listening socket of an unused route."""
         assert self.listeners[kind], f"there are more tests than {SITES[kind][0]} {kind} routes: raise their number"
         return self.listeners[kind].pop()
 

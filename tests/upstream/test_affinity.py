@@ -108,7 +108,7 @@ async def test_a_client_whose_endpoint_is_away_gets_another(gone: bool) -> None:
     assert {ask(upstream, value(fresh)) for _ in range(10)} == {(other, "")}
 
 
-async def test_a_failure_binds_nobody() -> None:
+async def test_a_failure_sets_no_cookie() -> None:
     """An answer 500 sets no cookie."""
     assert ask(upstream_of(1), status=500)[1] == ""
 
@@ -150,7 +150,7 @@ async def test_a_key_that_cannot_be_kept_is_a_trouble(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("contents", [b"", b"short"])
 async def test_an_empty_key_signs_nothing(tmp_path: Path, contents: bytes) -> None:
-    """A file that was cut short, by a full disk perhaps, would let anybody make cookies."""
+    """A file that was cut short, by a full disk perhaps, would allow forged cookies."""
     path = tmp_path / KEY_FILE
     path.write_bytes(contents)
     key = CookieKey(path=path)

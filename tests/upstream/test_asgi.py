@@ -147,14 +147,14 @@ async def test_client_gone(hosted: Hosted) -> None:
 
 
 async def test_background_work(hosted: Hosted) -> None:
-    """What an application does after its response is complete is left to finish, and keeps nobody waiting."""
+    """What an application does after its response is complete is left to finish, and delays no request."""
     assert (await hosted.get("/app/background")).body == b"done"
     assert "background" not in hosted.notes
     await eventually(lambda: "background" in hosted.notes)
 
 
 async def test_websocket(hosted: Hosted) -> None:
-    """An application serves WebSockets; when it fails, the client is told, and the log too."""
+    """An application serves WebSockets; when it fails, the client gets an error, and the log too."""
     url = f"ws://127.0.0.1:{hosted.gateway.port}/app/ws"
     async with connect(url, proxy=None, subprotocols=[Subprotocol("a"), Subprotocol("b")]) as one:
         assert one.subprotocol == "a"

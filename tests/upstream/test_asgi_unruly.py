@@ -81,7 +81,7 @@ async def test_an_application_that_ends_itself_at_its_start(gateway: GatewayProc
     ("name", "status"), [("exits", 502), ("silent", 504), ("refuses", 403), ("header", 502), ("sends_first", 502)]
 )
 async def test_a_websocket_that_is_not_accepted(gateway: GatewayProcess, name: str, status: int) -> None:
-    """The client is told in the handshake, which waits for the application."""
+    """The client gets the error in the handshake, which waits for the application."""
     with pytest.raises(InvalidStatus) as refused:
         await connect(f"ws://127.0.0.1:{gateway.port}/app/{name}", proxy=None)
     assert refused.value.response.status_code == status

@@ -69,7 +69,7 @@ async def test_an_endpoint_that_is_not_reached() -> None:
 
 @pytest.mark.parametrize(("head", "open_ended"), [(b"Content-Length: 2\r\n", False), (b"", True)])
 async def test_a_response_that_ends_with_its_connection(head: bytes, open_ended: bool) -> None:
-    """It is told from one of which the end is marked: nothing says whether it is whole."""
+    """It is distinguished from one with a marked end: nothing shows whether it is complete."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_message(reader)
@@ -118,7 +118,7 @@ async def test_a_response_that_is_cut_short() -> None:
 
 
 async def test_a_client_that_goes_away() -> None:
-    """Its attempt ends, and is nobody's failure."""
+    """Its attempt ends, and counts as no failure."""
     asked_for = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

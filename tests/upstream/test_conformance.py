@@ -43,7 +43,7 @@ CASES: dict[str, list[bytes]] = {
     "ping of 125": [frame(PING, b"\xfe" * 125)],
     "ping of 126": [frame(PING, b"\xfe" * 126)],
     "ten pings": [frame(PING, b"payload-%d" % number) for number in range(10)],
-    "pong nobody asked for": [frame(PONG, b"unsolicited"), frame(PING, b"and a ping")],
+    "unsolicited pong": [frame(PONG, b"unsolicited"), frame(PING, b"and a ping")],
     **{f"reserved bits {bits}": [frame(TEXT | bits << 4, b"x"), frame(PING)] for bits in range(1, 8)},
     **{f"reserved opcode {code}": [frame(0x80 | code)] for code in (3, 4, 5, 6, 7)},
     **{f"reserved control opcode {code}": [frame(0x80 | code)] for code in range(11, 16)},

@@ -52,7 +52,8 @@ async def ask(connection: Connection) -> None:
 
 @pytest.mark.parametrize("answer", [OK, OK.replace(b"200 OK", b"200 OK\r\nConnection: close")], ids=["kept", "closed"])
 async def test_cancelled_waiters_leak_nothing(answer: bytes) -> None:
-    """Whoever gives up, whether waiting, connecting or being served, leaves no connection counted that is gone."""
+    """A request that is cancelled, whether waiting, connecting or being served, leaves the count of connections
+    right."""
     chance = random.Random(7)
     async with endpoint(PoolLimits(connections=3, pending=1000, idle=2), answer) as one:
 
@@ -74,7 +75,7 @@ async def test_cancelled_waiters_leak_nothing(answer: bytes) -> None:
 
 
 async def test_given_up_when_served() -> None:
-    """A connection that comes free for somebody who gives up in that very moment goes to the next in the queue."""
+    """A connection that comes free for a request that is cancelled at that moment goes to the next in the queue."""
     async with endpoint(PoolLimits(connections=1)) as one:
         held = await one.connections.acquire(5)
         first, second = (asyncio.create_task(one.connections.acquire(5)) for _ in range(2))
@@ -101,7 +102,7 @@ async def test_lost_when_served() -> None:
 
 
 async def test_queue() -> None:
-    """Who waits too long, and who finds the queue full, is told that the endpoint is at its limit."""
+    """A request that waits too long, or finds the queue full, gets the error that the endpoint is at its limit."""
     async with endpoint(PoolLimits(connections=1, pending=1)) as one:
         held = await one.connections.acquire(5)
         waiting = asyncio.create_task(one.connections.acquire(0.05))

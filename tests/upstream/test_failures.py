@@ -27,7 +27,7 @@ def problem(response: Wire) -> tuple[int, str]:
 
 @contextlib.contextmanager
 def blackhole() -> Iterator[int]:
-    """A port whose queue of connections is full: whoever connects waits for ever."""
+    """A port whose queue of connections is full: a connect waits for ever."""
     with contextlib.ExitStack() as opened:
         listener = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(4):

@@ -1,4 +1,4 @@
-"""Connections that nobody waits for any more."""
+"""Connections whose request was cancelled."""
 
 from __future__ import annotations
 

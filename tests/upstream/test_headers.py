@@ -1,4 +1,4 @@
-"""What the backend is told, and what the client gets to see."""
+"""Headers of the backend's request, and of the client's response."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ OF_PROXIES = [
     "X-Forwarded-Ssl: on",
     "X-Forwarded: for=6.6.6.6",
 ]
-OF_NOBODY = [
+UNKNOWN_HEADERS = [
     "Transfer_Encoding: chunked",
     "Content_Length: 5",
     "X.Consumer.Name: root",
@@ -190,8 +190,8 @@ def names(lines: list[str]) -> set[str]:
 
 async def test_a_stranger_is_no_proxy(sites: Sites) -> None:
     """What frameworks believe because a proxy is to write it, no client writes; nor does a name pass for another."""
-    fields = (await sent(sites, *OF_PROXIES, *OF_NOBODY, "X-Custom: 2", "X-Http: 3")).fields
-    assert not (names(OF_PROXIES) | names(OF_NOBODY)) & set(fields)
+    fields = (await sent(sites, *OF_PROXIES, *UNKNOWN_HEADERS, "X-Custom: 2", "X-Http: 3")).fields
+    assert not (names(OF_PROXIES) | names(UNKNOWN_HEADERS)) & set(fields)
     assert (fields["x-custom"], fields["x-http"]) == ("2", "3")
 
 
@@ -199,7 +199,7 @@ async def test_trailers_are_held_to_the_same(sites: Sites) -> None:
     """A trailer cannot say either what a header may not."""
     requests: list[Wire] = []
     async with sites.backend(recording(requests)) as backend, connected(sites.gateway.port) as (reader, writer):
-        trailers = "\r\n".join([*OF_PROXIES, *OF_NOBODY, "X-Checksum: 1"])
+        trailers = "\r\n".join([*OF_PROXIES, *UNKNOWN_HEADERS, "X-Checksum: 1"])
         head = f"POST {backend.path}/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
         writer.write(f"{head}1\r\na\r\n0\r\n{trailers}\r\n\r\n".encode())
         assert (await read_message(reader)).status == 200
@@ -229,7 +229,7 @@ async def test_so_is_that_of_a_response(sites: Sites, length: str, body: bytes, 
         assert (response.all("content-length"), response.body) == ([wanted], body)
 
 
-async def told(
+async def received(
     tmp_path: Path,
     lines: list[str],
     *,
@@ -253,15 +253,15 @@ async def told(
 
 async def test_a_proxy_may_say_what_proxies_say(tmp_path: Path) -> None:
     """A trusted proxy's headers pass, with any name that is no other's."""
-    fields = await told(tmp_path, [*OF_PROXIES, *OF_NOBODY], auth="trusted_proxies: [127.0.0.0/8]")
+    fields = await received(tmp_path, [*OF_PROXIES, *UNKNOWN_HEADERS], auth="trusted_proxies: [127.0.0.0/8]")
     assert names(OF_PROXIES) <= set(fields)
-    assert not names(OF_NOBODY) & set(fields)
+    assert not names(UNKNOWN_HEADERS) & set(fields)
 
 
 async def test_underscores_can_be_let_through(tmp_path: Path) -> None:
     """`underscore_headers: pass` keeps names with an underscore, but for those that could be the gateway's own."""
     limits = "limits: {underscore_headers: pass, allowed_proxy_headers: [X-HTTP-Method-Override]}"
-    fields = await told(tmp_path, [*OF_PROXIES, *OF_NOBODY], middleware=limits)
+    fields = await received(tmp_path, [*OF_PROXIES, *UNKNOWN_HEADERS], middleware=limits)
     assert {name for name in fields if "_" in name or "." in name or "!" in name} == {"x_custom"}
     assert names(OF_PROXIES) & set(fields) == {"x-http-method-override"}
 
@@ -280,7 +280,9 @@ async def test_underscores_can_be_let_through(tmp_path: Path) -> None:
 )
 async def test_a_stripped_prefix(tmp_path: Path, path: str, route: str, middleware: str, prefix: str | None) -> None:
     """The backend learns what was taken off the path, and the port."""
-    fields = await told(tmp_path, ["X-Forwarded-Prefix: //evil"], path=path, route=route, middleware=middleware or None)
+    fields = await received(
+        tmp_path, ["X-Forwarded-Prefix: //evil"], path=path, route=route, middleware=middleware or None
+    )
     assert (fields.get("x-forwarded-prefix"), fields["x-forwarded-port"]) == (prefix, "81")
 
 
@@ -322,7 +324,7 @@ async def test_trusted_peer(tmp_path: Path) -> None:
         auth = "trusted_proxies: [127.0.0.0/8, 10.0.0.0/8]"
         with running_gateway(tmp_path, routes, auth=auth) as gateway:
             async with connected(gateway.port) as (reader, writer):
-                for lines, told, client in TRUSTED:
+                for lines, received, client in TRUSTED:
                     head = [
                         "GET /x HTTP/1.1",
                         "Host: a.test",
@@ -333,7 +335,7 @@ async def test_trusted_peer(tmp_path: Path) -> None:
                     writer.write("\r\n".join([*head, "X-Forwarded-Port: 443", "", ""]).encode())
                     assert (await read_message(reader)).status == 200
                     fields = requests[-1].fields
-                    assert (fields["x-forwarded-for"], fields["x-real-ip"]) == (told, client)
+                    assert (fields["x-forwarded-for"], fields["x-real-ip"]) == (received, client)
                     assert (fields["x-forwarded-proto"], fields["x-request-id"]) == ("https", "req-1")
                     assert fields["x-forwarded-port"] == "443"
                     assert fields["forwarded"].endswith("for=127.0.0.1;host=a.test;proto=https")

@@ -63,7 +63,7 @@ async def test_a_level_in_panic_uses_all_it_has() -> None:
     assert len(weights(among, Rules(panic_below=0))) == 2
 
 
-async def test_panic_leaves_out_where_nobody_listens() -> None:
+async def test_panic_leaves_out_endpoints_that_do_not_listen() -> None:
     """Those that do not accept a connection relieve no other, unless all are like that."""
     among = endpoints(*(member(number) for number in range(4)))
     for endpoint in among[:3]:

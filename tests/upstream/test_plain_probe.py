@@ -67,17 +67,21 @@ def chunked(*pieces: bytes) -> bytes:
         (
             HEAD + b"Content-Length: 65551\r\n\r\n" + LONG + b"is well",
             b"well",
-            "its answer does not contain what it should",
+            "its answer does not contain the expected text",
         ),
         (
             HEAD + b"Content-Length: 900\r\n\r\nall is well",
             b"is well",
             "closed the connection in the middle of its response",
         ),
-        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 900\r\n\r\n", b"is well", "answered 404"),
-        (b"HTTP/1.1 101 x\r\nUpgrade: y\r\nConnection: upgrade\r\n\r\n", b"", "sent what is no valid response: "),
-        (b"SSH-2.0-x\r\n", b"", "sent what is no valid response: "),
-        (HEAD + b"x" * 200_000, b"", "sent what is no valid response: "),
+        (
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 900\r\n\r\n",
+            b"is well",
+            "answered 404 to GET /health: is that its",
+        ),
+        (b"HTTP/1.1 101 x\r\nUpgrade: y\r\nConnection: upgrade\r\n\r\n", b"", "sent an invalid response: "),
+        (b"SSH-2.0-x\r\n", b"", "sent an invalid response: "),
+        (HEAD + b"x" * 200_000, b"", "sent an invalid response: "),
         (HEAD, b"", "closed the connection in the middle of its response"),
         (b"", b"", "closed the connection before it answered"),
     ],
@@ -125,7 +129,7 @@ async def test_no_answer_in_time(host: str, piece: bytes) -> None:
 
 @HOSTS
 @pytest.mark.parametrize("path", [None, "/health"])
-async def test_nobody_accepts(host: str, path: str | None) -> None:
+async def test_connection_refused(host: str, path: str | None) -> None:
     """An endpoint whose queue of connections is full, and one that does not listen, cannot be reached."""
     with socket.create_server(("127.0.0.1", 0), backlog=1) as full, contextlib.ExitStack() as stack:
         port = full.getsockname()[1]

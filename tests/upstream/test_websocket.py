@@ -150,7 +150,7 @@ async def test_close_without_code(sites: Sites) -> None:
 
 
 async def test_client_dies(sites: Sites) -> None:
-    """When the client vanishes without a word, the backend is told that it is gone."""
+    """When the client vanishes without a close frame, the backend gets one."""
     codes: asyncio.Queue[int | None] = asyncio.Queue()
 
     async def handler(server: ServerConnection) -> None:
@@ -164,7 +164,7 @@ async def test_client_dies(sites: Sites) -> None:
 
 
 async def test_backend_dies(sites: Sites) -> None:
-    """When the backend vanishes without a word, the client is told that something failed."""
+    """When the backend vanishes without a close frame, the client gets one that says so."""
 
     async def handler(server: ServerConnection) -> None:
         server.transport.abort()
@@ -247,7 +247,7 @@ async def test_refused(sites: Sites) -> None:
     ],
 )
 async def test_no_websocket(sites: Sites, answer: bytes | None, status: int) -> None:
-    """A backend that answers the handshake with something else is told apart from one that answers nonsense."""
+    """A backend that answers the handshake with something else is distinguished from one that answers nonsense."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
@@ -329,7 +329,7 @@ async def test_backpressure_towards_the_backend(sites: Sites) -> None:
 
 
 async def test_endpoint_is_dead(sites: Sites) -> None:
-    """A WebSocket to nobody is a 502 before the handshake is done."""
+    """A WebSocket to a closed port is a 502 before the handshake is done."""
     path, listener = sites.take()
     listener.shutdown(socket.SHUT_RDWR)
     with pytest.raises(InvalidStatus) as refused:

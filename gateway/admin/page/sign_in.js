@@ -4,7 +4,7 @@ import { el, field, fill } from "./dom.js";
 
 const dialog = () => document.getElementById("dialog");
 
-// Opens the form, until somebody has signed in. Every view may ask for it, again and again: what is typed stays.
+// Opens the form, until a user has signed in. Every view may call it repeatedly: what is typed stays.
 export function signIn(onDone) {
   if (dialog().open) return;
   const problem = el("p", { class: "problem", role: "alert" });

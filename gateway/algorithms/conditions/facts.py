@@ -1,4 +1,4 @@
-"""What a condition looks at: one exchange, and a moment."""
+"""The input of a condition: one exchange, and a moment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_CLAIMS: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What clocks and calendars of one place show."""
+    """Date and time in one time zone."""
 
     hour: int
     minute: int
@@ -27,7 +27,7 @@ class Moment:
 
 
 class Calendar:
-    """Tells the moments of a time zone; each minute is worked out once."""
+    """Local times of a time zone; each minute is computed once."""
 
     __slots__ = ("_minute", "_moment", "_zone")
 

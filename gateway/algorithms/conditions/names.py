@@ -1,4 +1,4 @@
-"""What a condition can ask about: the names, the kind of what they stand for, and how it is looked up."""
+"""The names in conditions, the types of their values, and how they are looked up."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ TEXTS = (TEXT, HOST, METHOD, PATH)
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a name stands for."""
+    """The meaning of a name."""
 
     kind: Kind
     get: Getter
@@ -131,7 +131,7 @@ IDENTITY = frozenset({"consumer", "tenant", "groups", "scopes", "claims"})
 
 
 def named(path: Path) -> Named:
-    """What a path stands for. Raises ConditionError."""
+    """The meaning of a path. Raises ConditionError."""
     if path.name in _SIMPLE:
         if path.steps:
             raise ConditionError(f'"{path.name}" is {_SIMPLE[path.name].kind.name}, it has nothing in it', path.at)

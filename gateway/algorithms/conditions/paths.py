@@ -1,4 +1,4 @@
-"""What a condition compares `path` with: written as paths are compared, for checks against routes."""
+"""The texts that a condition compares `path` with, in the form of compared paths, for checks against routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the text of a condition to a tree.
+"""Parses the text of a condition to a tree.
 
     or         = and { "or" and }
     and        = not { "and" not }
@@ -250,7 +250,12 @@ class _Parser:
             self._need(")")
             return node
         if self._take("["):
-            return self._listed(token.at)
+            at = token.at
+            items = [self._literal("expected a text or a number in the list")]
+            while self._take(","):
+                items.append(self._literal("expected a text or a number in the list"))
+            self._need("]")
+            return Listed(tuple(items), at)
         if token.kind == "name" and token.text not in ("true", "false", "and", "or", "in", "not"):
             return self._path()
         return self._literal("expected a value or a name")
@@ -268,13 +273,6 @@ class _Parser:
             self._fail(expected)
         self._index += 1
         return Literal(value, token.at)
-
-    def _listed(self, at: int) -> Listed:
-        items = [self._literal("expected a text or a number in the list")]
-        while self._take(","):
-            items.append(self._literal("expected a text or a number in the list"))
-        self._need("]")
-        return Listed(tuple(items), at)
 
     def _path(self) -> Node:
         first = self._token

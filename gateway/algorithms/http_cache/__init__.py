@@ -1,4 +1,4 @@
-"""What a shared cache may do, by RFC 9111 (caching), RFC 9110, 13 (conditions) and RFC 5861 (stale answers). Pure.
+"""Rules of shared caches, by RFC 9111 (caching), RFC 9110, 13 (conditions) and RFC 5861 (stale answers). Pure.
 
 directives.py   Cache-Control and the numbers and dates beside it
 terms.py        what a response allows: whether it may be stored, how long it is fresh, when it may be served stale

@@ -14,10 +14,10 @@ MOST_SECONDS: Final = 2**31  # what larger numbers count as (RFC 9111, 1.2.2)
 MOST_BYTES: Final = 4096  # of a Cache-Control that is read at all
 
 Directives = Mapping[bytes, bytes]
-"""By name, in lower case; b"" where a directive has no value."""
+"""Directives by name, in lower case; b"" if a directive has no value."""
 
 NOT_READ: Final[Directives] = {b"no-store": b""}
-"""What a field counts as that is longer than MOST_BYTES."""
+"""The value of a field that is longer than MOST_BYTES."""
 
 _MEMBER: Final = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.)*(?:"|\\?$))+')
 _MONTHS: Final = b"jan feb mar apr may jun jul aug sep oct nov dec".split()
@@ -34,7 +34,7 @@ _DATES: Final = tuple(
 
 
 def cache_control(headers: Headers) -> Directives:
-    """The directives of all lines. Of one that is there twice, the value that allows less counts."""
+    """The directives of all lines. Of a duplicated one, the stricter value counts."""
     text = b",".join(values(headers, b"cache-control"))
     if len(text) > MOST_BYTES:
         return NOT_READ

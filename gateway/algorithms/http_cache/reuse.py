@@ -1,4 +1,4 @@
-"""What may be done with a stored response for a request (RFC 9111, 4.2.4 and 5.2.1; RFC 5861)."""
+"""Reuse of a stored response for a request (RFC 9111, 4.2.4 and 5.2.1; RFC 5861)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Verdict = Literal["fresh", "stale", "refresh", "validate"]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a client says of how it wants to be answered. Times are in seconds."""
+    """The cache directives of a request. Times are in seconds."""
 
     no_store: bool = False
     no_cache: bool = False
@@ -63,7 +63,7 @@ def wish_of(headers: Headers, fields: dict[bytes, bytes]) -> Wish:
 
 
 def verdict(terms: Terms, age: float, wish: Wish = NO_WISH, leeway: Leeway = NO_LEEWAY) -> Verdict:
-    """What to do with a stored response of this age."""
+    """The action for a stored response of this age."""
     if terms.validated_always or wish.no_cache or (wish.max_age is not None and age > wish.max_age):
         return "validate"
     left = terms.lifetime - age

@@ -1,4 +1,4 @@
-"""What a response allows a shared cache to do with it (RFC 9111, 3 and 4.2; RFC 5861)."""
+"""Permissions of a response for a shared cache (RFC 9111, 3 and 4.2; RFC 5861)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNDERSTOOD: Final = HEURISTIC_STATUSES | {302, 303, 307, 400, 403, 500, 502, 50
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a response says of how it may be used. Times are in seconds.
+    """The caching terms of a response. Times are in seconds.
 
     `refusal`: why it must not be stored; empty where it may.
     """
@@ -44,22 +44,7 @@ def terms_of(status: int, headers: Headers, now: float, *, heuristic: bool = Fal
     fields = dict(headers)
     directives = cache_control(headers)
     # `Pragma: no-cache` of a response has no defined meaning, and can only be meant as one (RFC 9111, 5.4).
-    return Terms(
-        refusal=_refusal(status, headers, fields, directives),
-        lifetime=_lifetime(status, fields, directives, now, heuristic=heuristic),
-        validated_always=b"no-cache" in directives
-        or (b"pragma" in fields and not directives and b"no-cache" in tokens(headers, b"pragma")),
-        never_stale=not directives.keys().isdisjoint((b"must-revalidate", b"proxy-revalidate", b"no-cache")),
-        never_stale_unless_said=b"s-maxage" in directives,
-        while_revalidate=seconds(directives, b"stale-while-revalidate"),
-        if_error=seconds(directives, b"stale-if-error"),
-        for_all=not directives.keys().isdisjoint((b"public", b"s-maxage", b"must-revalidate")),
-        has_validator=b"etag" in fields or b"last-modified" in fields,
-    )
-
-
-def _refusal(status: int, headers: Headers, fields: dict[bytes, bytes], directives: Directives) -> str:
-    """Why a response must not be stored, whatever the request was."""
+    # Why a response must not be stored, whatever the request was.
     understood = b"must-understand" in directives and status in _UNDERSTOOD
     names = vary_names(headers)
     said = not directives.keys().isdisjoint((b"public", b"max-age", b"s-maxage")) or b"expires" in fields
@@ -75,7 +60,18 @@ def _refusal(status: int, headers: Headers, fields: dict[bytes, bytes], directiv
         (sum(len(name) + len(value) for name, value in headers) > HEADER_BYTES, "its headers are too large"),
         (not said and status not in HEURISTIC_STATUSES, f"status {status} without a lifetime"),
     )
-    return next((reason for holds, reason in reasons if holds), "")
+    return Terms(
+        refusal=next((reason for holds, reason in reasons if holds), ""),
+        lifetime=_lifetime(status, fields, directives, now, heuristic=heuristic),
+        validated_always=b"no-cache" in directives
+        or (b"pragma" in fields and not directives and b"no-cache" in tokens(headers, b"pragma")),
+        never_stale=not directives.keys().isdisjoint((b"must-revalidate", b"proxy-revalidate", b"no-cache")),
+        never_stale_unless_said=b"s-maxage" in directives,
+        while_revalidate=seconds(directives, b"stale-while-revalidate"),
+        if_error=seconds(directives, b"stale-if-error"),
+        for_all=not directives.keys().isdisjoint((b"public", b"s-maxage", b"must-revalidate")),
+        has_validator=b"etag" in fields or b"last-modified" in fields,
+    )
 
 
 def _lifetime(status: int, fields: dict[bytes, bytes], directives: Directives, now: float, *, heuristic: bool) -> float:

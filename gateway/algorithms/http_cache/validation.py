@@ -18,7 +18,7 @@ FOR_THE_ORIGIN: Final = frozenset({b"range", b"if-range", b"if-match", b"if-unmo
 """Those that only the origin can, or of which only parts come (RFC 9111, 4.3.2)."""
 
 _KEPT: Final = CONNECTION_FIELDS | {b"content-length", b"content-encoding", b"content-type", b"content-range", b"age"}
-"""What a 304 does not change of a stored response (RFC 9111, 3.2): it is about the connection or the stored bytes."""
+"""Fields that a 304 does not update (RFC 9111, 3.2): they describe the connection or the stored bytes."""
 
 _OF_A_304: Final = frozenset(
     {
@@ -58,8 +58,8 @@ def is_confirmed(stored: Headers, answer: Headers) -> bool:
 def differs(stored: Headers, head: Headers) -> bool:
     """Whether the answer to a HEAD is about another response than the stored one (RFC 9111, 4.3.5)."""
     old, new = dict(stored), dict(head)
-    told = (name for name in (b"etag", b"last-modified", b"content-length") if name in old and name in new)
-    return any(old[name] != new[name] for name in told)
+    shared = (name for name in (b"etag", b"last-modified", b"content-length") if name in old and name in new)
+    return any(old[name] != new[name] for name in shared)
 
 
 def is_not_modified(request: Headers, response: Headers) -> bool:

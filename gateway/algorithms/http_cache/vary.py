@@ -22,7 +22,7 @@ def vary_names(headers: Headers) -> tuple[bytes, ...] | None:
 
 
 def variant(names: Iterable[bytes], request: Headers) -> bytes:
-    """What tells apart the requests that a response with this Vary answers from others. `request`: as it was sent."""
+    """The key of the requests that a response with this Vary answers. `request`: as it was sent."""
     parts = []
     for name in names:
         found = values(request, name)
@@ -31,7 +31,7 @@ def variant(names: Iterable[bytes], request: Headers) -> bytes:
 
 
 def _normal(name: bytes, value: bytes) -> bytes:
-    """Without what makes no difference: white space around commas, and the order of codings."""
+    """The value without irrelevant differences: white space around commas, and the order of codings."""
     members = [
         b"".join(member.split()) if name == b"accept-encoding" else member.strip() for member in value.split(b",")
     ]

@@ -1,4 +1,4 @@
-"""What several keys together show to be wrong: one table for all that reads a configuration or only checks it.
+"""Checks across several keys: one table for all that reads a configuration or only checks it.
 
 What one value or one group of keys shows is checked by its model. A check that needs what is above `config/` in the
 order of imports (the policies, a name service) is in the table of `gateway/check.py`, which goes on from here.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.config.checks import (
+    agents,
     alerts,
     authorization,
     balancing,
@@ -19,6 +20,7 @@ from gateway.config.checks import (
     breakers,
     cache,
     consumers,
+    control_plane,
     discovery,
     foreign_paths,
     headers,
@@ -86,6 +88,9 @@ ERRORS = (
 WARNINGS = (
     Check("routes.yaml", discovery.open_prefixes),
     Check("routes.yaml", discovery.missing_files),
+    Check("routes.yaml", agents.services_without_networks),
+    Check("middleware.yaml", agents.credentials_in_clear),
+    Check("middleware.yaml", agents.names_of_others),
     Check("routes.yaml", routes.warnings),
     Check("routes.yaml", foreign_paths.literal),
     Check("routes.yaml", base_path.unsaid),
@@ -103,13 +108,14 @@ WARNINGS = (
     Check("routes.yaml", numbers.in_routes),
     Check("routes.yaml", authorization.warnings),
     Check("routes.yaml", headers.dropped_but_matched),
-    Check("routes.yaml", headers.claims_of_nobody),
+    Check("routes.yaml", headers.unknown_claims),
     Check("routes.yaml", cache.idle_on_routes),
     Check("routes.yaml", cache.credentials_everywhere),
     Check("routes.yaml", cache.larger_than_the_store_on_routes),
     Check("routes.yaml", llm_routes.overlaps),
     Check("routes.yaml", llm_routes.idle_on_routes),
     Check("middleware.yaml", alerts.warnings),
+    Check("middleware.yaml", control_plane.in_the_open),
     Check("routes.yaml", traces.idle_on_routes),
     Check("middleware.yaml", traces.exported_without_traces),
     Check("middleware.yaml", traces.misread_collector),
@@ -128,14 +134,15 @@ WARNINGS = (
     Check("auth.yaml", schemes.warnings),
     Check("auth.yaml", consumers.plain_keys),
     Check("auth.yaml", consumers.expired),
+    Check("auth.yaml", llm_idle.models_of_consumers),
     Check("models.yaml", llm_idle.warnings),
     Check("models.yaml", mcp.warnings),
 )
-"""What `gateway check` says beyond the errors: it is probably not meant, although it can be served."""
+"""Warnings of `gateway check`: settings that are probably mistakes, although they can be served."""
 
 
 def run(checks: Iterable[Check], configuration: Configuration, severity: Severity) -> Iterator[Problem]:
-    """What the checks find, with its lines, in their order; what several routes get from their group is said once."""
+    """The findings of the checks with their lines, in order; those of a group are reported once."""
     seen: set[Problem] = set()
     for check in checks:
         for fault in check.find(configuration):

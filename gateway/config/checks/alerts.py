@@ -1,4 +1,4 @@
-"""Alerts that nobody gets, and what is not done as it is written."""
+"""Alerts without a receiver, and settings of alerts without effect."""
 
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
@@ -15,7 +15,7 @@ FEW = 16  # characters
 
 
 def warnings(configuration: Configuration) -> Iterator[Fault]:
-    """What is probably not meant."""
+    """Probable mistakes."""
     alerts = configuration.middleware.alerts
     if not configuration.middleware.monitor.enabled and alerts.rules:
         message = "monitor.enabled is false, so that no figures are there to look at; switch it on, or remove the rules"
@@ -92,11 +92,12 @@ def _unheard(alerts: Alerts) -> Iterator[Fault]:
 def _in_the_open(alerts: Alerts) -> Iterator[Fault]:
     for name, sender in alerts.send.items():
         parts = urlsplit(sender.url)
-        if parts.scheme == "http" and sender.kind != "alertmanager" and not _is_here(parts.hostname or ""):
+        if parts.scheme == "http" and sender.kind != "alertmanager" and not is_here(parts.hostname or ""):
             yield Fault(("alerts", "send", name, sender.kind), "it goes over the network unencrypted; use https")
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
+    """Whether this name or address is that of this machine, whatever a name service says."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -65,11 +65,11 @@ def _answered(methods: Collection[str]) -> frozenset[str]:
 def _about(entry: Authorize, schemes: list[SchemeConfig], known: dict[str, set[str]], place: Path) -> Iterator[Fault]:
     if not schemes and _asks_who(entry):
         yield Fault(
-            place, "no request can pass: it asks who calls, and the route accepts no schemes; name them in auth"
+            place, "no request can pass: it requires a caller, and the route accepts no schemes; name them in auth"
         )
         return
     for what in WHAT:
-        yield from _nobody_has(what, getattr(entry, what) or (), schemes, known, (*place, what))
+        yield from _held_by_none(what, getattr(entry, what) or (), schemes, known, (*place, what))
 
 
 def _about_split(
@@ -78,13 +78,15 @@ def _about_split(
     wanted = {"groups": when.group, "consumers": when.consumer, "tenants": when.tenant}
     asks_who = when.condition is not None and compile_condition(when.condition).about_caller
     if not schemes and (asks_who or any(wanted.values())):
-        yield Fault(place, "no request fits: it asks who calls, and the route accepts no schemes; name them in auth")
+        yield Fault(
+            place, "no request matches: it requires a caller, and the route accepts no schemes; name them in auth"
+        )
         return
     for what, names in wanted.items():
-        yield from _nobody_has(what, names or (), schemes, known, (*place, what.removesuffix("s")))
+        yield from _held_by_none(what, names or (), schemes, known, (*place, what.removesuffix("s")))
 
 
-def _nobody_has(
+def _held_by_none(
     what: str, wanted: Sequence[str], schemes: list[SchemeConfig], known: dict[str, set[str]], place: Path
 ) -> Iterator[Fault]:
     """Names of what no consumer of auth.yaml has, where callers of a route cannot have it from elsewhere."""

@@ -1,4 +1,4 @@
-"""What has no effect, or not the one that is meant, in the way that services share their requests."""
+"""Settings of balancing without effect, or with an unexpected one."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Routes below a base path that nobody has written: the default takes `/api` off every request that has it."""
+"""Routes below the default base path: it removes `/api` from every request that has it."""
 
 from __future__ import annotations
 

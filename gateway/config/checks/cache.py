@@ -14,9 +14,7 @@ def idle_on_routes(configuration: Configuration) -> Iterator[Fault]:
             continue
         place = ("routes", index, "cache")
         if route.answered_here:
-            yield Fault(
-                place, f"what {route.answered_here} says is answered by the gateway itself, and not stored; remove this"
-            )
+            yield Fault(place, f"{route.answered_here} is answered by the gateway itself, and not stored; remove this")
         elif route.methods is not None and not {"GET", "HEAD"}.intersection(route.methods):
             yield Fault(place, "only answers to GET and HEAD are stored, and the route takes neither; remove this")
 
@@ -29,7 +27,9 @@ def credentials_everywhere(configuration: Configuration) -> Iterator[Fault]:
         if (configuration.auth.default if route.auth is None else route.auth) and configuration.says_itself(
             index, "cache"
         ):
-            message = "it has no effect: every caller has an identity, and what such a request gets is not stored; add "
+            message = (
+                "it has no effect: every caller has an identity, and responses to such requests are not stored; add "
+            )
             message += "with_credentials: true where all may share what responses declare public, or remove this"
             yield Fault(("routes", index, "cache"), message, show_value=False)
 

@@ -1,30 +1,34 @@
 """Consumers of auth.yaml that cannot be distinguished."""
 
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from gateway.config.models import Configuration, ConsumerConfig
+from gateway.config.models import Configuration, Consumer
+from gateway.config.models.auth.consumers import ApiKeyConfig
+from gateway.config.models.auth.plain_consumers import HashedKey
 from gateway.config.problems import Fault, Path
 from gateway.config.yaml.document import Scalar
 
 
 def duplicates(configuration: Configuration) -> Iterator[Fault]:
-    """What may belong to one consumer only, and belongs to two."""
-    seen: set[tuple[str, str]] = set()
+    """Values that may belong to one consumer only, and belong to two."""
+    seen: defaultdict[str, set[object]] = defaultdict(set)  # by message
     for index, consumer in enumerate(configuration.auth.consumers):
         for value, path, message in _unique(consumer):
-            if (message, value) in seen:
+            if value in seen[message]:
                 yield Fault(("consumers", index, *path), message)
-            seen.add((message, value))
+            seen[message].add(value)
 
 
-def _unique(consumer: ConsumerConfig) -> Iterator[tuple[str, Path, str]]:
-    """What no other consumer may have, where it stands, and what to say of the second one that has it."""
+def _unique(consumer: Consumer) -> Iterator[tuple[object, Path, str]]:
+    """A value that must be unique, its place, and the message for a second consumer that has it."""
     yield consumer.name, ("name",), "a consumer has this name already; rename one of them"
-    for index, key in enumerate(consumer.keys):
+    keys: Sequence[ApiKeyConfig | HashedKey] = consumer.keys
+    for index, key in enumerate(keys):
         message = "this key is there already; a key has one consumer: remove one"
-        yield key.sha256 or f"file:{key.file}", ("keys", index), message
+        yield key.digest or key.file, ("keys", index), message
     if consumer.basic is not None:
         message = "another consumer has this user name; change one of them"
         yield consumer.basic.username, ("basic", "username"), message
@@ -46,12 +50,12 @@ def plain_keys(configuration: Configuration) -> Iterator[Fault]:
             path = ("consumers", index, "keys", number, "key")
             node = document.find(path).node if key.key is not None else None
             if isinstance(node, Scalar) and not node.expanded:
-                message = "the key stands here as it is; write ${file:...} or ${NAME}, or its hash"
+                message = "the key is in plain text; write ${file:...} or ${NAME}, or its hash"
                 yield Fault(path, f"{message}: {key.key}", show_value=False)
 
 
 def expired(configuration: Configuration) -> Iterator[Fault]:
-    """Keys that nobody can use any more."""
+    """Keys that have expired."""
     for index, consumer in enumerate(configuration.auth.consumers):
         for number, key in enumerate(consumer.keys):
             if key.expires is not None and key.expires <= time.time():

@@ -20,7 +20,7 @@ def missing_files(configuration: Configuration) -> Iterator[Fault]:
     for name, service in configuration.routes.services.items():
         file = service.discovery.file if service.discovery is not None else None
         if file is not None and not (configuration.base / file).exists():
-            message = f"there is no such file in {configuration.base}; until there is, the service has no endpoints"
+            message = f"the file does not exist in {configuration.base}; until it does, the service has no endpoints"
             yield Fault(("services", name, "discovery", "file"), message)
 
 

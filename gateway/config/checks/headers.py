@@ -34,7 +34,7 @@ def unknown_variables(configuration: Configuration) -> Iterator[Fault]:
                     yield Fault(("headers", name, *place), message, f" ({{{word}}})")
 
 
-def claims_of_nobody(configuration: Configuration) -> Iterator[Fault]:
+def unknown_claims(configuration: Configuration) -> Iterator[Fault]:
     """Claims that a route sets headers or parameters by, and that no scheme which it accepts brings."""
     auth = configuration.auth
     for index, route in enumerate(configuration.routes.routes):

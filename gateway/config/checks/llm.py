@@ -51,7 +51,9 @@ def incomplete_providers(configuration: Configuration) -> Iterator[Fault]:
         for number, each in enumerate(provider.translate):
             if each not in possible:
                 remedy = f"it can be {' or '.join(possible)}" if possible else "remove it"
-                yield Fault((*place, "translate", number), f"there is no such translation for its protocol; {remedy}")
+                yield Fault(
+                    (*place, "translate", number), f"this translation does not exist for its protocol; {remedy}"
+                )
 
 
 def endless_overflow(configuration: Configuration) -> Iterator[Fault]:

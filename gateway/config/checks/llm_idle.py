@@ -19,7 +19,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
     """All of them."""
     if (models := configuration.models) is not None:
         if models.gateway.bind is not None:
-            message = "this has no effect: where the gateway listens is said to serve, by --host and --port; remove it"
+            message = "this has no effect: the gateway listens as --host and --port of serve say; remove it"
             yield Fault(("gateway", "bind"), message)
         yield from _providers(configuration, models)
         yield from _aliases(models)
@@ -58,7 +58,7 @@ def _keys(configuration: Configuration, place: Path, provider: Provider) -> Iter
         path = (*place, "keys", number)
         found = document.find(path).node
         if isinstance(found, Scalar) and not found.expanded and key.get_secret_value():
-            yield Fault(path, "the key stands here as it is; write ${file:...} or ${NAME}", show_value=False)
+            yield Fault(path, "the key is in plain text; write ${file:...} or ${NAME}", show_value=False)
         if key in provider.keys[:number]:
             yield Fault(path, "this key is there already; remove one of them", show_value=False)
     if provider.keys and provider.origin.startswith("http:") and not _is_near(provider.origin):
@@ -66,7 +66,7 @@ def _keys(configuration: Configuration, place: Path, provider: Provider) -> Iter
 
 
 def _is_near(origin: str) -> bool:
-    """Whether it is this machine, or in a network of one's own."""
+    """Whether it is this machine, or in a private network."""
     host = urlsplit(origin).hostname or ""
     try:
         return ip_address(host).is_private
@@ -82,11 +82,24 @@ def _aliases(models: ModelsFile) -> Iterator[Fault]:
     for place, aliases in every:
         for alias, names in aliases.items():
             if not names:
-                yield Fault((*place, alias), "it stands for no model, so that who asks for it gets a 404; remove it")
+                yield Fault((*place, alias), "it is an alias of no model, so that requests for it get a 404; remove it")
             for provider, model in names.items():
                 if not any(glob.matches(model.lower()) for glob in offered.get(provider, ())):
                     message = f"models of {provider} has no such name; correct it, or add it there"
                     yield Fault((*place, alias, provider), f"{message} (got {model})", show_value=False)
+                if circle := _circle(aliases, alias, provider):
+                    message = f"aliases are looked up once, and these lead round in a circle: {' -> '.join(circle)}"
+                    yield Fault((*place, alias, provider), f"{message}; name a model of {provider}", show_value=False)
+
+
+def _circle(aliases: Mapping[str, Mapping[str, str]], alias: str, provider: str) -> list[str]:
+    """The way from an alias over others back to it, said of one of them; empty where there is none. (An alias may well
+    stand for the model of its own name.)"""
+    way, following = [alias], aliases[alias].get(provider, "")
+    while following in aliases and following not in way:
+        way.append(following)
+        following = aliases[following].get(provider, "")
+    return [*way, alias] if following == alias == min(way) and len(way) > 1 else []
 
 
 def _rules(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]:
@@ -121,8 +134,23 @@ def _covers(one: When, other: When) -> bool:
     return True
 
 
+def models_of_consumers(configuration: Configuration) -> Iterator[Fault]:
+    """Models of consumers in auth.yaml that there are not."""
+    models = configuration.models
+    known = _names(models) if models is not None and models.in_force else None
+    for number, consumer in enumerate(configuration.auth.consumers):
+        place = ("consumers", number, "models")
+        if consumer.models is not None and known is None:
+            yield Fault(place, "this has no effect: models.yaml has no providers; remove it", show_value=False)
+            continue
+        for index, pattern in enumerate(consumer.models or ()):
+            if not any(_meet(pattern, name) for name in known or ()):
+                message = "no provider offers such a model, and there is no alias of this name; correct it"
+                yield Fault((*place, index), message)
+
+
 def _impossible(configuration: Configuration, when: When, ids: list[str], known: set[str]) -> tuple[str, str] | None:
-    """What of it no request fulfils, and why."""
+    """Conditions that no request can fulfil, and why."""
     if when.route and not any(Glob(glob).matches(each.lower()) for glob in when.route for each in ids):
         return "route", f"the routes to models are {', '.join(ids)}; correct the id"
     if when.model and not any(_meet(pattern, name) for pattern in when.model for name in known):
@@ -219,7 +247,7 @@ def _guardrails(models: ModelsFile) -> Iterator[Fault]:
             message = f"it looks at {seen} answers only, and clients may ask for {unseen} ones; add {missing}"
             yield Fault(("guardrails", name, "on"), message, show_value=False)
     if used and models.model_routing.default is None:
-        message = "there is no default profile, so that no guardrail looks at what no rule fits; add a default"
+        message = "there is no default profile, so that no guardrail checks requests without a rule; add a default"
         yield Fault(("model_routing",), message, show_value=False)
 
 
@@ -238,7 +266,7 @@ def _others(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]
             message = f"no route to models has this id, but {', '.join(sorted(ids))}; correct it"
             yield Fault(("content", "routes", route), message, show_value=False)
     if not models.in_force and not models.mcp:
-        yield Fault((), "there is no provider, so that there are no models; add providers", show_value=False)
+        yield Fault((), "there are no models without a provider; add providers", show_value=False)
     if models.in_force and configuration.auth.mode == "shadow":
         message = (
             "anyone can use the keys of the providers while auth.yaml says mode: shadow; write mode: enforce there"

@@ -92,7 +92,7 @@ def idle_on_routes(configuration: Configuration) -> Iterator[Fault]:
         for key in _OF_BACKENDS:
             index = place[1]
             if key in route.model_fields_set and configuration.says_itself(int(index), key):
-                message = "this has no effect: what becomes of failures stands in models.yaml; remove it"
+                message = "this has no effect: models.yaml determines the handling of failures; remove it"
                 yield Fault((*place, key), message, show_value=False)
 
 
@@ -111,7 +111,7 @@ def overlaps(configuration: Configuration) -> Iterator[Fault]:
         more = f" and {counted(len(paths) - _SHOWN, 'other path')}" if len(paths) > _SHOWN else ""
         yield Fault(
             ("routes", index, "paths" if route.paths else "path"),
-            f"it takes requests that would go to what models.yaml describes: {shown}{more}; if that is not meant, "
+            f"it takes requests that would go to what models.yaml describes: {shown}{more}; if that is not intended, "
             f"change the path, or give that one a route of its own, with target: {MODELS}",
             show_value=False,
         )
@@ -140,7 +140,7 @@ def _to_models(configuration: Configuration) -> Iterator[tuple[Path, RouteConfig
 
 
 def _anywhere(route: RouteConfig) -> Rule:
-    """What the route takes, whatever the host, and whatever else it asks for."""
+    """The requests that the route takes, for any host and other conditions."""
     found = rule(route)
     return Rule(found.id, found.path, methods=found.methods, also=found.also)
 

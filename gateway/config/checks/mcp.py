@@ -26,17 +26,17 @@ def unknown_names(configuration: Configuration) -> Iterator[Fault]:
 
 
 def warnings(configuration: Configuration) -> Iterator[Fault]:
-    """What has no effect, and secrets that stand in the file."""
+    """Settings without effect, and secrets in the file."""
     document = configuration.documents.get("models.yaml")
     for place, server in _servers(configuration):
         headers = document.find((*place, "headers")).node if server.headers and document is not None else None
         for name, entry in headers.entries.items() if isinstance(headers, Mapping) else ():
             if isinstance(entry.node, Scalar) and not entry.node.expanded:
-                message = "the value stands here as it is; if it is a secret, write ${file:...} or ${NAME}"
+                message = "the value is in plain text; if it is a secret, write ${file:...} or ${NAME}"
                 yield Fault((*place, "headers", name), message, show_value=False)
         for name in server.tools:
             if "*" not in name and _is_hidden(server, name):
-                yield Fault((*place, "tools", name), "this tool may not be called, whatever stands here; allow it")
+                yield Fault((*place, "tools", name), "this tool may not be called, so this has no effect; allow it")
         if _is_hidden(server, "*") or server.allow == ():
             yield Fault((*place,), "no tool of this server may be called; remove it, or allow some", show_value=False)
 

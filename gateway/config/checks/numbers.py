@@ -90,7 +90,7 @@ def no_retries(configuration: Configuration) -> Iterator[Fault]:
         return
     for route in configuration.routes.routes:
         if route.hedge is not None or (route.retry is not None and route.retry.attempts > 1):
-            message = f"nothing is ever sent once more, although {route.id} asks for it; write a ratio, or remove that"
+            message = f"nothing is ever retried, although {route.id} asks for it; write a ratio, or remove that"
             yield Fault(("retry_budget",), message, show_value=False)
             return
 
@@ -131,7 +131,7 @@ def _attempts(place: Path, route: RouteConfig, timeouts: Timeouts) -> Iterator[F
     retry, hedge = route.retry, route.hedge
     if retry is not None and retry.attempts == 1:
         if "on" in retry.model_fields_set:
-            message = "it has no effect with attempts: 1, which is none but the first; write more, or remove this"
+            message = "it has no effect with attempts: 1, which allows no retry; write more, or remove this"
             yield Fault((*place, "retry", "on"), message)
     elif retry is not None and retry.per_try is not None:
         if total is not None and retry.per_try >= total:
@@ -151,7 +151,7 @@ def _attempts(place: Path, route: RouteConfig, timeouts: Timeouts) -> Iterator[F
 def _contradictions(
     values: BaseModel, orders: Sequence[Order], place: Path, given: Collection[str] | None = None
 ) -> Iterator[Fault]:
-    """What `values` say, of which `given` are written at this place. None: those that the model was given."""
+    """Warnings about `values`, of which `given` are set at this place. None: those that the model was given."""
     written = values.model_fields_set if given is None else given
     for order in orders:
         lower, upper = getattr(values, order.lower), getattr(values, order.upper)

@@ -1,4 +1,4 @@
-"""What has no effect in the rules by which endpoints are ejected."""
+"""Settings without effect in the rules of ejection."""
 
 from collections.abc import Iterator
 

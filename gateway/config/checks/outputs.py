@@ -1,4 +1,4 @@
-"""What the gateway writes must not be what it reads, nor written by two: a log in routes.yaml would end both."""
+"""Output files must be neither inputs nor shared: a log in routes.yaml would destroy both."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Identity = str | tuple[int, int]
 
 
 def check_outputs(configuration: Configuration) -> Iterator[Fault]:
-    """What is wrong with the files that middleware.yaml has the gateway write."""
+    """Errors of the files that middleware.yaml makes the gateway write."""
     base = configuration.base
     names = (*FILES, *configuration.route_files, *configuration.sources, *configuration.named)
     inputs = {name: base / name for name in names}
@@ -49,7 +49,7 @@ def check_outputs(configuration: Configuration) -> Iterator[Fault]:
 
 
 def unwritable(configuration: Configuration) -> Iterator[Fault]:
-    """What can be served without, although nothing can be kept there."""
+    """Outputs that cannot be written: the gateway serves, but stores nothing there."""
     base, middleware = configuration.base, configuration.middleware
     if (obstacle := _obstacle(base / middleware.state_directory)) is not None:
         message = f"{obstacle} is not a directory, so that nothing is kept over a restart; name another one"
@@ -62,7 +62,7 @@ def unwritable(configuration: Configuration) -> Iterator[Fault]:
 
 
 def _outputs(configuration: Configuration, base: Path) -> Iterator[tuple[str, Way, Iterable[Path]]]:
-    """What kind of file it is, where it is named, and all paths that belong to it."""
+    """An output: its kind, its place, and all paths that belong to it."""
     middleware = configuration.middleware
     state = base / middleware.state_directory
     yield "blocklist", ("state_directory",), _sqlite(state / BLOCKLIST)
@@ -88,7 +88,7 @@ def _sqlite(path: Path) -> list[Path]:
 
 
 def _obstacle(directory: Path) -> Path | None:
-    """What stands in the way of a directory, which need not be there yet."""
+    """The obstacle to a directory, which need not exist yet."""
     existing = next((path for path in (directory, *directory.parents) if os.path.lexists(path)), directory)
     return existing if os.path.lexists(existing) and not existing.is_dir() else None
 
@@ -99,7 +99,7 @@ def _is_wrong(path: Path, kind: str) -> bool:
 
 
 def _identities(path: Path) -> list[_Identity]:
-    """What makes it the same file: its real path, and its number, which hard links share. Nothing for devices."""
+    """The identity of a file: its real path, and its inode, which hard links share. Empty for devices."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):

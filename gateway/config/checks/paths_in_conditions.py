@@ -50,7 +50,7 @@ class PathLiterals:
         self._base = parse_prefix("base_path", base_path)
 
     def unmet(self, tests: Iterable[PathTest], own: int) -> Iterator[str]:
-        """Say of each of `tests`, of rule number `own`, that no path of any rule meets it, and the remedy."""
+        """Warn for each of `tests`, of rule number `own`, that matches no path of any rule, with the remedy."""
         for test in tests:
             written = test.text if test.how == "matches" else normalise_literal(test.text)
             behind = None if test.how == "endswith" else _behind(self._base, written)
@@ -71,7 +71,7 @@ class PathLiterals:
 
 
 def _behind(base: str, text: str) -> str | None:
-    """What is behind the base path; None if it does not begin with it."""
+    """The part behind the base path; None if it does not begin with it."""
     if not base or not (text == base or text.startswith(base + "/")):
         return None
     return text[len(base) :] or "/"

@@ -1,4 +1,4 @@
-"""What a route says about failures, and nothing ever comes of."""
+"""Resilience settings of a route without effect."""
 
 from collections.abc import Iterator, Sequence
 
@@ -36,7 +36,7 @@ def needing_others(configuration: Configuration) -> Iterator[Fault]:
             )
             yield Fault(("routes", index, "hedge"), message, show_value=False)
         if route.fallback is not None and route.fallback.target == route.target and not route.split:
-            message = "it is what has failed, the target of the route; name another service"
+            message = "it is the target of the route, which has failed; name another service"
             yield Fault(("routes", index, "fallback", "target"), message)
 
 

@@ -29,7 +29,7 @@ def _unknown(configuration: Configuration) -> Iterator[Fault]:
 
 
 def _all_named(configuration: Configuration) -> Iterator[tuple[Path, str]]:
-    """What rules call single routes and groups by, and where; not the routes that they get for naming a group."""
+    """Names of single routes and groups in rules, and their places; not the routes of a named group."""
     document = configuration.documents["middleware.yaml"]
     for path, rule in rules(configuration.middleware):
         for key in LISTS:
@@ -44,7 +44,7 @@ def _all_named(configuration: Configuration) -> Iterator[tuple[Path, str]]:
 
 def taken_by_another_file(configuration: Configuration) -> Iterator[Fault]:
     """Rules that name a route which has no id of its own, while a route or group of another file has that name: the
-    rule would be for that one only, whoever wrote it."""
+    rule would apply to that one only."""
     return _ambiguous(configuration, same_file=False)
 
 

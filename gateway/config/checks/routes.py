@@ -20,7 +20,7 @@ from gateway.routes.table import RouteTable
 Kind = Literal["shadowed", "never_matches", "double_rewrite", "one_way"]
 
 STAND_IN = "~"
-"""What a client might write for a wildcard, and what no path has as literal text."""
+"""A sample value of a wildcard, which no path has as literal text."""
 
 _ANY_METHOD = "*"
 _PROBES = ("/health", "/health/live", "/health/ready")
@@ -39,7 +39,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
 
 @dataclass(frozen=True, slots=True)
 class RouteWarning:
-    """What is wrong with one rule, and what to do."""
+    """A warning about one rule, with its remedy."""
 
     rule_id: str
     kind: Kind
@@ -47,7 +47,7 @@ class RouteWarning:
 
 
 def rule_warnings(rules: Sequence[Rule], base_path: str = "", accept_rewritten: bool = False) -> list[RouteWarning]:
-    """What is probably a mistake in rules that can be compiled, in their order. Raises what `RouteTable` raises."""
+    """Probable mistakes in rules that can be compiled, in their order. Raises what `RouteTable` raises."""
     base = parse_prefix("base_path", base_path)
     table = RouteTable([(rule, None) for rule in rules], accept_rewritten=True)
     declared = [candidate for candidate in table.candidates if candidate.form == "declared"]
@@ -72,7 +72,7 @@ def _one_way(candidate: Candidate[None]) -> str:
 
 
 def _never(candidate: Candidate[None]) -> Iterator[str]:
-    """Say what keeps every request from fitting a rule."""
+    """The reason why no request can match a rule."""
     rule, source = candidate.rule, candidate.pattern.source
     if path := _impossible_path(candidate):
         yield f'path "{source}" never matches: {path}'
@@ -110,7 +110,7 @@ def _shadowed(declared: Sequence[Candidate[None]]) -> Iterator[_Found]:
         before = [owner.get(method) for owner in taken for method in sorted(methods)]
         if before and None not in before:
             names = " and ".join(f'"{name}"' for name in dict.fromkeys(before))
-            remedy = "remove one, or tell them apart by host, methods, headers or query"
+            remedy = "remove one, or distinguish them by host, methods, headers or query"
             yield candidate, "shadowed", f"never reached: {names}, earlier, takes all of its requests; {remedy}"
         for owner in taken:
             for method in methods:
@@ -118,7 +118,7 @@ def _shadowed(declared: Sequence[Candidate[None]]) -> Iterator[_Found]:
 
 
 def _wanted(candidate: Candidate[None]) -> tuple[object, ...]:
-    """What a rule asks for beside host and methods."""
+    """The predicates of a rule beside host and methods."""
     rule = candidate.rule
     return candidate.pattern.key, frozenset(map(lower_case, rule.headers)), frozenset(rule.query)
 

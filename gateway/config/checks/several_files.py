@@ -27,7 +27,7 @@ def same_routes(configuration: Configuration) -> Iterator[Fault]:
             first, own = document.find(("routes", number)), document.find(("routes", index))
             if first.file != own.file and _share_methods(rule, other):
                 what = f'route "{other.id}" has the same host, path, methods and predicates'
-                message = f"{what}, in {first.file} on line {first.line}; remove one, or tell them apart"
+                message = f"{what}, in {first.file} on line {first.line}; remove one, or distinguish them"
                 yield Fault(("routes", index), message, show_value=False)
                 break
         for each in wanted:
@@ -36,7 +36,7 @@ def same_routes(configuration: Configuration) -> Iterator[Fault]:
 
 def _wanted(rule: Rule) -> Iterator[object]:
     """What the rule asks for beside methods, host by host and path by path; nothing of paths that mean nothing, which
-    is told when they are compiled."""
+    is reported when they are compiled."""
     predicates = frozenset(map(lower_case, rule.headers)), frozenset(rule.query)
     for path in rule.paths:
         try:

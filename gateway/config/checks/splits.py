@@ -17,7 +17,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
 
 
 def sticky(configuration: Configuration) -> Iterator[Fault]:
-    """Cookies that bind nobody, and those of which one overwrites the other."""
+    """Sticky cookies without effect, and those of which one overwrites the other."""
     services = configuration.routes.services.items()
     of_services = {each.balance.sticky.cookie: name for name, each in services if each.balance.sticky is not None}
     first: dict[str, tuple[RouteConfig, StickySplit]] = {}
@@ -52,7 +52,9 @@ def _weights(place: Path, route: RouteConfig) -> Iterator[Fault]:
     given = _with_weight(route)
     drained = route.sticky is not None and route.target not in _targets(route)
     if given and not any(route.split[number].weight for number in given) and not drained:
-        message = f"all weights are 0, so that what no `when` decides goes to {route.target}; give one of them a weight"
+        message = (
+            f"all weights are 0, so that requests without a `when` go to {route.target}; give one of them a weight"
+        )
         yield Fault(place, message, show_value=False)
         return
     for number in given:

@@ -50,7 +50,7 @@ def misread_collector(configuration: Configuration) -> Iterator[Fault]:
 
 
 def sampled_without_export(configuration: Configuration) -> Iterator[Fault]:
-    """Traces that backends are told to record, whose beginning nobody records."""
+    """Traces that backends record without their root span."""
     middleware = configuration.middleware
     exported = middleware.telemetry is not None and middleware.telemetry.traces
     if middleware.trace.sample and not exported and _are_on(configuration):

@@ -1,1 +1,1 @@
-"""What people and editors read about the four files, made of the models."""
+"""Documentation and JSON Schemas of the four files, generated from the models."""

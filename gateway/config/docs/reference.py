@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.config.models import FILES, Model
 from gateway.config.models.base import keys_of
-from gateway.config.models.layout import format_level, told
+from gateway.config.models.layout import format_level, levels_without_repeats
 from gateway.config.models.routes import RouteDefaults, RouteGroup, RouteKeys
 from gateway.config.values.kinds import Kind
 
@@ -44,12 +44,12 @@ def render() -> str:
 
 def _file(file: str) -> list[str]:
     places: dict[type[Model], list[str]] = {}
-    for level, model in told(file).items():
+    for level, model in levels_without_repeats(file).items():
         places.setdefault(model, []).append(format_level(level))
     parts = []
     for model, names in places.items():
         title = f"## {file}" if names == [""] else "### " + ", ".join(f"`{name}`" for name in names)
-        rows = ["| key | type | default | what it is |", "|---|---|---|---|"]
+        rows = ["| key | type | default | description |", "|---|---|---|---|"]
         # Keys of routes are listed once, for routes.
         known = RouteKeys.model_fields if issubclass(model, RouteDefaults | RouteGroup) else {}
         for name, field in keys_of(model).items():

@@ -63,7 +63,7 @@ def _adapt(schema: Schema) -> Schema:
 
 
 def _with_named_keys(schema: Schema) -> Schema:
-    """What pydantic says of keys that match a pattern only, so that no other key passes either."""
+    """The schema of keys that match a pattern only, so that no other key passes."""
     if "patternProperties" not in schema:
         return schema
     rest = {key: value for key, value in schema.items() if key != "patternProperties"}

@@ -1,4 +1,4 @@
-"""What the four files may say, as pydantic models, and the four together as a Configuration."""
+"""The models of the four files, and the four together as a Configuration."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 from gateway.config.models.access_log import AccessLog
 from gateway.config.models.auth.consumers import ConsumerConfig, IdentityHeaders
 from gateway.config.models.auth.file import AuthFile
+from gateway.config.models.auth.plain_consumers import Consumer
 from gateway.config.models.auth.schemes import SchemeConfig
 from gateway.config.models.base import Model, Section
 from gateway.config.models.client_limits import ClientLimits
@@ -26,6 +27,7 @@ __all__ = [
     "ClientLimits",
     "Configuration",
     "Connections",
+    "Consumer",
     "ConsumerConfig",
     "Drain",
     "EndpointConfig",
@@ -77,7 +79,7 @@ class Configuration:
         return (place.line, place.column) if place else (1, 1)
 
     def problem(self, file: str, path: Path, message: str) -> Problem:
-        """What is wrong with what `path` leads to, with the place where that stands; of routes, in any route file."""
+        """An error of the value at `path`, with its place; of routes, in any route file."""
         if file not in self.documents:
             return Problem(file, 1, 1, format_path(path), message)
         place = self.documents[file].find(path)

@@ -31,22 +31,22 @@ FIELDS: Final[Mapping[str, str]] = {
     "bytes_out": "bytes of the body of the response",
     "duration": "seconds from its head to the end of the response",
     "upstream_duration": "seconds until the backend's head had come, in the last attempt",
-    "cache": "what the cache did: `hit`, `miss`, `stale`, ...",
+    "cache": "the result of the cache, of models too: `hit`, `miss`, `stale`, ...",
     "fallback": "which failure something else stood in for (`fallback`)",
     "attempts": "each attempt: `endpoint`, `status` or `error`, `ms`, `why_next`, `why_not`",
     "refused_by": "the rule that refused it: `authentication:keys`, `blocklist:network`, `rate_limit:NAME`",
-    "reason": "what that rule said: for the blocklist, the entry",
-    "error": "what went wrong: the problem type (see problems.md), and what the gateway knows of it",
+    "reason": "the reason of that rule: for the blocklist, the entry",
+    "error": "the problem type (see problems.md), and details",
     "model_backend": "only of requests to models: who answered, or was tried last, as in metrics: `provider/model`",
-    "model": "only of requests to models: what was decided, and what it took; see below",
+    "model": "only of requests to models: decision and usage; see below",
     "sample_rate": "only where `sample` leaves lines out: the share that is written, such as 0.1",
 }
-"""What a line may say of a request, in the order in which it does. docs/access-log.md has the same."""
+"""Fields of a line, in their order. docs/access-log.md has the same."""
 
 
 def _is_field(name: str) -> str:
     if name not in FIELDS:
-        raise refuse(f"there is no such field; there are {', '.join(FIELDS)}")
+        raise refuse(f"unknown field; the fields are {', '.join(FIELDS)}")
     return name
 
 
@@ -75,7 +75,7 @@ class AccessLog(Section):
         description="`json` for machines, `console` for people. The gateway's own log, on stderr, has the same.",
     )
     fields: Annotated[Several[Annotated[Text, AfterValidator(_is_field)]], AfterValidator(_no_duplicates)] = Field(
-        (), description="What a line of JSON has, in this order. None given: all."
+        (), description="The fields of a line of JSON, in this order. Empty: all."
     )
     sample: Annotated[
         dict[Statuses, Percent],

@@ -23,7 +23,7 @@ TokenHash = Annotated[str, sha256_text("token hash", "gateway admin token new")]
 class AdminToken(Model):
     """One token for the admin port."""
 
-    name: Name = Field(description="What the log calls its holder.", examples=["ci"])
+    name: Name = Field(description="The name of its holder in logs.", examples=["ci"])
     hash: Annotated[TokenHash, Hidden()] = Field(
         description="`sha256:` and the SHA-256 of the token, as `gateway admin token new` prints it.",
     )
@@ -39,7 +39,7 @@ class Admin(Section):
 
     hosts: Several[AdminHost] = Field(
         (),
-        description="Names by which it is asked, beside the address that it listens on, "
+        description="Its host names, beside the address that it listens on, "
         "such as that of a proxy in front of it. A request with another `Host`, or from a page "
         "with another `Origin`, is refused.",
     )

@@ -96,11 +96,11 @@ class AlertSender(Section):
     secret: Unset[Annotated[SecretStr, Kind("text")]] = Field(
         None, description="With `webhook`: key of the signature of each message (HMAC-SHA-256), see docs/alerts.md."
     )
-    to: Unset[SomeOf[Mailbox]] = Field(None, description="With `smtp`: who gets mail.")
+    to: Unset[SomeOf[Mailbox]] = Field(None, description="With `smtp`: the recipients.")
     from_: Unset[Mailbox] = Field(
         None,
         alias="from",
-        description="With `smtp`: who it comes from. Unset: `gateway@` and the name of this machine.",
+        description="With `smtp`: the sender. Unset: `gateway@` and the name of this machine.",
     )
     user: Unset[Text] = Field(None, description="User there; for `smtp` it may be in the URL, too.")
     password: Unset[Annotated[SecretStr, Kind("text")]] = Field(None, description="Password there.")

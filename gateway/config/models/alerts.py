@@ -24,14 +24,20 @@ FIGURES: Final[Mapping[str, Unit]] = {
     "requests": NUMBER,
     "errors": NUMBER,
 }
-"""What `when` compares, of one subject over one window."""
+"""Names that `when` compares, of one subject over one window."""
 OF_REQUESTS: Final[Mapping[str, Unit]] = {"status": NUMBER, "duration": DURATION}
-"""What `good` compares, of one request."""
+"""Names that `good` compares, of one request."""
 
 KINDS: Final = ("when", "objective", "anomaly", "absent")
 SEVERITY: Final = "ticket"
-BUILTIN_SEVERITIES: Final[Mapping[str, str]] = {"breaker_open": "page", "quota_80": "info", "log_loss": "page"}
-"""Of those that are no tickets."""
+BUILTIN_SEVERITIES: Final[Mapping[str, str]] = {
+    "breaker_open": "page",
+    "quota_80": "info",
+    "log_loss": "page",
+    "gateway_error": "page",  # these are of the control plane
+    "rollout_failed": "page",
+}
+"""Severities of builtins, if not `ticket`."""
 
 By = Literal["all", "route", "upstream", "endpoint", "tenant"]
 Builtin = Literal[
@@ -44,6 +50,8 @@ Builtin = Literal[
     "key_expiring",
     "reload_refused",
     "log_loss",
+    "control_plane_lost",
+    "revision_refused",
 ]
 
 When = Annotated[
@@ -73,7 +81,7 @@ def severity_of_builtin(name: str) -> str:
 
 
 class AlertRule(ForRoutes):
-    """What must be so for an alert: exactly one of `when`, `objective`, `anomaly` and `absent`. Each subject (a route,
+    """The condition of an alert: exactly one of `when`, `objective`, `anomaly` and `absent`. Each subject (a route,
     an upstream, ...) has an alert of its own."""
 
     when: Unset[When] = Field(
@@ -84,14 +92,13 @@ class AlertRule(ForRoutes):
     )
     objective: Unset[Percent] = Field(
         None,
-        description="The share of requests that shall be `good`. The alert fires when what may fail in 30 days is used "
-        "up too fast: 14.4 times over 1 h and 5 m, or 6 times over 6 h and 30 m (`page`), or once over 3 d and 6 h "
-        "(`ticket`).",
+        description="The share of requests that shall be `good`. The alert fires when the error budget of 30 days is "
+        "used up too fast: 14.4 times over 1 h and 5 m, or 6 times over 6 h and 30 m (`page`), or once over 3 d and "
+        "6 h (`ticket`).",
     )
     anomaly: Unset[Literal["throughput"]] = Field(
         None,
-        description="`throughput`: it is far from what is usual, as the median and the median absolute deviation of "
-        "the last 60 times say.",
+        description="`throughput`: it is far from the median of the last 60 values, in median absolute deviations.",
     )
     absent: Unset[Literal["requests"]] = Field(None, description="`requests`: none came, for as long as `for` says.")
     good: Unset[Good] = Field(
@@ -105,8 +112,8 @@ class AlertRule(ForRoutes):
     for_: DurationOrZero = Field(0, alias="for", description="How long it must be so without a break.")
     by: Unset[By] = Field(
         None,
-        description="What has an alert of its own: each `route`, `upstream`, `endpoint` or `tenant`, or `all` "
-        "together. Unset: `route` where `routes` is given, or else `all`.",
+        description="The subjects with an alert of their own: each `route`, `upstream`, `endpoint` or `tenant`, or "
+        "`all` together. Unset: `route` where `routes` is given, or else `all`.",
     )
     minimum: Unset[Annotated[int, Field(ge=1, le=10**9)]] = Field(
         None,
@@ -116,7 +123,7 @@ class AlertRule(ForRoutes):
     severity: Unset[Severity] = Field(
         None, description="How urgent it is; senders may take only some. Unset: `ticket`, and as `objective` says."
     )
-    runbook: Unset[HttpUrl] = Field(None, description="Page that says what to do; it is in every message.")
+    runbook: Unset[HttpUrl] = Field(None, description="URL of a runbook; it is in every message.")
 
     @property
     def kind(self) -> str:
@@ -125,7 +132,7 @@ class AlertRule(ForRoutes):
 
     @property
     def subjects(self) -> By:
-        """What has an alert of its own."""
+        """Subjects with an alert of their own."""
         return self.by or ("route" if "routes" in self.model_fields_set else "all")
 
     @property
@@ -162,7 +169,7 @@ class AlertRule(ForRoutes):
         if self.objective is not None and self.by not in (None, "all", "route"):
             raise refuse("an objective is by: route, or by: all")
         if self.absent is not None and self.by not in (None, "all", "route", "upstream"):
-            raise refuse("absent is by: route, upstream or all: of others nobody knows that there are any")
+            raise refuse("absent is by: route, upstream or all: other subjects are not known in advance")
         if self.by == "tenant" and self.when is not None:
             compared = {each.name for each in parse_comparisons(self.when, FIGURES, "")}
             if compared & PERCENTILES.keys():
@@ -177,9 +184,10 @@ class Alerts(Section):
     rules: Named[AlertRule] = Field({}, description="Rules by their names, which messages show.")
     builtin: Several[Builtin] = Field(
         (),
-        description="What the gateway knows of itself: a breaker is open, an endpoint is out, a source of endpoints "
+        description="Alerts on the gateway's own state: a breaker is open, an endpoint is out, a source of endpoints "
         "does not answer, a consumer has used 80% or 100% of a quota, a certificate or a key ends within 14 days, "
-        "a configuration was refused, log lines are lost.",
+        "a configuration was refused, log lines are lost, the control plane is not connected, or what it wants is "
+        "not served.",
     )
     send: Named[AlertSender] = Field({}, description="Receivers, by names of yours.")
     repeat: Duration = Field(4 * 3600, description="How long until an alert that still fires is sent again.")
@@ -193,7 +201,7 @@ class Alerts(Section):
     @classmethod
     def _once(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if len(set(names)) < len(names):
-            raise refuse("a name stands here twice; remove one of them")
+            raise refuse("a name is duplicated; remove one of them")
         if taken := sorted(set(names) & info.data.get("rules", {}).keys()):
             raise refuse("a rule has the name of one of these; rename the rule", f" {taken[0]}")
         return names

@@ -52,7 +52,7 @@ _FOREIGN = {
     **dict.fromkeys(("latency", "ewma", "least_time"), "peak_ewma"),
     **dict.fromkeys(("wrr", "rr", "roundrobin", "weighted_round_robin"), "round_robin"),
 }
-"""Of nginx, HAProxy, Envoy, Kong and Traefik."""
+"""Names of balancers in nginx, HAProxy, Envoy, Kong and Traefik."""
 
 
 class Balance(Model):

@@ -90,11 +90,11 @@ class AutomaticBans(Model):
     window: Duration = Field(300, description="Within which time they come.")
     ban: Duration = Field(600, description="How long the first ban lasts. Each further one lasts twice as long.")
     longest: Duration = Field(
-        86400, description="How long a ban lasts at most. So long after its last ban, a client begins anew."
+        86400, description="The maximal duration of a ban. After that time without a ban, a client's count is reset."
     )
     per: SomeOf[Literal["address", "consumer"]] = Field(
         ("address",),
-        description="What is banned. `address`: where requests come from that are answered 401; of IPv6 the /64 "
+        description="The banned subject. `address`: the address of requests that are answered 401; of IPv6 the /64 "
         "network. `consumer`: the one whose password is wrong or whose credential has expired, wherever it comes from, "
         "and the one that is refused again and again what it is not allowed to do (403). A client that knows the user "
         "name of a consumer can keep it out in this way: add it where guessing from many addresses is worse than that.",
@@ -103,7 +103,7 @@ class AutomaticBans(Model):
         (), description="Networks (CIDR) or addresses that are never banned automatically."
     )
     mode: Literal["enforce", "shadow"] = Field(
-        "enforce", description="`shadow`: make the entries, and only log and count what they would refuse."
+        "enforce", description="`shadow`: create the entries, but only log and count requests that they would refuse."
     )
 
     @field_validator("longest")
@@ -121,8 +121,8 @@ class Blocklist(Policy):
 
     entries: Annotated[Several[Entry], AfterValidator(_check_patterns)] = Field(
         (),
-        description="Who is blocked, until it is removed here. Networks and consumers cost the same however many there "
-        f"are; of patterns there are at most {MAX_PATTERNS}.",
+        description="Entries, in force until they are removed here. Networks and consumers cost the same however "
+        f"many there are; of patterns there are at most {MAX_PATTERNS}.",
     )
     automatic: Unset[AutomaticBans] = Field(None, description="Automatic entries. Unset: there are none.")
     shared: bool = Field(

@@ -1,4 +1,4 @@
-"""When what fails too often, or takes too long, is left alone for a while."""
+"""Settings of circuit breakers."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -63,9 +63,9 @@ BreakerOfRoute = Annotated[
 ]
 
 PROFILES = {
-    "short": BreakerProfile(slow=5),
-    "long-tail": BreakerProfile(slow=120, window=300, minimum=10, half_open=300, trials=5),
-    "llm": BreakerProfile(slow=30, window=120, minimum=10, half_open=180, trials=5),
+    "short": BreakerProfile.model_construct(slow=5.0),
+    "long-tail": BreakerProfile.model_construct(slow=120.0, window=300.0, minimum=10, half_open=300.0, trials=5),
+    "llm": BreakerProfile.model_construct(slow=30.0, window=120.0, minimum=10, half_open=180.0, trials=5),
 }
 """Those that there are without a configuration: for calls of milliseconds, for tools that take minutes, and for models,
 whose first word may take seconds."""

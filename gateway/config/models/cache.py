@@ -30,8 +30,8 @@ class Cache(ForRoutes):
     )
     size: Size = Field(
         64 * 1024**2,
-        description="What all stored responses take at most. What was not used for longest, or in Redis ends soonest, "
-        "is removed first. Bodies on their way into the store take at most the same again.",
+        description="The maximal size of all stored responses. The least recently used ones, or in Redis those that "
+        "expire soonest, are removed first. Bodies that are being stored take at most the same again.",
     )
     max_body: Size = Field(
         1024**2, description="Largest body that is stored. In memory also at most a sixteenth of `size`."

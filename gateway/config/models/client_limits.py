@@ -12,7 +12,7 @@ from gateway.http.header_filter import WRITTEN_HERE, is_of_proxies
 
 
 class ClientLimits(Section):
-    """What clients may cost."""
+    """Limits of clients."""
 
     connections: int = Field(10000, ge=1, le=10_000_000, description="Client connections at a time.")
     header_timeout: Duration = Field(10, description="To receive the head of a request; later is a 408.")

@@ -18,7 +18,7 @@ class Compression(ForRoutes):
     piece by piece, as it comes. A strong `ETag` becomes weak, also in the 304, the 206 and the answer to HEAD that
     stand for a compressed response; that to HEAD has no `Content-Length`. Ranges are for clients that accept no coding.
     Not for routes whose responses hold both a secret and what a stranger may choose: the length of what is compressed
-    together tells of its content (BREACH)."""
+    together reveals its content (BREACH)."""
 
     encodings: Several[Encoding] = Field(
         (), description="`zstd`, `br`, `gzip`: the codings, in order of preference. None: nothing is compressed."

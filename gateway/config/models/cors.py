@@ -74,5 +74,7 @@ class Cors(ForRoutes):
     def _are_not_for_all(cls, credentials: bool, info: ValidationInfo) -> bool:
         for key in ("origins", "headers", "expose"):
             if credentials and "*" in info.data.get(key, ()):
-                raise refuse(f'credentials are not for every origin, and {key} has "*"; list what is meant there')
+                raise refuse(
+                    f'credentials are not allowed for every origin, and {key} has "*"; list what is meant there'
+                )
         return credentials

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from gateway.config.models.agents import Prefix
 from gateway.config.models.base import Model
 from gateway.config.models.dns import DnsName, DnsTtl, NameServersOrOne, RecordType
 from gateway.config.models.kubernetes import Kubernetes
@@ -12,7 +13,7 @@ from gateway.config.values.addresses import Network, ServiceName
 from gateway.config.values.kinds import Kind, Several, Text, Unset, refuse
 from gateway.config.values.quantities import Duration, DurationOrZero
 
-SOURCES = ("file", "dns", "kubernetes", "etcd", "consul", "redis", "registered")
+SOURCES = ("file", "dns", "kubernetes", "etcd", "consul", "redis", "registered", "agents")
 OF_DNS = ("port", "type", "server", "ttl", "hold_missing")
 
 
@@ -38,10 +39,10 @@ class Discovery(Model):
     server: NameServersOrOne = Field(
         (), description="The name servers of `dns`, such as `10.0.0.2` or `127.0.0.1:5353`. Empty: the system's."
     )
-    ttl: DnsTtl = Field(DnsTtl(), description="How long answers of `dns` are used.")
+    ttl: DnsTtl = Field(DnsTtl.unset(), description="How long answers of `dns` are used.")
     hold_missing: Duration = Field(
         10,
-        description="What answers of `dns` do not hold any more is gone when three lack it, or after this time.",
+        description="An instance missing in answers of `dns` is removed after three of them, or after this time.",
     )
     kubernetes: Unset[Kubernetes] = Field(None, description="A service in Kubernetes.")
     etcd: Unset[Etcd] = Field(None, description="Keys of etcd.")
@@ -56,6 +57,13 @@ class Discovery(Model):
         None,
         description="Instances that the admin API registers (`POST /registry`). They are kept in the state directory, "
         "and shared with all gateways of the same `redis`, if middleware.yaml has one.",
+    )
+
+    agents: Unset[Prefix] = Field(
+        None,
+        description="The service of this name, as the agent `PREFIX-discovery` publishes it, and the bridge brings it: "
+        "docs/agents.md.",
+        examples=["acme"],
     )
 
     @field_validator("registered")

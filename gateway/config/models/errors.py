@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from gateway.config.models.base import keys_of
+from gateway.config.models.base import Model, keys_of
 from gateway.config.models.foreign_words import ours
 from gateway.config.models.layout import model_at, places_of
 from gateway.config.problems import Fault, Path, quote, suggest
@@ -17,6 +17,7 @@ _EXPECTED = {
     "string_type": "expected a text",
     "bool_type": "expected true or false",
     "int_type": "expected a whole number",
+    "float_type": "expected a number",
     "int_from_float": "expected a whole number",
     "tuple_type": "expected a list",
     "dict_type": LINES,
@@ -28,31 +29,31 @@ _EXPECTED = {
 }
 
 
-def to_fault(file: str, error: ErrorDetails) -> Fault:
-    """What one error of pydantic says, in our words."""
+def to_fault(file: str, error: ErrorDetails, top: type[Model] | None = None) -> Fault:
+    """The message for one error of pydantic. `top` is the model of a file which is none of a gateway's."""
     path: Path = error["loc"]
     kind = error["type"]
     context: Mapping[str, Any] = error.get("ctx", {})
     if kind == "missing":
         key = str(path[-1])
-        model = model_at(file, path[:-1])
+        model = model_at(file, path[:-1], top)
         examples = keys_of(model)[key].examples if model else None
         example = f", such as {key}: {_as_yaml(examples[0])}" if examples else ""
         return Fault(path[:-1], f'the key "{key}" is missing; add it{example}', show_value=False)
     if kind == "extra_forbidden":
-        return Fault(path, _unknown(file, path), show_value=False)
+        return Fault(path, _unknown(file, path, top), show_value=False)
     if kind == "refused":
         return Fault(path, context["message"], context["hint"])
     if kind == "pointed":
         return Fault(path, context["message"], context["hint"], show_value=False)
     if kind == "model_type":
-        return Fault(path, _lines(file, path))
-    expected = _EXPECTED.get(kind, "this is not what the key takes; see the documentation of the configuration")
+        return Fault(path, _lines(file, path, top))
+    expected = _EXPECTED.get(kind, "the key does not take this value; see docs/configuration.md")
     return Fault(path, expected.format_map(context).replace("'", '"'))
 
 
-def _lines(file: str, path: Path) -> str:
-    model = model_at(file, path)
+def _lines(file: str, path: Path, top: type[Model] | None) -> str:
+    model = model_at(file, path, top)
     keys = list(keys_of(model)) if model else []
     if not keys:
         return LINES
@@ -64,14 +65,14 @@ def _as_yaml(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _unknown(file: str, path: Path) -> str:
+def _unknown(file: str, path: Path, top: type[Model] | None) -> str:
     key = str(path[-1])
-    model = model_at(file, path[:-1])
+    model = model_at(file, path[:-1], top)
     known = list(keys_of(model)) if model else []
     if key == "groups" and path[0] in ("groups", "routes"):
-        return "a group has no groups of its own; write it beside this one, with the whole prefix"
-    places = places_of(key)
-    foreign = ours(path, own=bool(places))
+        return "groups cannot be nested; write it beside this one, with the whole prefix"
+    places = [each for each in places_of(key) if top is None or (len(path) == 1 and each[1] == key)]
+    foreign = ours(path, own=bool(places)) if top is None else None
     if foreign is not None:
         return foreign
     likely = suggest(key, known, 0.8)

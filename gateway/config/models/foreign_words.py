@@ -258,11 +258,11 @@ _WORDS: Mapping[tuple[str, str], Mapping[str, str]] = {
         "replenish_rate burst_capacity": "limits: [10/s], burst: 20",
     },
 }
-"""By whose word it is, and where it was written (anywhere, or a place of its own): words, and what is ours."""
+"""Foreign words by gateway and place (anywhere, or a specific one), with our keys."""
 
 
 def ours(path: Path, own: bool) -> str | None:
-    """What to say to a key that is not known at this place; None where it is no word of others.
+    """The hint for an unknown key at this place; None if it is not a word of another gateway.
 
     `own`: it is also a key of ours, elsewhere; then only what is said of this place counts.
     """
@@ -270,7 +270,7 @@ def ours(path: Path, own: bool) -> str | None:
     level = _LEVELS.get(str(path[0]), _ANY) if len(path) > 1 else _ANY
     found = _table().get((key, level)) if level != _ANY else None
     if found is None and not own:
-        found = _table().get((key, _ANY)) or next((told for (word, _), told in _table().items() if word == key), None)
+        found = _table().get((key, _ANY)) or next((entry for (word, _), entry in _table().items() if word == key), None)
     if found is None:
         return None
     whose, remedy = found

@@ -15,10 +15,10 @@ from gateway.config.values.kinds import Kind, Several, Text, refuse
 from gateway.http.fields import FRAMING_FIELDS, folded
 
 VARIABLES = ("request_id", "client", "consumer", "tenant", "route", "host", "scheme", "method", "path", "original_path")
-"""What may stand in braces in the value of a header."""
+"""Variables in braces in the value of a header."""
 
 FAMILIES = ("claims", "query", "headers")
-"""What a variable of two words begins with: `{claims.org}`, `{query.page}`, `{headers.x-page}`."""
+"""Prefixes of variables of two words: `{claims.org}`, `{query.page}`, `{headers.x-page}`."""
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[^{}\s]+)?"
 PIECES = re.compile(rf"\{{(\{{{_NAME}\}})\}}|\{{({_NAME})\}}")
@@ -45,10 +45,10 @@ def words(text: str) -> Iterator[str]:
 
 
 def unknown_word(word: str, captured: Collection[str]) -> str | None:
-    """What is wrong with a variable where the path captures these names; None where it is one."""
+    """The error of a variable if the path captures these names; None if it is valid."""
     family, _, name = word.partition(".")
     if name and family == "headers":
-        return None if _TOKEN.fullmatch(name) else "what follows headers. is no name of a header; correct it"
+        return None if _TOKEN.fullmatch(name) else "the part behind headers. is not a header name; correct it"
     if (name and family in FAMILIES) or word in VARIABLES or word in captured:
         return None
     known = ", ".join(f"{{{each}}}" for each in (*VARIABLES, *(f"{family}.NAME" for family in FAMILIES)))
@@ -86,7 +86,7 @@ def check_words(values: Iterable[str], captured: Collection[str]) -> None:
         if (message := unknown_word(word, captured)) is not None:
             raise refuse(message, f" ({{{word}}})")
         if word in VARIABLES and word in captured:
-            message = "the path captures this name, which is also what a variable is called; rename the capture"
+            message = "the path captures this name, which is also the name of a variable; rename the capture"
             raise refuse(message, f" ({{{word}}})")
 
 
@@ -146,5 +146,5 @@ class HeaderRules(ForRoutes):
     callers choose `/`, `:` and their like), so that no part can pass for another. A header whose value comes out empty
     is left out. Where several rules are for one route, they work in the order of the file."""
 
-    request: RequestHeaders = Field(RequestHeaders(), description="On the way to the backend.")
-    response: ResponseHeaders = Field(ResponseHeaders(), description="On the way back.")
+    request: RequestHeaders = Field(RequestHeaders.unset(), description="On the way to the backend.")
+    response: ResponseHeaders = Field(ResponseHeaders.unset(), description="On the way back.")

@@ -40,7 +40,7 @@ def _one(value: object) -> object:
 class Health(Model):
     """Each endpoint is asked regularly, on a connection of its own. Either `path` or `tcp`."""
 
-    path: Unset[CheckPath] = Field(None, description="What is asked for, with its query.", examples=["/health"])
+    path: Unset[CheckPath] = Field(None, description="The path to request, with its query.", examples=["/health"])
     tcp: bool = Field(False, description="An endpoint that accepts a connection is up; nothing is asked.")
     interval: Duration = Field(10, description="From one check of an endpoint to the next, give or take a tenth.")
     timeout: Duration = Field(2, description="By which a check must have its answer, connecting included.")
@@ -48,17 +48,17 @@ class Health(Model):
     healthy_after: int = Field(2, ge=1, le=100, description="Passed checks in a row that bring it back.")
     initial: Literal["healthy", "unhealthy"] = Field(
         "healthy",
-        description="What an endpoint is before its first check, which is at once. The first check that an "
-        "`unhealthy` one passes brings it in.",
+        description="The state of an endpoint before its first check, which is made at once. The first passed check "
+        "of an `unhealthy` one makes it healthy.",
     )
     method: Annotated[str, Kind("method"), AfterValidator(addresses.parse_method)] = Field(
         "GET", description="The method of the request."
     )
     host: Unset[Text] = Field(None, description="The Host of the request. Unset: what requests to the service have.")
     status: Annotated[SomeOf[StatusRange], BeforeValidator(_one)] = Field(
-        ((200, 399),), description="What an endpoint that is up answers.", examples=[[200, 204]]
+        ((200, 399),), description="Statuses of a healthy endpoint.", examples=[[200, 204]]
     )
-    body: Unset[Text] = Field(None, description="What its answer contains, in the first 64 KiB.")
+    body: Unset[Text] = Field(None, description="A text that its answer contains, in the first 64 KiB.")
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> "Health":
@@ -107,8 +107,8 @@ class Outliers(Section):
     )
     max_ejection: Duration = Field(300, description="The longest ejection.")
     max_ejected: Percent = Field(50, description="At most this share of the endpoints is out, and never the last one.")
-    success_rate: SuccessRate = Field(SuccessRate(), description="Ejection by comparison with the others.")
-    failure_percentage: FailurePercentage = Field(FailurePercentage(), description="Ejection by a fixed share.")
+    success_rate: SuccessRate = Field(SuccessRate.unset(), description="Ejection by comparison with the others.")
+    failure_percentage: FailurePercentage = Field(FailurePercentage.unset(), description="Ejection by a fixed share.")
 
 
 def _unless_off(value: object) -> object:
@@ -120,4 +120,4 @@ OutliersOrOff = Annotated[
     Kind("keys below, or off"),
     BeforeValidator(_unless_off, json_schema_input_type=Outliers | Literal["off", False]),
 ]
-"""None for `off`."""
+"""The settings; None for `off`."""

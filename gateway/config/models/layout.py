@@ -17,12 +17,13 @@ _HANDING_DOWN = (("defaults",), ("groups",))
 
 
 @cache
-def levels(file: str) -> dict[Level, type[Model]]:
-    """The models of a file by their level, in the order of the file's keys, the file itself first."""
-    return dict(_levels(FILES[file], ()))
+def levels(file: str, top: type[Model] | None = None) -> dict[Level, type[Model]]:
+    """The models of a file by their level, in the order of the file's keys, the file itself first. `top` is that of a
+    file which is none of a gateway's."""
+    return dict(_levels(top or FILES[file], ()))
 
 
-def told(file: str) -> dict[Level, type[Model]]:
+def levels_without_repeats(file: str) -> dict[Level, type[Model]]:
     """The same without what stands in groups and defaults as it stands in routes."""
     every = levels(file)
     elsewhere = {model for level, model in every.items() if level[:1] not in _HANDING_DOWN}
@@ -47,9 +48,9 @@ def _levels(annotation: Any, level: Level) -> Iterator[tuple[Level, type[Model]]
         yield from _levels(arguments[1], (*level, "<name>"))
 
 
-def model_at(file: str, path: Path) -> type[Model] | None:
+def model_at(file: str, path: Path, top: type[Model] | None = None) -> type[Model] | None:
     """The model that describes what `path` leads to, if it is one."""
-    return next((model for level, model in levels(file).items() if _fits(level, path)), None)
+    return next((model for level, model in levels(file, top).items() if _fits(level, path)), None)
 
 
 def _fits(level: Level, path: Path) -> bool:
@@ -64,7 +65,7 @@ def places_of(key: str) -> list[tuple[str, str]]:
     return [
         (file, format_level((*level, key)))
         for file in FILES
-        for level, model in told(file).items()
+        for level, model in levels_without_repeats(file).items()
         if key in keys_of(model) and (level[:1] not in _HANDING_DOWN or key not in RouteConfig.model_fields)
     ]
 

@@ -16,7 +16,7 @@ class Maintenance(Policy):
     message: Text = Field(
         "the service is under maintenance; please try again later", description="The message to clients."
     )
-    exempt_routes: Several[RouteGlob] = Field((), description="Ids of routes that go on, or patterns of them.")
+    exempt_routes: Several[RouteGlob] = Field((), description="Ids of routes that stay available, or patterns of them.")
     exempt_networks: Several[addresses.Network] = Field(
-        (), description="Networks (CIDR) or addresses of clients that go on being served."
+        (), description="Networks (CIDR) or addresses of clients that are still served."
     )

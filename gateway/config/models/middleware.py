@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from gateway.config.models.access_log import AccessLog
 from gateway.config.models.admin import Admin
+from gateway.config.models.agents import Agents
 from gateway.config.models.alerts import Alerts
 from gateway.config.models.audit import AuditLog
 from gateway.config.models.base import Section
@@ -17,6 +18,7 @@ from gateway.config.models.cache import Cache
 from gateway.config.models.client_limits import ClientLimits
 from gateway.config.models.compression import Compression
 from gateway.config.models.content_types import ContentTypes
+from gateway.config.models.control_plane import ControlPlane
 from gateway.config.models.cors import Cors
 from gateway.config.models.header_rules import HeaderRules
 from gateway.config.models.ip_allow import IpAllow
@@ -44,14 +46,14 @@ class Errors(Section):
 
     detail: Literal["brief", "full"] = Field(
         "brief",
-        description="`brief`: what clients get names no host, address, file, service or rule of what stands "
-        "behind the gateway; the access log has that, under the id of the request. `full`: clients get it, too, "
-        "which helps where all of them are your own.",
+        description="`brief`: answers to clients name no host, address, file, service or rule behind the gateway; "
+        "the access log has them, under the id of the request. `full`: answers have them, too, "
+        "for gateways whose clients are all your own.",
     )
 
 
 class Drain(Section):
-    """What happens after SIGTERM, and to the streams of an endpoint that has left its service."""
+    """The behaviour after SIGTERM, and of the streams of an endpoint that has left its service."""
 
     window: DurationOrZero = Field(
         5, description="How long new requests are still served, for a load balancer that learns of the end late."
@@ -98,11 +100,11 @@ class WebSocket(Section):
 
 
 class MiddlewareFile(Section):
-    """What clients may cost, how long things may take, and what is logged. The file is optional, as is all in it."""
+    """Limits, time-outs, policies and logs. The file and all its keys are optional."""
 
-    limits: ClientLimits = Field(ClientLimits(), description="What clients may cost.")
-    timeouts: Timeouts = Field(Timeouts(), description="Timeouts of every route that does not say otherwise.")
-    retry_budget: RetryBudget = Field(RetryBudget(), description="How much may be sent once more.")
+    limits: ClientLimits = Field(ClientLimits.unset(), description="Limits of clients.")
+    timeouts: Timeouts = Field(Timeouts.unset(), description="Timeouts of every route that does not say otherwise.")
+    retry_budget: RetryBudget = Field(RetryBudget.unset(), description="The budget of retries.")
     breakers: Annotated[
         dict[Text, BreakerProfile],
         BeforeValidator(or_empty({}), json_schema_input_type=dict[str, BreakerProfile] | None),
@@ -111,36 +113,44 @@ class MiddlewareFile(Section):
         description="Profiles for the breakers of routes, by name. `short` (calls of milliseconds), `long-tail` (tools "
         "that take minutes) and `llm` (models) are there without being written, and can be changed.",
     )
-    access_log: AccessLog = Field(AccessLog(), description="One line for each request.")
-    errors: Errors = Field(Errors(), description="How much clients learn of errors.")
-    drain: Drain = Field(Drain(), description="What happens after SIGTERM.")
-    reload: Reload = Field(Reload(), description="New contents of the files on their way to being served.")
-    websocket: WebSocket = Field(WebSocket(), description="WebSocket connections.")
-    admin: Admin = Field(Admin(), description="Who may use the admin port.")
-    request_id: RequestIds = Field(RequestIds(), description="The id of every request.")
+    access_log: AccessLog = Field(AccessLog.unset(), description="One line for each request.")
+    errors: Errors = Field(Errors.unset(), description="How much clients learn of errors.")
+    drain: Drain = Field(Drain.unset(), description="The drain after SIGTERM.")
+    reload: Reload = Field(Reload.unset(), description="New contents of the files on their way to being served.")
+    websocket: WebSocket = Field(WebSocket.unset(), description="WebSocket connections.")
+    admin: Admin = Field(Admin.unset(), description="Access to the admin port.")
+    request_id: RequestIds = Field(RequestIds.unset(), description="The id of every request.")
     telemetry: Unset[Telemetry] = Field(
-        None, description="What is sent to an OpenTelemetry collector. `{}`: traces, with these defaults."
+        None, description="Export to an OpenTelemetry collector. `{}`: traces, with these defaults."
     )
-    trace: Trace = Field(Trace(), description="The trace that a request belongs to.")
-    monitor: Monitor = Field(Monitor(), description="What is counted of requests, and watched.")
-    maintenance: Maintenance = Field(Maintenance(), description="Maintenance mode.")
+    trace: Trace = Field(Trace.unset(), description="The trace that a request belongs to.")
+    monitor: Monitor = Field(Monitor.unset(), description="Counting and monitoring of requests.")
+    maintenance: Maintenance = Field(Maintenance.unset(), description="Maintenance mode.")
     state_directory: Text = Field(
         "state",
-        description="Directory of what outlives a restart, relative to the configuration directory. It is made when it "
-        "is needed, and must be writable, and kept.",
+        description="Directory of persistent data, relative to the configuration directory. It is created when it is "
+        "needed, must be writable, and must be kept.",
     )
-    blocklist: Blocklist = Field(Blocklist(), description="Who may not call.")
-    audit_log: AuditLog = Field(AuditLog(), description="What was decided about every request, in a chain of hashes.")
+    blocklist: Blocklist = Field(Blocklist.unset(), description="Blocked clients.")
+    audit_log: AuditLog = Field(
+        AuditLog.unset(), description="The decisions about every request, in a chain of hashes."
+    )
     ip_allow: Named[IpAllow] = Field({}, description="Clients that may come, by address.")
     cors: Named[Cors] = Field({}, description="Pages of other origins that may call from a browser.")
     headers: Named[HeaderRules] = Field({}, description="Headers that are set, added and removed.")
-    compression: Compression = Field(Compression(), description="Compression of responses.")
+    compression: Compression = Field(Compression.unset(), description="Compression of responses.")
     cache: Unset[Cache] = Field(
         None, description="Responses that are stored and used again. `{}`: with these defaults."
     )
     content_types: Named[ContentTypes] = Field({}, description="Content types that request bodies may have.")
-    zones: Zones = Field(Zones(), description="Where this gateway stands.")
-    alerts: Alerts = Field(Alerts(), description="Which alerts are sent to people, and to whom.")
+    zones: Zones = Field(Zones.unset(), description="The zone of this gateway.")
+    alerts: Alerts = Field(Alerts.unset(), description="Alerts and their receivers.")
+    control_plane: Unset[ControlPlane] = Field(
+        None, description="The control plane that says which configuration this gateway runs."
+    )
+    agents: Unset[Agents] = Field(
+        None, description="The bridge to an agent network. `{}`: there is one, with these defaults."
+    )
     redis: Unset[Redis] = Field(None, description="Redis, for what several replicas count together.")
     bus: Bus = Field("memory", description=BUS)
     rate_limits: Named[RateLimit] = Field({}, description="How many requests in a time.")
@@ -148,9 +158,9 @@ class MiddlewareFile(Section):
     policies: Named[PythonPolicy] = Field({}, description="Custom policies, in Python, outermost first.")
     order: Several[Text] = Field(
         (),
-        description="What a request passes, outermost first; `gateway check` lists the names. What it does not name "
-        "takes its usual place. `policies.NAME` and `rate_limits.NAME` are for a single one of that name, such as a "
-        "limit by address in front of the authentication. None given: the usual order.",
+        description="The order of policies, outermost first; `gateway check` lists the names. Policies that it does "
+        "not name take their default places. `policies.NAME` and `rate_limits.NAME` are for a single one of that name, "
+        "such as a limit by address in front of the authentication. Empty: the default order.",
     )
 
     @model_validator(mode="after")

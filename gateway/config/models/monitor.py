@@ -6,7 +6,7 @@ from gateway.config.models.base import Section
 
 
 class Monitor(Section):
-    """What is counted of requests, and watched: `/metrics`, and windows of the last ten seconds to the last three days
+    """Counting and monitoring of requests: `/metrics`, and windows of the last ten seconds to the last three days
     by route, service, endpoint and tenant (`/monitor` of the admin port, `gateway monitor`)."""
 
     enabled: bool = Field(

@@ -1,4 +1,4 @@
-"""What all rules for traffic have in common: the routes that they are for, and whether they are enforced."""
+"""Common keys of all policies: their routes, and whether they are enforced."""
 
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, TypeVar
@@ -34,7 +34,7 @@ Named = Annotated[
 
 
 class ForRoutes(Section):
-    """What can be meant for some routes only."""
+    """A policy for some routes only."""
 
     routes: SomeOf[RouteGlob] = Field(
         ("*",),
@@ -47,10 +47,10 @@ class ForRoutes(Section):
 
 
 class Policy(ForRoutes):
-    """What can refuse a request."""
+    """A policy that can refuse a request."""
 
     mode: Literal["enforce", "shadow"] = Field(
         "enforce",
-        description="`shadow`: decide, count and log what would be refused, and let it pass, to see a rule work before "
-        "it is enforced.",
+        description="`shadow`: decide, count and log refusals without applying them, to observe a rule before it is "
+        "enforced.",
     )

@@ -1,4 +1,4 @@
-"""What a header, cookie or query parameter must be."""
+"""Predicates of headers, cookies and query parameters."""
 
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from gateway.config.values.paths import check_regex
 
 
 class Predicate(Model):
-    """What a header or query parameter must be. Exactly one of the three; a bare text is the same as `exact`."""
+    """A predicate of a header or query parameter. Exactly one of the three; a bare text is the same as `exact`."""
 
     exact: Unset[Text] = Field(None, description="The value, character by character.")
     present: Unset[bool] = Field(None, description="true: it is there, whatever its value; false: it is not there.")
@@ -45,4 +45,4 @@ HeaderPredicates = Annotated[
     dict[HeaderName, ValuePredicate],
     BeforeValidator(_names_differ, json_schema_input_type=dict[HeaderName, ValuePredicate]),
 ]
-"""By name, in lower case."""
+"""Predicates by name, in lower case."""

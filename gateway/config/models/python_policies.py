@@ -35,7 +35,7 @@ class PythonPolicy(Policy):
         examples=["policies/hours.py:OfficeHours"],
     )
     config: Annotated[dict[str, Any], Kind("keys of the class"), Hidden()] = Field(
-        {}, description="What the class's `Config` takes."
+        {}, description="The settings for the class's `Config`."
     )
 
     @field_serializer("config", when_used="json")

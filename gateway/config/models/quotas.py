@@ -20,8 +20,8 @@ class Quota(Policy):
     limit: int = Field(ge=1, le=10**15, description="Requests in the window.", examples=[100000])
     tiers: dict[Text, Annotated[int, Field(ge=1, le=10**15)]] = Field(
         {},
-        description="Limits in place of `limit` for consumers of a group. Who is in several groups has the first one "
-        "listed here.",
+        description="Limits in place of `limit` for consumers of a group. A consumer in several groups has the "
+        "first one listed here.",
         examples=[{"gold": 1000000}],
     )
     window: Literal["day", "month"] = Field(description="Which window of the calendar.", examples=["month"])

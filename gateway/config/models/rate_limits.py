@@ -65,12 +65,12 @@ KeyPart = Annotated[str, Kind("part of a key"), AfterValidator(check_part)]
 
 KEY_DESCRIPTION = (
     "Whose requests count together: `consumer`, `tenant`, `address` (of IPv6 the /64 network), `route`, `header:Name`, "
-    "`claim:name`, or several of them together. What a request does not have is replaced by its address. A header that "
-    "clients choose freely limits no one."
+    "`claim:name`, or several of them together. A part that a request does not have is replaced by its address. A "
+    "header that clients choose freely limits no one."
 )
 ON_FAILURE_DESCRIPTION = (
     "While the store does not answer: `open` lets pass, `closed` answers 503, `local` counts in each process by "
-    "itself, from what it knew on."
+    "itself, from its last state on, and takes its share of what was left, by how many there were."
 )
 
 
@@ -79,8 +79,8 @@ class RateLimit(Policy):
 
     key: SomeOf[KeyPart] = Field(("consumer",), description=KEY_DESCRIPTION, examples=[["consumer", "route"]])
     limits: Windows = Field(
-        description="What holds, all at once: `10/s`, `1000/h`, `500/15m`. A request that one of them refuses is "
-        "counted by none.",
+        description="The limits, all of which apply: `10/s`, `1000/h`, `500/15m`. A request that one of them refuses "
+        "is counted by none.",
         examples=[["10/s", "1000/h"]],
     )
     burst: Unset[Annotated[int, Field(ge=1, le=1_000_000_000)]] = Field(
@@ -88,14 +88,14 @@ class RateLimit(Policy):
         description="How many may come at once, in the shortest of the times. Unset: as many as its limit says. "
         "1: evenly spaced.",
     )
-    cost: int = Field(1, ge=0, le=1_000_000, description="What a request counts.")
+    cost: int = Field(1, ge=0, le=1_000_000, description="The cost of a request.")
     costs: dict[Text, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
-        {}, description="What a request counts instead, by the id of its route or group; 0 is for free."
+        {}, description="The cost of a request, by the id of its route or group; default 1, 0 is free."
     )
     tiers: dict[Text, Windows] = Field(
         {},
-        description="Limits in place of `limits` for consumers of a group. Who is in several groups has the first one "
-        "listed here.",
+        description="Limits in place of `limits` for consumers of a group. A consumer in several groups has the "
+        "first one listed here.",
     )
     store: Literal["memory", "redis"] = Field(
         "memory",
@@ -122,7 +122,7 @@ class RateLimit(Policy):
 
 
 def windows_of(limits: tuple[str, ...], burst: int | None) -> tuple[Window, ...]:
-    """What these texts mean, the shortest time first; `burst` is for that one."""
+    """The parsed limits, the shortest time first; `burst` applies to that one."""
     parsed = sorted((parse_limit(text) for text in limits), key=lambda limit: limit[1])
     return tuple(
         Window(units, seconds, burst if burst is not None and index == 0 else units)

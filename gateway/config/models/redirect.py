@@ -48,7 +48,7 @@ class RedirectConfig(Model):
     status: Literal[301, 302, 307, 308] = Field(
         307,
         description="307 and 308 keep the method and the body; browsers make a GET of others at 301 and 302. "
-        "301 and 308 are remembered for good.",
+        "browsers cache 301 and 308 permanently.",
     )
     keep_query: bool = Field(True, description="Append the query of the request.")
 

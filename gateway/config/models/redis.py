@@ -41,12 +41,12 @@ class Redis(Model):
     timeout: Duration = Field(
         0.02,
         le=1,
-        description="Longest that a request waits for it, all of its limits together. What the gateway itself is late "
-        "with does not count.",
+        description="The longest time that a request waits for it, for all of its limits together. Delays of the "
+        "gateway itself do not count.",
     )
     prefix: RedisPrefix = Field(
         "gateway:",
-        description="What all keys begin with. Gateways with the same one share all that they count and block; give "
-        "those that have nothing to do with each other different ones.",
+        description="The prefix of all keys. Gateways with the same one share counts and blocks; unrelated gateways "
+        "need different ones.",
         examples=["staging:"],
     )

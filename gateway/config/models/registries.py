@@ -35,7 +35,7 @@ class Etcd(Model):
         examples=["http://127.0.0.1:2379"],
     )
     prefix: Text = Field(
-        description="What the keys begin with. The value of each is an instance: `host:port`, or JSON with `host`, "
+        description="The prefix of the keys. The value of each is an instance: `host:port`, or JSON with `host`, "
         "`port`, and if need be `weight`, `zone`, `priority` and `health`.",
         examples=["/services/stock/"],
     )
@@ -63,7 +63,7 @@ class Consul(Model):
     """Instances in Consul, with the health that it knows of them."""
 
     url: HttpUrl = Field(description="An agent.", examples=["http://127.0.0.1:8500"])
-    service: Text = Field(description="What Consul calls the service.", examples=["mail"])
+    service: Text = Field(description="The name of the service in Consul.", examples=["mail"])
     tag: Unset[Text] = Field(None, description="Only instances with this tag.")
     datacenter: Unset[Text] = Field(None, description="Unset: that of the agent.")
     stale: bool = Field(

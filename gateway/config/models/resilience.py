@@ -1,4 +1,4 @@
-"""What a route does about failures and slowness of its service: hedges, fallbacks, mirrors."""
+"""Settings of a route for failures and slowness of its service: hedges, fallbacks, mirrors."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ class Hedge(Section):
 
 
 class Fallback(Model):
-    """What clients get where the gateway would answer with a 5xx of its own: no endpoint is there or answers in time,
+    """The response to clients in place of a 5xx of the gateway itself: no endpoint is there or answers in time,
     the breaker is open, or the service has too many requests. Responses of the backend are passed on as they are.
 
     Exactly one of: a fixed answer (`status`, `body`, `content_type`), `target`, `stale`.

@@ -1,4 +1,4 @@
-"""What is sent once more when it fails, and how much of that a service has to bear."""
+"""Retries, and their budget for a service."""
 
 import re
 from typing import Annotated
@@ -31,7 +31,7 @@ Failure = Annotated[
 
 
 class Retry(Model):
-    """What of a route is sent once more. Without this key: up to ten attempts after `connect`, three after
+    """Retries of a route. Without this key: up to ten attempts after `connect`, three after
     `reset` and `timeout`.
 
     Only GET, HEAD, OPTIONS, PUT, DELETE and requests with an `Idempotency-Key` are sent again after they may have been
@@ -41,14 +41,14 @@ class Retry(Model):
     attempts: int = Field(3, ge=1, le=10, description="How often a request is sent at most, the first time included.")
     on: SomeOf[Failure] = Field(
         ("connect", "reset", "timeout"),
-        description="After what: `connect`, the endpoint was not reached (of any method); `reset`, the connection "
-        "ended before an answer came; `timeout`, no answer came in time; and statuses, of responses and of these "
-        "failures alike: 502 is a refused connection, too.",
+        description="The failures after which to retry: `connect`, the endpoint was not reached (of any method); "
+        "`reset`, the connection ended before an answer came; `timeout`, no answer came in time; and statuses, of "
+        "responses and of these failures alike: 502 is a refused connection, too.",
     )
     per_try: Unset[Duration] = Field(
         None,
         description="How long an attempt may take to connect, and from the end of the request to the head of the "
-        "response, where that is less than `timeout` says. What takes longer is tried again as after `timeout` or 504.",
+        "response, if that is less than `timeout`. Slower attempts are retried as after `timeout` or 504.",
     )
 
 

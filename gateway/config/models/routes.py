@@ -55,11 +55,11 @@ FORWARDING = frozenset(
     {"rewrite", "strip_prefix", "preserve_host", "timeout", "retry", "breaker", "split", "mirror", "fallback", "hedge"}
     | {"cache", "set", "sticky", "rewrite_back"}
 )
-"""What means nothing for a route that the gateway itself answers."""
+"""Keys without meaning for a route that the gateway itself answers."""
 
 
 class RoutePaths(Model):
-    """What tells a route from its like."""
+    """The key that distinguishes a route from others."""
 
     id: RouteId = Field(
         "",
@@ -74,7 +74,7 @@ class RoutePaths(Model):
         examples=["/v1/users/*"],
     )
     paths: SomeOf[PathPattern] = Field(
-        (), description="Several paths, each as `path`. What the rewrite refers to must be in each of them."
+        (), description="Several paths, each as `path`. Captures of the rewrite must be in each of them."
     )
 
     @field_validator("paths")
@@ -88,7 +88,7 @@ class RoutePaths(Model):
 
 
 class RouteKeys(Model):
-    """What groups and defaults hand down to routes."""
+    """Keys that groups and defaults pass on to routes."""
 
     host: Unset[Hosts] = Field(
         None,
@@ -117,8 +117,8 @@ class RouteKeys(Model):
     )
     respond: Unset[RespondOfRoute] = Field(
         None,
-        description="Answer with a fixed response instead of forwarding: a status, or keys below. Who may have it, and "
-        "how often, is for the policies of the route, as for a backend's response.",
+        description="Answer with a fixed response instead of forwarding: a status, or keys below. The policies of "
+        "the route apply, as for a backend's response.",
     )
     rewrite: Unset[RewriteTemplate] = Field(
         None,
@@ -131,7 +131,7 @@ class RouteKeys(Model):
     set: dict[Settable, HeaderValue] = Field(
         {},
         exclude_if=operator.not_,  # a field with a serializer of its own is shown with its default, too
-        description="What is sent to the backend in place of what came: headers, and as `query.NAME` query parameters. "
+        description="Values to set in the request to the backend: headers, and as `query.NAME` query parameters. "
         "A value may have variables: see Values from requests.",
         examples=[{"X-Org": "{claims.org}"}],
     )
@@ -145,7 +145,7 @@ class RouteKeys(Model):
     timeout: Unset[TimeoutsOfRoute] = Field(
         None, description="Timeouts of this route. A bare duration is the same as `total`."
     )
-    retry: Unset[Retry] = Field(None, description="What is sent once more when it fails.")
+    retry: Unset[Retry] = Field(None, description="Retries.")
     breaker: Unset[BreakerOfRoute] = Field(None, description="When a target is left alone for a while.")
     split: SomeOf[SplitEntry] = Field(
         (),
@@ -154,12 +154,12 @@ class RouteKeys(Model):
     )
     sticky: Unset[StickySplit] = Field(None, description="Clients stay with the service that `split` gave them.")
     mirror: Unset[Mirror] = Field(None, description="A service that gets copies of requests.")
-    fallback: Unset[Fallback] = Field(None, description="What clients get where there is no answer of the backend.")
+    fallback: Unset[Fallback] = Field(None, description="The response to clients without an answer of the backend.")
     hedge: Unset[Hedge] = Field(None, description="A second attempt beside a slow first one. Unset: none.")
     priority: Literal["high", "normal", "low"] = Field(
         "high",
-        description="What is refused (503) while the gateway has more to do than it can: `low` from 100 ms on that its "
-        "event loop is late, `normal` from 400 ms on, `high` never.",
+        description="Load shedding (503) while the gateway is overloaded: `low` from 100 ms of lag of its event loop "
+        "on, `normal` from 400 ms on, `high` never.",
     )
     allow_encoded_slashes: bool = Field(
         False, description="Let `%2F` and `%5C` in the path through, as they are. Off: such a request is a 400."
@@ -173,7 +173,9 @@ class RouteKeys(Model):
         "Unset: `default` of auth.yaml.",
     )
     authorize: SomeOf[Authorize] = Field(
-        (), description="What callers must have, and what must hold. All entries count. None: who is known may pass."
+        (),
+        description="Required attributes of callers, and conditions. All entries apply. Empty: every authenticated "
+        "caller may pass.",
     )
     cache: Unset[CacheOfRoute] = Field(
         None, description="Whether responses are stored and used again, and which. Unset: `cache` of middleware.yaml."
@@ -240,7 +242,7 @@ class RouteConfig(RouteKeys, RoutePaths):
         if self.redirect is not None and (self.rewrite is not None or self.strip_prefix is not None):
             raise refuse("a redirect has its path in redirect; remove rewrite and strip_prefix")
         if self.respond is not None and (self.rewrite is not None or self.strip_prefix is not None):
-            raise refuse("what is answered here is not sent; remove rewrite and strip_prefix")
+            raise refuse("the gateway itself answers this route; remove rewrite and strip_prefix")
         return self
 
     @property
@@ -274,7 +276,7 @@ class RouteDefaults(RouteKeys, Section):
 
 
 class GroupHead(Model):
-    """What a group says of itself."""
+    """The keys of a group itself."""
 
     id: RouteId = Field(
         "",
@@ -282,7 +284,7 @@ class GroupHead(Model):
         "it in `routes`, for all of its routes.",
     )
     prefix: GroupPrefix = Field(
-        "", description="What the paths of its routes begin with: `/shop` and `path: /orders` are `/shop/orders`."
+        "", description="The prefix of the paths of its routes: `/shop` and `path: /orders` are `/shop/orders`."
     )
 
 
@@ -325,7 +327,9 @@ class RoutesFile(Model):
         dict[addresses.ServiceName, ServiceConfig],
         BeforeValidator(or_empty({}), json_schema_input_type=dict[str, ServiceConfig] | None),
     ] = Field({}, description="Backends of several endpoints, by name.")
-    defaults: RouteDefaults = Field(RouteDefaults(), description="Keys that routes have unless they say otherwise.")
+    defaults: RouteDefaults = Field(
+        RouteDefaults.unset(), description="Keys that routes have unless they say otherwise."
+    )
     groups: SomeOf[RouteGroup] = Field((), description="Routes with a prefix, a target or other keys in common.")
     routes: SomeOf[RouteConfig] = Field(
         description="The routes: at least one, here, in a group or in another file.",

@@ -25,7 +25,7 @@ class EndpointConfig(Model):
         ge=0,
         le=1000,
         description="Share of the requests, relative to the other endpoints. "
-        "0: no new requests, while those that it has go on.",
+        "0: no new requests; those in progress continue.",
     )
     zone: Text = Field("", description="Where the endpoint is. Empty: not known.")
     priority: int = Field(
@@ -85,8 +85,8 @@ class ServiceConfig(Model):
     )
     discovery: Unset[Discovery] = Field(None, description="Where the endpoints are found, instead of `endpoints`.")
     balance: BalanceConfig = Field(
-        Balance(),
-        description="Who gets the next request: `least_request`, unless another way is named.",
+        Balance.unset(),
+        description="The load balancer; default `least_request`.",
         examples=["least_request", "round_robin"],
     )
     slow_start: DurationOrZero = Field(
@@ -100,16 +100,16 @@ class ServiceConfig(Model):
         "all its endpoints are used, up or not. 0: never.",
     )
     protocol: addresses.Protocol = Field("http", description="Protocol of the endpoints.")
-    tls: Tls = Field(Tls(), description="Verification of certificates, for `protocol: https`.")
-    connections: Connections = Field(Connections(), description="Limits of connections to each endpoint.")
+    tls: Tls = Field(Tls.unset(), description="Verification of certificates, for `protocol: https`.")
+    connections: Connections = Field(Connections.unset(), description="Limits of connections to each endpoint.")
     health: Unset[Health] = Field(
         None,
-        description="How it is found out which endpoints can answer. Unset: by what becomes of requests.",
+        description="Active health checks. Unset: only the results of requests count.",
         examples=[{"path": "/health", "interval": "10s", "timeout": "2s"}],
     )
     outliers: OutliersOrOff = Field(
-        Outliers(),
-        description="Endpoints that fail what they are asked, or leave it unanswered, are left out for a while. "
+        Outliers.unset(),
+        description="Outlier detection: endpoints that fail requests, or do not answer, are ejected for a while. "
         "`off`: never.",
         examples=[{"consecutive": 5, "interval": "10s", "base_ejection": "30s", "max_ejected": "50%"}],
     )

@@ -25,7 +25,7 @@ class SplitWhen(Model):
     cookie: dict[Text, ValuePredicate] = Field({}, description="Cookies, by name, likewise.")
     query: dict[Text, ValuePredicate] = Field({}, description="Query parameters, by name, likewise.")
     group: Unset[Names] = Field(None, description="A group that the caller is in, or several, of which one is enough.")
-    consumer: Unset[Names] = Field(None, description="Who calls, or several.")
+    consumer: Unset[Names] = Field(None, description="The consumer, or several.")
     tenant: Unset[Names] = Field(None, description="The tenant of the caller, or several.")
     condition: Unset[Condition] = Field(
         None, description="A condition, as `when` in `authorize` has it; see Conditions."

@@ -11,12 +11,12 @@ from gateway.config.values.quantities import Duration
 
 
 class StickyCookie(Model):
-    """What the two kinds of them have in common."""
+    """Common keys of the two kinds of sticky cookies."""
 
     cookie: CookieName = Field(description="The name of the cookie.", examples=["gw"])
     secret: Unset[Annotated[SecretStr, Kind("text")]] = Field(
         None,
-        description="What the cookie is signed with, the same for all gateways that serve the same clients: "
+        description="The secret that signs the cookie, the same for all gateways that serve the same clients: "
         "`${STICKY_SECRET}`, not the text itself; at least 16 characters. Unset: one that is made at the first start "
         "and kept in the file `sticky-key` of `state_directory`.",
     )

@@ -42,19 +42,18 @@ class Telemetry(Model):
         dict[Text, Text], BeforeValidator(or_empty({}), json_schema_input_type=dict[str, str] | None)
     ] = Field(
         {},
-        description="What the gateway says of itself, beside `service.name` (`gateway`), `service.version`, "
+        description="Resource attributes, beside `service.name` (`gateway`), `service.version`, "
         "`service.instance.id`, `host.name`, and what `OTEL_RESOURCE_ATTRIBUTES` has.",
         examples=[{"deployment.environment.name": "production"}],
     )
     timeout: Unset[Duration] = Field(
         None,
-        description="How long sending may take, with what is tried again. Unset: `OTEL_EXPORTER_OTLP_TIMEOUT`, or 10s.",
+        description="The time limit of sending, including retries. Unset: `OTEL_EXPORTER_OTLP_TIMEOUT`, or 10s.",
     )
     interval: Unset[Duration] = Field(
         None, description="How often metrics are sent. Unset: `OTEL_METRIC_EXPORT_INTERVAL`, or 60s."
     )
     queue: Annotated[Size, Field(ge=16 * 1024)] = Field(
         8 * 1024**2,
-        description="How much of each kind may wait to be sent, at least 16 KiB. What finds no room is dropped and "
-        "counted.",
+        description="The size of each queue of unsent data, at least 16 KiB. Data beyond it is dropped and counted.",
     )

@@ -43,7 +43,7 @@ class Trace(Section):
 
 
 class RouteTrace(Model):
-    """What is different on one route."""
+    """Settings of one route."""
 
     sample: Share = Field(description="How many of the traces that begin with this route are recorded.")
 

@@ -50,7 +50,7 @@ Target = ServiceTarget | AddressTarget | AsgiTarget
 
 
 def parse_target(text: str) -> Target:
-    """What a route's `target` names. Raises the error of `refuse` when it has none of the four shapes."""
+    """The target of a route. Raises the error of `refuse` if it has none of the four forms."""
     if text.startswith("asgi:"):
         match = _ASGI.fullmatch(text)
         if match is None:
@@ -125,7 +125,7 @@ def _to_ascii(label: str) -> str:
 
 
 def parse_host_pattern(text: str) -> str:
-    """What a route's `host` may be: a host name without port, or `*.` before one."""
+    """A route's `host`: a host name without port, or `*.` before one."""
     if text == "*":
         raise refuse('to match every host, remove the key "host"')
     stem = text.removeprefix("*.")
@@ -175,7 +175,7 @@ def parse_own_header(text: str) -> str:
     """The name of a header that is given a meaning by a setting, and so may have none of its own."""
     name = parse_header_name(text)
     if is_reserved(name.encode()):
-        raise refuse("this header has a meaning of its own (framing, routing, content); take another, such as X-Name")
+        raise refuse("this header is reserved (framing, routing, content); use another, such as X-Name")
     return name
 
 

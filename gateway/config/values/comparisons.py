@@ -35,7 +35,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What a name is compared with: its pattern, how it becomes a number, and an example."""
+    """The right side of a comparison with a name: its pattern, its conversion to a number, and an example."""
 
     pattern: re.Pattern[str]
     parse: Callable[[str], float]
@@ -67,7 +67,7 @@ def _parsed(part: str, units: Mapping[str, Unit], example: str) -> Comparison:
     if unit is None:
         likely = suggest(name, list(units))
         hint = f'; did you mean "{likely}"?' if likely else ""
-        raise refuse(f"there is no such name here; expected one of {', '.join(units)}", hint)
+        raise refuse(f"unknown name; expected one of {', '.join(units)}", hint)
     if unit.pattern.fullmatch(written) is None:
         raise refuse(f"{name} is compared with a value such as {unit.example}, with its unit")
     return Comparison(name, operator, unit.parse(written), written)

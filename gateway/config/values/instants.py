@@ -21,7 +21,7 @@ def parse_instant(value: object) -> float:
     try:
         at = datetime.fromisoformat(value.upper())
     except ValueError:
-        raise refuse("there is no such day or time of day") from None
+        raise refuse("the day or time of day does not exist") from None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
@@ -35,7 +35,7 @@ def check_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise refuse("there is no such time zone; expected a name such as Europe/Berlin or UTC") from None
+        raise refuse("unknown time zone; expected a name such as Europe/Berlin or UTC") from None
     return name
 
 

@@ -1,4 +1,4 @@
-"""What all kinds of value have in common: names for the documentation, texts, lists, and how a value is refused."""
+"""Common parts of all kinds of values: names for the documentation, texts, lists, and errors."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a type is called in the documentation, and a regular expression for editors; carried in `Annotated`."""
+    """The name of a type in the documentation, and a regular expression for editors; carried in `Annotated`."""
 
     name: str
     pattern: str = ""

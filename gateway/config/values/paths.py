@@ -25,10 +25,10 @@ _PLAIN_PATH = re.compile(r"(/[^/*{}?#]+)+")
 
 
 def captures(pattern: str) -> tuple[str, ...]:
-    """What the pattern captures, in order: the name of each `{name}`, and "" for each `*`."""
+    """The captures of the pattern, in order: the name of each `{name}`, and "" for each `*`."""
     try:
         return tuple(wildcard.name or "" for wildcard in wildcards(pattern))
-    except PatternError:  # which is told of the pattern itself
+    except PatternError:  # reported for the pattern itself
         return ()
 
 
@@ -97,7 +97,7 @@ def check_rewrite(template: str, patterns: Sequence[str]) -> str:
     if not template.startswith("/"):
         raise refuse('a rewrite starts with "/"', f"; write /{template}")
     if "*" in template:
-        raise refuse('a rewrite has no "*"; what it matched in the path is $1, or $2 and so on')
+        raise refuse('a rewrite has no "*"; write the match of the path as $1, or $2 and so on')
     if "?" in template or "#" in template:
         raise refuse('a rewrite is only a path; the query is sent as it came, so remove what begins with "?" or "#"')
     rest = _BRACES.sub("", template)
@@ -153,7 +153,7 @@ def slug(pattern: str) -> str:
 
 def _one(value: object) -> object:
     if isinstance(value, list):
-        raise refuse("one path stands here; several are written paths: [...]")
+        raise refuse("a route has one path here; write several as paths: [...]")
     return value
 
 

@@ -5,13 +5,14 @@ stack or the memory. YAML 1.2's core schema decides what a plain text means; tag
 than one document are refused, because no file of ours has a use for them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from gateway.config.problems import Path, Problem, format_path, quote
-from gateway.config.yaml.document import Document, Entry, Mapping, Node, Scalar, Sequence, resolve
+from gateway.config.yaml.document import Document, Entry, Folded, Mapping, Node, Scalar, Sequence, resolve
 from gateway.config.yaml.text import DocumentError, decode, syntax_problem
 
 BARE_LIST = "routes"
@@ -23,9 +24,18 @@ MAX_NODES = 2_000_000
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def compose(file: str, data: bytes) -> tuple[Document | None, list[Problem]]:
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """What becomes of the entries of the list under `key`, at the top of a file: their values, where `fold` gives any,
+    as soon as each was read. So that a list of 100,000 entries never takes the memory of 100,000 trees."""
+
+    key: str
+    fold: Callable[[Node], Folded | None]
+
+
+def compose(file: str, data: bytes, folding: Folding | None = None) -> tuple[Document | None, list[Problem]]:
     """The tree of a file, and what is wrong with it. There is no tree when the reading had to stop before its end."""
-    composer = _Composer(file)
+    composer = _Composer(file, folding)
     try:
         text = decode(file, data)
         try:
@@ -35,7 +45,23 @@ def compose(file: str, data: bytes) -> tuple[Document | None, list[Problem]]:
             raise DocumentError(syntax_problem(file, text, error)) from None
     except DocumentError as error:
         return None, [*composer.problems, error.problem]
-    return Document(file, composer.root), composer.problems
+    return Document(file, composer.root, _Again(file, data) if folding is not None else None), composer.problems
+
+
+class _Again:
+    """Reads a file once more, and folds nothing; the first time it is asked."""
+
+    def __init__(self, file: str, data: bytes) -> None:
+        self._file = file
+        self._data = data
+        self._document: Document | None = None
+
+    def __call__(self) -> Document:
+        """The same document."""
+        if self._document is None:
+            document, _ = compose(self._file, self._data)
+            self._document = document or Document(self._file, None)
+        return self._document
 
 
 @dataclass(slots=True)
@@ -64,21 +90,26 @@ def _start(event: yaml.Event) -> tuple[int, int]:
 class _Composer:
     """Builds the tree, one event after the other."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, folding: Folding | None = None) -> None:
         self.root: Node | None = None
         self.problems: list[Problem] = []
         self._file = file
+        self._folding = folding
         self._stack: list[_Frame] = []
         self._anchors: dict[str, _Anchor | None] = {}  # None while the anchor's collection is open
         self._nodes = 0
 
     def handle(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):
-            self._check_tag(event)
-            node = Scalar(*_start(event), event.value, not event.style)
+            if event.tag is not None:  # as all below, said here once more: of most files, nearly all is scalars
+                self._check_tag(event)
+            mark: Any = event.start_mark
+            node = Scalar(mark.line + 1, mark.column + 1, event.value, not event.style)
             if event.anchor is not None:
                 self._anchors[event.anchor] = _Anchor(node, 1, 0)
-            self._count(event, 1)
+            self._nodes += 1
+            if self._nodes > MAX_NODES:
+                self._count(event, 0)
             self._add(event, node, 0)
         elif isinstance(event, yaml.CollectionStartEvent):
             self._open(event)
@@ -87,7 +118,7 @@ class _Composer:
         elif isinstance(event, yaml.AliasEvent):
             self._alias(event)
         elif isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
-            raise self._stop(event, 'a file holds one document; remove this "---" and what follows, or what is before')
+            raise self._stop(event, 'a file holds one document; remove this "---" and the part behind or before it')
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
         self._check_tag(event)
@@ -124,7 +155,7 @@ class _Composer:
             raise self._stop(event, f"there is no &{event.anchor} before this alias; define it, or write the value out")
         anchor = self._anchors[event.anchor]
         if anchor is None:
-            raise self._stop(event, f"*{event.anchor} is inside of what it stands for; write the value out")
+            raise self._stop(event, f"*{event.anchor} contains itself; write the value out")
         if self._wants_key():
             raise self._stop(event, "an alias cannot be a key; write the key out (merge keys are <<: *name)")
         self._check_depth(event, anchor.height)
@@ -140,7 +171,7 @@ class _Composer:
         frame = self._stack[-1]
         frame.height = max(frame.height, height)
         if isinstance(frame.node, Sequence):
-            frame.node.items.append(node)
+            frame.node.items.append(cast(Node, self._folded(node)) if self._folding is not None else node)
         elif frame.key is not None:
             self._set(frame.node.entries, frame.key, node)
             frame.key = None
@@ -148,6 +179,13 @@ class _Composer:
             frame.key = node
             if node.plain and not isinstance(resolve(node.text), str):
                 self._report(event, "a key must be a text; put it in quotes")
+
+    def _folded(self, item: Node) -> Node | Folded:
+        """An entry of the list that is open, or what becomes of it."""
+        key = self._stack[0].key if len(self._stack) == 2 else None
+        if self._folding is None or key is None or key.text != self._folding.key:
+            return item
+        return self._folding.fold(item) or item
 
     def _set(self, entries: dict[str, Entry], key: Scalar, node: Node) -> None:
         first = entries.get(key.text)

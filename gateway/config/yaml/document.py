@@ -1,6 +1,7 @@
 """One file as a tree of nodes that know their lines, and what its words mean."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.config.problems import Path
@@ -69,8 +70,16 @@ class Mapping:
 Node = Scalar | Sequence | Mapping
 
 
+class Folded:
+    """A value that was read already, and stands in a list of nodes in place of its node, which takes several times the
+    memory. A base class. Only who has values folded (`compose`) meets any.
+    """
+
+    __slots__ = ()
+
+
 def resolve(text: str) -> str | int | float | bool | None:
-    """What a plain text means by YAML 1.2: `on`, `1:30`, `0777`, `1_000` and dates are texts."""
+    """The value of a plain text by YAML 1.2: `on`, `1:30`, `0777`, `1_000` and dates are texts."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "+-.0123456789":
@@ -99,10 +108,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file, read. `root` is None when it is empty."""
+    """One file, read. `root` is None when it is empty. `again` reads it once more, without folding values, which is
+    for errors: it may take a second."""
 
     file: str
     root: Node | None
+    again: "Callable[[], Document] | None" = field(default=None, repr=False, compare=False)
 
     def find(self, path: Path) -> Place:
         """The deepest place on the path that is in the document; at the top of it when nothing is."""
@@ -114,6 +125,9 @@ class Document:
             below = _step(node, step)
             if below is None:
                 break
+            if isinstance(below, Folded):
+                assert self.again is not None
+                return self.again().find(path)
             line, column, found = below.line, below.column, found + 1
             origins = None if isinstance(node, Scalar) or node is None else node.origins
             if origins is not None and step in origins:
@@ -124,7 +138,7 @@ class Document:
         return Place(path[:found], line, column, node, file, shown)
 
 
-def _step(node: Node | None, step: str | int) -> Entry | Node | None:
+def _step(node: Node | None, step: str | int) -> Entry | Node | Folded | None:
     if isinstance(node, Mapping) and isinstance(step, str):
         return node.entries.get(step)
     if isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):

@@ -5,14 +5,15 @@ file, only one value in it.
 """
 
 import re
+from collections.abc import Callable
 from collections.abc import Mapping as MappingOf
 from pathlib import Path as FilePath
 from typing import Any
 
 from gateway.config.problems import Fault, quote
-from gateway.config.regular_files import read_secret
+from gateway.config.regular_files import read_secret, to_mend
 from gateway.config.secrets import KnownSecrets, names_a_secret
-from gateway.config.yaml.document import Mapping, Node, Scalar, Sequence, resolve
+from gateway.config.yaml.document import Folded, Mapping, Node, Scalar, Sequence, resolve
 
 MAX_EXPANSIONS = 100
 
@@ -41,13 +42,20 @@ class Expander:
     """Replaces `${NAME}`, `${NAME:-default}` and `${file:path}`; `$${` stands for `${` itself.
 
     Relative paths begin at `base`. Every file is read once, so that one value cannot be there in two versions. What
-    probably is a secret is added to `secrets`.
+    probably is a secret is added to `secrets`. `read` is what reads a file; raises OSError and ValueError.
     """
 
-    def __init__(self, environment: MappingOf[str, str], base: FilePath, secrets: KnownSecrets | None = None) -> None:
+    def __init__(
+        self,
+        environment: MappingOf[str, str],
+        base: FilePath,
+        secrets: KnownSecrets | None = None,
+        read: Callable[[FilePath], str] = read_secret,
+    ) -> None:
         self.secrets = KnownSecrets() if secrets is None else secrets
         self._environment = environment
         self._base = base
+        self._read_text = read
         self._files: dict[str, str] = {}
         self.named: set[str] = set()
         """The files that were asked for, whether they could be read or not."""
@@ -94,14 +102,14 @@ class Expander:
     def _read(self, name: str) -> str:
         self.named.add(name)
         try:
-            return read_secret(self._base / name)
+            return self._read_text(self._base / name)
         except OSError as error:
-            reason = error.strerror or "it cannot be read"
+            reason, remedy = error.strerror or "it cannot be read", to_mend(error)
         except UnicodeDecodeError:  # its own text would quote the content
-            reason = "it is not UTF-8"
+            reason, remedy = "it is not UTF-8", "write text into it, or correct the path"
         except ValueError as error:
-            reason = str(error)
-        raise ExpansionError(f"the file {quote(name)} cannot be used: {reason}; create it, or correct the path")
+            reason, remedy = str(error), "correct it, or the path"
+        raise ExpansionError(f"the file {quote(name)} cannot be used: {reason}; {remedy}")
 
 
 class Converter:
@@ -112,10 +120,10 @@ class Converter:
         self._expander = expander
         self._path: list[str | int] = []
 
-    def convert(self, node: Node | None) -> Any:
-        """Dicts, lists, texts, numbers, booleans and None."""
-        if node is None:
-            return None
+    def convert(self, node: Node | Folded | None) -> Any:
+        """Dicts, lists, texts, numbers, booleans and None, and what was folded as it is."""
+        if node is None or isinstance(node, Folded):
+            return node
         if isinstance(node, Scalar):
             if "${" in node.text:
                 return self._expanded(node)

@@ -1,4 +1,4 @@
-"""From a fault to the problem that people read: its line, and the value that stands there."""
+"""Makes problems from faults: adds the line, and the value at that place."""
 
 from gateway.config.problems import Fault, Path, Problem, Severity, format_path, quote
 from gateway.config.yaml.document import Document, Mapping, Node, Place, Scalar, Sequence, resolve
@@ -34,7 +34,7 @@ def _indented(document: Document, fault: Fault) -> str:
 
 
 def _repeated(fault: Fault, place: Place) -> str:
-    """What the message of an error ends with: the hint, and the value in the file."""
+    """The end of an error message: the hint, and the value in the file."""
     scalar = place.node if isinstance(place.node, Scalar) else None
     hint = fault.hint if scalar is None or not scalar.expanded else ""
     if fault.path[-1:] == ("[key]",) and len(place.path) < len(fault.path):
@@ -51,11 +51,13 @@ def _may_be_secret(file: str, path: Path) -> bool:
         if path[:1] == ("providers",):
             return len(path) < 3 or bool(keys & SECRETIVE)
         return bool(keys & {"headers", "secret"})
-    return (file == "auth.yaml" and bool(keys & SECRETIVE)) or bool(path and path[0] in ("redis", "audit_log"))
+    if path[:1] == ("control_plane",):
+        return len(path) < 2 or path[1] == "token"
+    return (file == "auth.yaml" and bool(keys & SECRETIVE)) or path[:1] in (("redis",), ("audit_log",))
 
 
 def _remedy(message: str, scalar: Scalar | None) -> str:
-    """What to do when the value is right but for its quotes."""
+    """The remedy if the value is right except for its quotes."""
     if scalar is None or ";" in message:
         return ""
     if message.startswith("expected a text") and scalar.plain and not scalar.expanded and scalar.text:

@@ -49,7 +49,19 @@ def read(root: Item, description: Description) -> None:
         description.consumers[name] = consumer
         member_of = [*groups.get(name, []), *(g.own_text or g.text("name") for g in item.items("groups"))]
         for kind, below in _credentials(root, item, name):
-            _add(kind, below, consumer, member_of, description)
+            below.ignore_keys("id", "tags", "created_at")
+            below.ignore_default("ttl", None)
+            if kind == "acls":
+                member_of.append(below.text("group"))
+            elif kind == "keyauth_credentials":
+                _add_key(below, consumer, description)
+            elif kind == "basicauth_credentials":
+                _add_password(below, consumer, description)
+            elif kind == "jwt_secrets":
+                _add_issuer(below, consumer, description)
+            else:
+                below.unsaid(_UNKNOWN[kind])
+            below.said(f"consumer {consumer['name']}: {_OURS.get(kind, kind)}")
         if member_of:
             consumer["groups"] = list(dict.fromkeys(member_of))
         item.said(f"consumer {name}")
@@ -65,22 +77,6 @@ def _credentials(root: Item, consumer: Item, name: str) -> Iterator[tuple[str, I
                 yield key, item
 
 
-def _add(kind: str, item: Item, consumer: Settings, groups: list[str], description: Description) -> None:
-    item.ignore_keys("id", "tags", "created_at")
-    item.ignore_default("ttl", None)
-    if kind == "acls":
-        groups.append(item.text("group"))
-    elif kind == "keyauth_credentials":
-        _add_key(item, consumer, description)
-    elif kind == "basicauth_credentials":
-        _add_password(item, consumer, description)
-    elif kind == "jwt_secrets":
-        _add_issuer(item, consumer, description)
-    else:
-        item.unsaid(_UNKNOWN[kind])
-    item.said(f"consumer {consumer['name']}: {_OURS.get(kind, kind)}")
-
-
 def _add_key(item: Item, consumer: Settings, description: Description) -> None:
     key = filled_in(item.get("key"), description, "a key of at least 16 characters; of a shorter one write its `hash`")
     if not key:
@@ -93,7 +89,7 @@ def _add_key(item: Item, consumer: Settings, description: Description) -> None:
 def _add_password(item: Item, consumer: Settings, description: Description) -> None:
     name, password = filled_in(item.get("username"), description), filled_in(item.get("password"), description)
     if re.fullmatch("[0-9a-f]{40}", password):
-        item.unsaid("this is a hash of Kong's own, which nobody else can check; set the password anew")
+        item.unsaid("this hash is in a format of Kong that only Kong can verify; set the password anew")
     elif not password:
         item.unsaid("the password is not in the file: see `gateway keys password`")
     elif "basic" in consumer:

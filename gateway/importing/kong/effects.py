@@ -1,4 +1,4 @@
-"""What a plugin of Kong does to its routes."""
+"""Effects of a plugin of Kong on its routes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.importing.tree import Item
 
 @dataclass(slots=True, eq=False)
 class Effect:
-    """What one plugin adds to each of its routes. `closes`: what it asked of callers could not be said."""
+    """The effect of one plugin on each of its routes. `closes`: its access rule cannot be expressed."""
 
     item: Item
     policies: list[Policy] = field(default_factory=list)
@@ -19,6 +19,8 @@ class Effect:
     anonymous: list[str] = field(default_factory=list)
     authorize: list[Settings] = field(default_factory=list)
     settings: Settings = field(default_factory=dict)
+    sent: str | None = None
+    """The path that backends get, whatever was asked for."""
     closes: bool = False
 
     def policy(self, description: Description, section: str, name: str, settings: Settings) -> None:
@@ -27,7 +29,7 @@ class Effect:
 
     def refuse(self, why: str) -> None:
         """Name it as not translated, and close its routes."""
-        self.item.unsaid(f"{why}. Its routes refuse everybody until that is done: see `authorize` there")
+        self.item.unsaid(f"{why}. Its routes refuse every request until that is done: see `authorize` there")
         self.closes = True
 
 

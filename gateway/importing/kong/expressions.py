@@ -15,7 +15,7 @@ _TOKEN = re.compile(r'r#".*?"#|"(?:\\.|[^"\\])*"|&&|\|\||[()]|[^"()&|]+?(?=r#"|[
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a request must be: each path with its operator, `==`, `^=` (begins with) or `~`; none of a kind is any."""
+    """Conditions on a request: each path with its operator, `==`, `^=` (begins with) or `~`; none of a kind is any."""
 
     paths: list[tuple[str, str]] = field(default_factory=list)
     hosts: list[str] = field(default_factory=list)
@@ -23,28 +23,25 @@ class Wanted:
 
 
 def wanted_by(expression: str) -> Wanted | None:
-    """What an expression asks for; None where it is more than alternatives of one field, all of which must hold."""
+    """The conditions of an expression; None if it is more than alternatives of one field, all of which must be true."""
     found = Wanted()
     seen: set[str] = set()
     for clause in _split(expression, "&&"):
-        terms = [_TERM.fullmatch(_bare(text)) for text in _split(_bare(clause), "||")]
-        fields = {term[1] for term in terms if term is not None}
-        if None in terms or len(fields) != 1 or fields & seen:
+        texts = _split(_bare(clause), "||")
+        terms = [term for text in texts if (term := _TERM.fullmatch(_bare(text))) is not None]
+        fields = {term[1] for term in terms}
+        if len(terms) < len(texts) or len(fields) != 1 or fields & seen:
             return None
         seen |= fields
         for term in terms:
-            if term is None or not _add(found, term):
+            text = term[3] if term[3] is not None else re.sub(r"\\(.)", r"\1", term[4])
+            if term[1] == "http.path":
+                found.paths.append((term[2], text))
+            elif term[2] == "==":
+                (found.hosts if term[1] == "http.host" else found.methods).append(text)
+            else:
                 return None
     return found
-
-
-def _add(found: Wanted, term: re.Match[str]) -> bool:
-    text = term[3] if term[3] is not None else re.sub(r"\\(.)", r"\1", term[4])
-    if term[1] == "http.path":
-        found.paths.append((term[2], text))
-    else:
-        (found.hosts if term[1] == "http.host" else found.methods).append(text)
-    return term[1] == "http.path" or term[2] == "=="
 
 
 def _split(text: str, operator: str) -> Sequence[str]:

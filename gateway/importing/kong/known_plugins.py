@@ -1,4 +1,4 @@
-"""What each plugin of Kong is here."""
+"""The translation of each plugin of Kong."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def closing(name: str, config: Item) -> str:
     if name in _AUTHENTICATION:
         return _AUTHENTICATION[name]
     if name not in PLUGINS and name not in _HARMLESS and may_refuse(name):
-        return "it may refuse requests, by its name; say in auth.yaml, or in a policy, who may call"
+        return f"{name} may refuse requests, by its name; say in auth.yaml, or in a policy, who may call"
     code = name in ("pre-function", "post-function", "serverless-functions")
     if code and any(".exit" in text.own_text for key in config.keys() for text in config.items(key)):  # noqa: SIM118
         return "it is a program in Lua that may refuse requests; write it as a policy (docs/writing-middleware.md)"
@@ -99,8 +99,14 @@ def _jwt(config: Item, effect: Effect, description: Description) -> None:
 def _anonymous(config: Item, effect: Effect, description: Description) -> None:
     if name := config.text("anonymous"):
         name = description.consumer_ids.get(name, name)
-        consumer = {"consumer": name} if name in description.consumers else {}
-        effect.anonymous.append(description.scheme("anonymous", {"anonymous": consumer}))
+        if name in description.consumers:
+            effect.anonymous.append(description.scheme("anonymous", {"anonymous": {"consumer": name}}))
+        else:  # Kong answers 500 to all who bring no credential
+            config.unsaid(
+                "the file has no such consumer: who brings no credential is refused, until `anonymous` of auth.yaml "
+                "names one",
+                "anonymous",
+            )
 
 
 def _acl(config: Item, effect: Effect, description: Description) -> None:
@@ -129,10 +135,11 @@ def _cors(config: Item, effect: Effect, description: Description) -> None:
     if exposed := config.texts("exposed_headers"):
         settings["expose"] = exposed
     if (age := config.number("max_age")) is not None:
-        settings["max_age"] = f"{age:g}s"
+        settings["max_age"] = f"{age:.15g}s"
     if credentials and origins == ["*"]:
         config.unsaid(
-            "credentials are not for every origin: name the origins, then set `credentials: true`", "credentials"
+            "credentials need named origins: name them, then set `credentials: true`",
+            "credentials",
         )
     elif credentials:
         settings["credentials"] = True
@@ -157,7 +164,7 @@ def _origin(item: Item) -> str:
 
 
 def conditions_of(config: Item) -> list[str]:
-    """What an ip-restriction asks of the client's address, as conditions of ours."""
+    """The conditions of an ip-restriction on the client's address."""
     asked = ("{}", "allow", "whitelist"), ("not ({})", "deny", "blacklist")
     lists = ((form, config.texts(name) or config.texts(former)) for form, name, former in asked)
     networks = ((form, ", ".join(f'"{network(text)}"' for text in texts)) for form, texts in lists if texts)
@@ -167,7 +174,8 @@ def conditions_of(config: Item) -> list[str]:
 def _ip_restriction(config: Item, effect: Effect, description: Description) -> None:
     allow = config.texts("allow") or config.texts("whitelist")
     deny = config.texts("deny") or config.texts("blacklist")
-    config.ignore_keys("status", "message")
+    config.ignore_default("status", 403)
+    config.ignore_default("message")
     if allow:
         settings = {"networks": [network(text) for text in allow]}
         effect.policy(description, "ip_allow", f"addresses-{effect.item.line}", settings)
@@ -178,7 +186,7 @@ def _ip_restriction(config: Item, effect: Effect, description: Description) -> N
 
 def _size_limiting(config: Item, effect: Effect, description: Description) -> None:
     unit = {"kilobytes": "KiB", "bytes": "B"}.get(config.text("size_unit"), "MiB")
-    effect.settings["max_body"] = f"{config.number('allowed_payload_size', 128):g}{unit}"
+    effect.settings["max_body"] = f"{config.number('allowed_payload_size', 128):.15g}{unit}"
     config.ignore_keys("require_content_length")
 
 
@@ -209,17 +217,8 @@ def _correlation(config: Item, effect: Effect, description: Description) -> None
 
 
 def _cache(config: Item, effect: Effect, description: Description) -> None:
-    for key in (
-        "strategy",
-        "content_type",
-        "response_code",
-        "request_method",
-        "memory",
-        "cache_control",
-        "vary_headers",
-    ):
-        config.ignore_keys(key)
-    config.ignore_keys("vary_query_params", "storage_ttl", "ignore_uri_case")
+    config.ignore_keys("strategy", "content_type", "response_code", "request_method", "memory", "cache_control")
+    config.ignore_keys("vary_headers", "vary_query_params", "storage_ttl", "ignore_uri_case")
     config.differs(
         "responses are kept as long as they say themselves (`Cache-Control`), not for `cache_ttl`: have backends say it"
     )
@@ -257,40 +256,33 @@ def _prometheus(config: Item, effect: Effect, description: Description) -> None:
     effect.item.differs("metrics are always there, at /metrics of the admin port, under names of their own")
 
 
-def _elsewhere(config: Item, effect: Effect, description: Description) -> None:
-    effect.item.unsaid(
-        "the access log goes to standard output or a file (`access_log`): have an agent ship it from there"
-    )
+PLUGINS: Mapping[str, Handler] = {
+    "acl": _acl,
+    "basic-auth": _basic_auth,
+    "bot-detection": _bots,
+    "correlation-id": _correlation,
+    "cors": _cors,
+    "file-log": _file_log,
+    "ip-restriction": _ip_restriction,
+    "jwt": _jwt,
+    "key-auth": _key_auth,
+    "key-auth-enc": _key_auth,
+    "prometheus": _prometheus,
+    "proxy-cache": _cache,
+    "proxy-cache-advanced": _cache,
+    "rate-limiting": rate_limiting,
+    "rate-limiting-advanced": rate_limiting,
+    "request-size-limiting": _size_limiting,
+    "request-termination": _termination,
+    "request-transformer": request_transformer,
+    "request-transformer-advanced": request_transformer,
+    "response-transformer": response_transformer,
+    "response-transformer-advanced": response_transformer,
+}
 
-
-def _traced(config: Item, effect: Effect, description: Description) -> None:
-    effect.item.unsaid("traces go where `telemetry: {otlp: ...}` says, as many as `trace: {sample: ...}` does")
-
-
-PLUGINS: Mapping[str, Handler] = (
-    {
-        "acl": _acl,
-        "basic-auth": _basic_auth,
-        "bot-detection": _bots,
-        "correlation-id": _correlation,
-        "cors": _cors,
-        "file-log": _file_log,
-        "ip-restriction": _ip_restriction,
-        "jwt": _jwt,
-        "key-auth": _key_auth,
-        "key-auth-enc": _key_auth,
-        "prometheus": _prometheus,
-        "proxy-cache": _cache,
-        "proxy-cache-advanced": _cache,
-        "rate-limiting": rate_limiting,
-        "rate-limiting-advanced": rate_limiting,
-        "request-size-limiting": _size_limiting,
-        "request-termination": _termination,
-        "request-transformer": request_transformer,
-        "request-transformer-advanced": request_transformer,
-        "response-transformer": response_transformer,
-        "response-transformer-advanced": response_transformer,
-    }
-    | dict.fromkeys(("http-log", "tcp-log", "udp-log", "syslog", "loggly", "statsd", "datadog"), _elsewhere)
-    | dict.fromkeys(("zipkin", "opentelemetry"), _traced)
-)
+_SHIPPED = "the access log goes to standard output or a file (`access_log`): have an agent ship it from there"
+_TRACED = "traces go where `telemetry: {otlp: ...}` says, as many as `trace: {sample: ...}` does"
+ELSEWHERE: Mapping[str, str] = dict.fromkeys(
+    ("http-log", "tcp-log", "udp-log", "syslog", "loggly", "statsd", "datadog"), _SHIPPED
+) | dict.fromkeys(("zipkin", "opentelemetry"), _TRACED)
+"""Plugins that are not translated, with what does the same here."""

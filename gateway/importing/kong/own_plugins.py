@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -28,18 +28,16 @@ class OwnPlugin:
     owner: tuple[str, str] | None = None
 
 
-def write(limits: Iterable[OwnPlugin], owners: Mapping[Route, Set[tuple[str, str]]], description: Description) -> None:
-    """Add them to the rules of their routes. `owners`: the services and routes of the original that a route is of."""
-    for limit in limits:
-        routes = [route for route in description.routes if limit.owner is None or limit.owner in owners.get(route, ())]
-        _write(limit, routes, description)
-
-
-def _write(limit: OwnPlugin, routes: list[Route], description: Description) -> None:
+def write(limit: OwnPlugin, owners: Mapping[Route, Set[tuple[str, str]]], description: Description) -> None:
+    """Add it to the rules of its routes. `owners`: the services and routes of the original that a route is of."""
     item, config, kind = limit.item, limit.item.get("config") or limit.item, limit.item.text("name")
     name = description.consumer_ids.get(limit.consumer, limit.consumer)
     consumer = description.consumers.get(name)
-    routes = [route for route in routes if route.auth]
+    routes = [
+        route
+        for route in description.routes
+        if route.auth and (limit.owner is None or limit.owner in owners.get(route, ()))
+    ]
     if item.get("enabled") is not None and not item.flag("enabled"):
         item.unsaid("it is switched off, and left out")
     elif limit.consumer and consumer is None:
@@ -50,8 +48,10 @@ def _write(limit: OwnPlugin, routes: list[Route], description: Description) -> N
         made = _Rules(limit, config, routes, description)
         if windows := windows_of(config):
             made.windows(windows, consumer)
-        for window, number in quotas_of(config).items():
+        quotas = quotas_of(config)
+        for window, number in quotas.items():
             made.quota(window, number, consumer)
+        made.say_what_else_holds(windows, quotas)
         _done(item, config, f"limits of consumer {name}" if limit.consumer else f"tier {limit.group} of the limits")
     elif kind == "ip-restriction":
         for condition in conditions_of(config):
@@ -63,7 +63,7 @@ def _write(limit: OwnPlugin, routes: list[Route], description: Description) -> N
             item.differs("it is turned away with a 403")
             _done(item, config, "authorize: not this consumer, or group")
         else:
-            item.unsaid(f"there is no {kind} for one consumer or group here; it is refused until that is said by hand")
+            item.unsaid(f"there is no {kind} for one consumer or group here; it is refused until configured by hand")
     else:
         item.unsaid(f"there is no {kind} for one consumer or group here: say it for all of a route, or in a policy")
 
@@ -75,7 +75,7 @@ def _done(item: Item, config: Item, became: str) -> None:
 
 
 def _others(limit: OwnPlugin, consumer: str) -> str:
-    """The condition that somebody else calls."""
+    """The condition for all other callers."""
     return f"consumer != {literal(consumer)}" if limit.consumer else f"not ({literal(limit.group)} in groups)"
 
 
@@ -112,6 +112,15 @@ class _Rules:
             rule.settings["tiers"] = own | tiers if consumer is not None else tiers | own
         self._say_if_several(rules)
 
+    def say_what_else_holds(self, windows: list[str], quotas: Mapping[str, int]) -> None:
+        """The plugin takes the place of that of all, whose limits for other times hold here, too."""
+        rules = [rule for route in self.routes for rule in route.policies]
+        others = {rule.settings["window"] for rule in rules if rule.section == "quotas"} - quotas.keys()
+        if not windows and any(rule.section == "rate_limits" and "tiers" not in rule.settings for rule in rules):
+            others.add("hour or less")
+        if others:
+            self.limit.item.differs(f"the limits of all for these times hold, too: {', '.join(sorted(others))}")
+
     def _rules(self, section: str, boundless: Settings, window: str = "") -> list[Policy]:
         """The rules of these routes, and one for those that have none. None of them is for other routes, too."""
         found: dict[Policy, list[Route]] = {}
@@ -130,7 +139,7 @@ class _Rules:
             rule = self.description.policy(section, name, {"key": ["consumer"]} | boundless, self.limit.item.place)
             for route in without:
                 route.policies.append(rule)
-            self.limit.item.differs("there is no limit for others: they have one that nobody reaches")
+            self.limit.item.differs("there is no limit for others: they get one that is too high to be reached")
             made.append(rule)
         return made
 

@@ -1,10 +1,11 @@
-"""The plugins of Kong that limit how often somebody may call."""
+"""The plugins of Kong that limit request rates."""
 
 from __future__ import annotations
 
-from gateway.importing.description import Description, Settings
+from gateway.importing.description import Description, Settings, marked
 from gateway.importing.kong.effects import Effect
 from gateway.importing.tree import Item
+from gateway.importing.variables import filled_in
 
 _WINDOWS = {"second": "s", "minute": "m", "hour": "h"}
 _SIZES = {1: "s", 60: "m", 3600: "h", 86400: "24h"}
@@ -12,7 +13,7 @@ _SIZES = {1: "s", 60: "m", 3600: "h", 86400: "24h"}
 
 def windows_of(config: Item) -> list[str]:
     """Limits of a rate-limiting plugin that are for less than a day."""
-    limits = [f"{number:g}/{unit}" for key, unit in _WINDOWS.items() if (number := config.number(key))]
+    limits = [f"{number:.15g}/{unit}" for key, unit in _WINDOWS.items() if (number := config.number(key))]
     amounts, sizes = config.texts("limit"), config.texts("window_size")
     for amount, size in zip(amounts, sizes, strict=False):
         if amount.isdigit() and size.isdigit():
@@ -28,7 +29,10 @@ def rate_limiting(config: Item, effect: Effect, description: Description) -> Non
         key = [f"header:{header}"]
     elif by in ("consumer", "credential", "consumer-group"):
         key = ["consumer"]
-    elif by in ("ip", "service", "path"):
+    elif by == "service":
+        config.differs("requests are counted for each route, not for the service with all of its routes", "limit_by")
+        key = ["route"]
+    elif by in ("ip", "path"):
         if by != "ip":
             config.differs(f"requests are counted by address instead of by {by}", "limit_by")
         key = ["address"]
@@ -41,11 +45,11 @@ def rate_limiting(config: Item, effect: Effect, description: Description) -> Non
         effect.policy(description, "rate_limits", name, {"key": key, "limits": limits} | store)
     for unit, number in quotas_of(config).items():
         effect.policy(description, "quotas", f"{name}-{unit}", {"key": key, "limit": number, "window": unit})
-    config.ignore_keys(
-        "hide_client_headers", "error_code", "error_message", "sync_rate", "namespace", "dictionary_name"
-    )
-    config.ignore_keys("redis_ssl", "redis_ssl_verify", "redis_server_name", "redis_host", "redis_password")
-    config.ignore_keys("redis_port", "redis_timeout", "redis_username", "redis_database", "redis", "window_type")
+    config.ignore_default("hide_client_headers", False)
+    config.ignore_default("error_code", 429)
+    config.ignore_default("error_message", "API rate limit exceeded")
+    config.ignore_keys("sync_rate", "namespace", "dictionary_name", "redis_ssl_verify", "redis_server_name")
+    config.ignore_keys("redis_timeout", "redis", "window_type")
     config.differs(
         "a limit is counted evenly over time (GCRA), not from the beginning of each minute; the answer is a 429"
     )
@@ -60,19 +64,28 @@ def quotas_of(config: Item) -> dict[str, int]:
 
 def store_of(config: Item, description: Description) -> Settings:
     """Where it counts, and what holds while that does not answer."""
-    if config.text("policy", "local") != "redis" and config.text("strategy") != "redis":
+    policy = config.text("policy") or config.text("strategy") or "local"
+    if policy == "cluster":
+        key = "policy" if config.get("policy") is not None else "strategy"
+        config.differs("each gateway counts by itself; with `store: redis` several count together", key)
+    if policy != "redis":
         return {}
     below = config.get("redis")
-    host = config.text("redis_host") or (below.text("host") if below is not None else "") or "localhost"
-    port = int((below.number("port") if below is not None else None) or config.number("redis_port") or 6379)
-    secure = config.flag("redis_ssl") or (below is not None and below.flag("ssl"))
-    scheme = "rediss" if secure else "redis"
-    settings: Settings = {"url": f"{scheme}://{host}:{port}"}
-    secret = config.get("redis_password") or (below.get("password") if below is not None else None)
-    if secret is not None:
-        reference = description.secret("REDIS_PASSWORD", secret.place)
-        settings["url"] = type(reference)(f"{scheme}://:{reference}@{host}:{port}")
-    description.middleware["redis"] = settings
+
+    def named(key: str) -> Item | None:
+        return (below.get(key) if below is not None else None) or config.get(f"redis_{key}")
+
+    host, port, database, user = (
+        filled_in(named(key), description) or usual
+        for key, usual in (("host", "localhost"), ("port", "6379"), ("database", "0"), ("username", ""))
+    )
+    ssl, secret = named("ssl"), named("password")
+    scheme = "rediss" if ssl is not None and ssl.value in (True, "true") else "redis"
+    password = description.secret("REDIS_PASSWORD", secret.place) if secret is not None else ""
+    whose = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    settings: Settings = {"url": marked(f"{scheme}://{whose}{host}:{port}" + f"/{database}" * (database != "0"))}
+    if description.middleware.setdefault("redis", settings) != settings:
+        config.differs("one Redis counts for all limits: the first of the file")
     if config.get("fault_tolerant") is None:
         return {"store": "redis"}
     return {"store": "redis", "on_failure": "open" if config.flag("fault_tolerant") else "closed"}

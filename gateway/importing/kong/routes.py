@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gateway.importing.description import Condition, Description, Path, Reference, Route, Settings, identifier
+from gateway.importing.description import Condition, Description, Path, Route, Settings, identifier
 from gateway.importing.headers import is_secret
 from gateway.importing.kong.expressions import Wanted, wanted_by
-from gateway.importing.patterns import Pattern, as_it_came, beginning, below, literal
-from gateway.importing.regexes import Unsayable, anywhere, head_of, patterns_of, sample_of
+from gateway.importing.kong.sending import Sending
+from gateway.importing.regexes import anywhere, sample_of
 from gateway.importing.tree import Item
-from gateway.importing.values import split_url
+from gateway.importing.values import NO_USER, split_url
 from gateway.importing.variables import filled_in
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -38,6 +38,8 @@ def service_of(item: Item, description: Description) -> Service | None:
         item.unsaid("the service is switched off, so that its routes answer nothing")
         return None
     url = split_url(filled_in(item.get("url"), description))
+    if url.user:
+        item.differs(NO_USER, "url")
     protocol = item.text("protocol") or url.scheme or "http"
     if protocol not in _PROTOCOLS:
         item.unsaid(f"{protocol} is not HTTP/1.1; its routes are left out")
@@ -50,19 +52,11 @@ def service_of(item: Item, description: Description) -> Service | None:
     item.ignore_default("tls_verify", True)
     for key in ("tls_verify_depth", "ca_certificates", "client_certificate", "tls_sans"):
         item.ignore_default(key)
-    target = _target(host, port, _PROTOCOLS[protocol], description)
+    secure = _PROTOCOLS[protocol] == "https"
+    address = f"{host}:{port}" if not secure else f"https://{host}" + ("" if port == "443" else f":{port}")
+    target = description.target(host, address, secure=secure)
     item.said(f"target {target}" + (f", with {path} in front of the path" if path.strip("/") else ""))
     return Service(name, target, path, settings)
-
-
-def _target(host: str, port: str, protocol: str, description: Description) -> str:
-    """The service of this name, where an upstream has it; the address otherwise."""
-    if (name := description.upstreams.get(host)) is not None:
-        if protocol == "https":
-            description.services[name]["protocol"] = "https"
-        return name
-    text = f"{host}:{port}" if protocol == "http" else f"https://{host}" + ("" if port == "443" else f":{port}")
-    return Reference(text) if "${" in text else text
 
 
 def _timing(item: Item) -> Settings:
@@ -85,7 +79,7 @@ def _timing(item: Item) -> Settings:
 
 
 def _milliseconds(number: float) -> str:
-    return f"{number / 1000:g}s" if number % 100 == 0 else f"{number:g}ms"
+    return f"{number / 1000:.15g}s" if number % 100 == 0 else f"{number:.15g}ms"
 
 
 def routes_of(item: Item, service: Service | None, description: Description, major: int) -> Iterator[tuple[Route, str]]:
@@ -107,26 +101,26 @@ def routes_of(item: Item, service: Service | None, description: Description, maj
     route = Route(identifier(name), item.place, [], settings={"target": service.target} | service.settings)
     route.hosts = tuple(_hosts(item))
     if not route.hosts and (item.get("hosts") or item.get("snis")):
-        item.unsaid("none of its hosts could be said, so that there is no such route")
+        item.unsaid("none of its hosts can be expressed, so the route is left out")
         return
-    if methods := [method.upper() for method in item.texts("methods")]:
-        route.methods = tuple(method for method in methods if method not in ("CONNECT", "TRACE"))
+    methods = [method.upper() for method in item.texts("methods")]
+    route.methods = tuple(each for each in methods if each not in ("CONNECT", "TRACE")) if methods else None
     route.headers = _headers(item)
-    if item.flag("preserve_host"):
-        route.settings["preserve_host"] = True
-    for key in ("sources", "destinations"):
-        item.ignore_default(key)
-    heads: list[str] = []
+    route.settings |= {"preserve_host": True} if item.flag("preserve_host") else {}
+    item.ignore_default("sources")
+    item.ignore_default("destinations")
+    sending = Sending(service.path, item.flag("strip_path", True))
     guess = ""
     if (expression := item.get("expression")) is not None:
-        guess = _by_expression(item, expression, route, service, heads)
+        guess = _by_expression(item, expression, route, sending)
     else:
-        route.paths = list(_paths(item, service, route, description, major, heads))
+        sending = replace(sending, joined=item.text("path_handling", "v0") == "v0")
+        route.paths = list(_paths(item, route, description, major, sending))
     item.said(f"route {route.name}")
     if route.paths:
         yield route, guess
-    for head in heads:
-        paths = list(_prefix(head, (*_base(item, route), False, 0, item.line), service.path, True, True))
+    for head in sending.heads:
+        paths = list(Sending(service.path, strip=True).prefix(head, (*_base(item, route), False, 0, item.line)))
         yield replace(route, paths=paths, authorize=[], policies=[], settings=dict(route.settings)), head
 
 
@@ -167,12 +161,13 @@ def _headers(item: Item) -> dict[str, Condition]:
     return found
 
 
-def _by_expression(item: Item, expression: Item, route: Route, service: Service, heads: list[str]) -> str:
-    """Give a route what its expression asks for; what its paths begin with, where that is only a part of it."""
+def _by_expression(item: Item, expression: Item, route: Route, sending: Sending) -> str:
+    """Give a route what its expression asks for; what its paths begin with, where that is only a part of it. Such
+    routes are asked before those without an expression."""
     wanted, guess = wanted_by(expression.own_text), ""
     if wanted is None:
         expression.unsaid("this expression is more than paths, hosts and methods: write those")
-        # Of an expression that cannot be said, the path that all its requests have, if it says one.
+        # Of an expression that cannot be translated, the path that all its requests have, if there is one.
         found = re.fullmatch(
             r'http\.path\s*(==|\^=)\s*"([^"\\]*)"\s*&&(?:(?!\|\|).)*', expression.own_text.strip(), re.DOTALL
         )
@@ -181,102 +176,36 @@ def _by_expression(item: Item, expression: Item, route: Route, service: Service,
             return ""
         guess = wanted.paths[0][1]
     route.hosts, route.methods = tuple(wanted.hosts), tuple(wanted.methods) or None
-    route.paths = list(_wanted_paths(item, wanted, service, heads))
-    return guess
-
-
-def _wanted_paths(item: Item, wanted: Wanted, service: Service, heads: list[str]) -> Iterator[Path]:
-    """The paths of an expression; these routes are asked before those without one."""
-    strip, first = item.flag("strip_path", True), (-99, -(item.number("priority", 0) or 0), False)
+    first = (-99, -(item.number("priority", 0) or 0), False)
     for operator, text in wanted.paths or [("^=", "/")]:
         if operator == "==":
-            sent = (_joined(service.path, "") or "/") if strip else _behind(service.path, text)
-            yield Path(literal(text), (*first, False, -len(text), item.line), sent)
+            route.paths.append(sending.exact(text, (*first, False, -len(text), item.line)))
         elif operator == "^=":
-            yield from _prefix(text, (*first, True, -len(text), item.line), service.path, strip, joined=True)
+            route.paths += sending.prefix(text, (*first, True, -len(text), item.line))
         else:
-            try:
-                found = patterns_of(text, anywhere=True)
-            except Unsayable as why:
-                item.unsaid(f"the regular expression has no path of ours: {why}", "expression")
-                heads += [head] if (head := head_of(text, anywhere=True)) else []
-                continue
-            for pattern in found.patterns:
-                sent_ = _of_expression(pattern, service.path, strip, found.anchored)
-                yield Path(pattern, (*first, False, 0, item.line), sent_)
+            route.paths += sending.expression(text, (*first, False, 0, item.line), item, "expression", anywhere=True)
+    return guess
 
 
 def _base(item: Item, route: Route) -> tuple[object, ...]:
     """By what Kong sorts routes before their paths."""
     attributes = sum(map(bool, (route.hosts, item.items("paths"), route.methods, route.headers, item.get("snis"))))
-    return (-attributes, -len(route.headers), any("*" in host for host in route.hosts))
+    plain = bool(route.hosts) and not any("*" in host for host in route.hosts)
+    return (-attributes, not plain, -len(route.headers))
 
 
-def _paths(
-    item: Item, service: Service, route: Route, description: Description, major: int, heads: list[str]
-) -> Iterator[Path]:
-    """The paths of a route; `heads` gets what those begin with that could not be said."""
+def _paths(item: Item, route: Route, description: Description, major: int, sending: Sending) -> Iterator[Path]:
     given = item.items("paths")
-    strip = item.flag("strip_path", True)
-    joined = item.text("path_handling", "v0") == "v0"
     priority = item.number("regex_priority", 0) or 0
     base = _base(item, route)
     if not given:
-        yield Path(Pattern((), True), (*base, True, 0, item.line), _behind(service.path, "/$1"))
-    for below_ in given:
-        text = filled_in(below_, description)
-        regex = text.startswith("~") or (major < 3 and not _PLAIN.fullmatch(text))
-        if not regex:
-            rank = (*base, True, -len(text), item.line)
-            yield from _prefix(text, rank, service.path, strip, joined)
+        yield sending.everything((*base, True, 0, item.line))
+    for path in given:
+        text = filled_in(path, description)
+        if text.startswith("~") or (major < 3 and not _PLAIN.fullmatch(text)):
+            expression = text.removeprefix("~").strip()
+            yield from sending.expression(expression, (*base, False, -priority, item.line), path)
             continue
-        try:
-            found = patterns_of(text.removeprefix("~").strip())
-        except Unsayable as why:
-            below_.unsaid(f"the regular expression has no path of ours: {why}")
-            heads += [head] if (head := head_of(text.removeprefix("~").strip())) else []
-            continue
-        of_expression = (*base, False, -priority, item.line)
-        for pattern in found.patterns:
-            yield Path(pattern, of_expression, _of_expression(pattern, service.path, strip, found.anchored))
-
-
-def _of_expression(pattern: Pattern, base: str, strip: bool, anchored: bool) -> str | None:
-    """What is sent for a path that an expression fits: with `strip`, only what follows what it fits."""
-    if not strip:
-        return _behind(base, as_it_came(pattern))
-    captures = list(pattern.captures())
-    rest = pattern.rest and not anchored
-    return _joined(base, captures[-1] if rest and captures else "") or "/"
-
-
-def _prefix(text: str, rank: tuple[object, ...], base: str, strip: bool, joined: bool) -> Iterator[Path]:
-    """What begins with this text, character by character."""
-    path = Path(below(text), rank)
-    if strip:
-        stem = text.rstrip("/")
-        bare = base.rstrip("/") == ""
-        yield replace(path, strip=stem or None) if bare else replace(path, rewrite=_joined(base, "$1"))
-    else:
-        yield replace(path, rewrite=_behind(base, as_it_came(path.pattern)))
-    if text.endswith("/"):
-        return
-    stray = Path(beginning(text), rank, stray=True)
-    if strip:
-        sent = _joined(base, "$1/$2") if joined or base.endswith("/") or not base else base + "$1/$2"
-        yield replace(stray, rewrite=sent)
-    else:
-        yield replace(stray, rewrite=_behind(base, as_it_came(stray.pattern)))
-
-
-def _behind(base: str, sent: str) -> str | None:
-    """The path as it came behind the path of the service; None where there is nothing in front."""
-    return None if not base.strip("/") else _marked(base.rstrip("/") + sent)
-
-
-def _joined(base: str, rest: str) -> str:
-    return _marked(base.rstrip("/") + ("/" + rest if rest else ""))
-
-
-def _marked(text: str) -> str:
-    return Reference(text) if "${" in text else text
+        if not _PLAIN.fullmatch(text):
+            path.differs("it is compared as text, as Kong 3 does: an expression begins with ~ there")
+        yield from sending.prefix(text, (*base, True, -len(text), item.line))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from gateway.importing.description import Description, Settings
 from gateway.importing.headers import escaped, header_value, is_secret
 from gateway.importing.kong.effects import Effect
 from gateway.importing.tree import Item
+
+_CAPTURED = re.compile(r"""\$\(uri_captures(?:\.(\w+)|\[["'](\w+)["']\])\)""")
 
 
 def request_transformer(config: Item, effect: Effect, description: Description) -> None:
@@ -19,7 +23,15 @@ def request_transformer(config: Item, effect: Effect, description: Description) 
                 for item in below.items(key):
                     item.unsaid("only headers are changed; say it in the backend or in a policy")
             if (uri := below.get("uri")) is not None:
-                uri.unsaid("write it as the `rewrite` of the routes")
+                # It replaces the path that the route and its service make of that of the request.
+                path = _CAPTURED.sub(lambda match: "{" + (match[1] or match[2]) + "}", uri.own_text)
+                if action != "replace" or "$" in path or not path.startswith("/"):
+                    uri.unsaid(
+                        "a path is written as the `rewrite` of the routes: with {name} for what their paths capture by "
+                        "name"
+                    )
+                else:
+                    effect.sent = path
     if (method := config.get("http_method")) is not None:
         method.unsaid("methods are not changed")
     config.ignore_default("allow", None)

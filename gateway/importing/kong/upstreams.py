@@ -89,9 +89,9 @@ def _health(item: Item) -> Settings | None:
     settings: Settings = (
         {"tcp": True} if active.text("type", "http") == "tcp" else {"path": active.text("http_path", "/")}
     )
-    settings["interval"] = f"{interval:g}s"
+    settings["interval"] = f"{interval:.15g}s"
     if (timeout := active.number("timeout")) is not None:
-        settings["timeout"] = f"{timeout:g}s"
+        settings["timeout"] = f"{timeout:.15g}s"
     if count := int(_number(healthy, "successes")):
         settings["healthy_after"] = min(count, 100)
     failures = [int(_number(unhealthy, key)) for key in ("http_failures", "tcp_failures", "timeouts")]

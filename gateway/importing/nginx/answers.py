@@ -15,7 +15,7 @@ _WHERE = re.compile(r"(?:(https?)://([\w.:-]+))?(/[^?]*?)?(\$request_uri|\$uri)?
 
 
 def returned(directive: Directive, route: Route, expression: str = "") -> bool:
-    """Make a route answer as `return` does, in a location of this expression; False where that cannot be said."""
+    """Make a route answer as `return` does, in a location of this expression; False if that cannot be translated."""
     code, *texts = directive.arguments or ("404",)
     text = texts[0] if texts else ""
     if not code.isdigit():
@@ -58,7 +58,7 @@ def _redirect(directive: Directive, route: Route, status: int, text: str, expres
             raise Unsayable("it is made of variables")
         route.paths = [replace(path, rewrite=_led_to(match, path, expression)) for path in route.paths]
     except Unsayable as why:
-        directive.unsaid(f"where it leads cannot be said ({why}); write it as `redirect` of a route, with its host")
+        directive.unsaid(f"its target cannot be translated ({why}); write it as `redirect` of a route, with its host")
         return False
     origin = f"{match[1]}://{match[2]}" if match[1] else ""
     redirect: Settings = {"to": origin, "status": status if status != 303 else 302}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from gateway.importing.description import Description, Route
-from gateway.importing.nginx.directives import Directive
+from gateway.importing.headers import may_refuse
+from gateway.importing.nginx.conditions import refuse_by_conditions
+from gateway.importing.nginx.directives import NOT_HERE, Directive
 
 _GUARDS = {
     "access_by_lua": "a program in Lua may refuse requests: write it as a policy (docs/writing-middleware.md)",
@@ -26,12 +27,16 @@ def authenticate(location: Directive, route: Route, description: Description) ->
     """Add to a route who may call."""
     for guard in location.inherited(*_GUARDS):
         if guard.argument != "off":
-            guard.unsaid(f"{_GUARDS[guard.name]}. Its routes refuse everybody until that is done")
+            guard.unsaid(f"{_GUARDS[guard.name]}. Its routes refuse every request until that is done")
             route.close()
-    _conditions(location, route)
+    refuse_by_conditions(location, route)
+    for missing in [below for level in location.levels() for below in level.block if below.name == NOT_HERE]:
+        if may_refuse(missing.argument) or _KEEPING_OUT.search(missing.argument):
+            missing.unsaid("it may refuse requests, by its name. Its routes refuse every request until it is read, too")
+            route.close()
     if location.value("ssl_verify_client") == "on" and (certificate := location.one("ssl_verify_client")) is not None:
         certificate.unsaid(
-            "clients must show a certificate: see `mtls` of auth.yaml. Its routes refuse everybody until then"
+            "clients must show a certificate: see `mtls` of auth.yaml. Its routes refuse every request until then"
         )
         route.close()
     basic = location.one("auth_basic")
@@ -47,87 +52,15 @@ def authenticate(location: Directive, route: Route, description: Description) ->
         directive.said("response_headers of the forward_auth scheme")
 
 
-_OF_REQUESTS = re.compile(
-    r"\$(?:host|http_host|scheme|https|server_\w+|request_\w+|uri|document_uri|args|is_args|http_user_agent|http_upgrade|"
-    r"http_origin|http_x_forwarded_proto|http_accept\w*|http_referer|request|content_\w+|invalid_referer|\d)"
-)
-"""What says nothing of who is asking."""
-
-
-def _conditions(location: Directive, route: Route) -> None:
-    """Every `if` that holds for a location: methods that it refuses, and who must bring something."""
-    level: Directive | None = location
-    while level is not None:
-        for condition in level.block:
-            if condition.name == "if" and condition.became != "blocklist by user_agent" and _refuses(condition):
-                _condition(condition, route)
-        level = level.above
-    for condition in location.all("if"):
-        if condition.became == "":
-            condition.unsaid(
-                "conditions within a location are not translated; see predicates of routes and `authorize`"
-            )
-
-
-def _refuses(condition: Directive) -> bool:
-    return any(
-        (below.name == "return" and below.argument in ("401", "403", "404", "405", "410", "444"))
-        or (below.name == "deny" and below.argument == "all")
-        for below in condition.block
-    )
-
-
-def _condition(condition: Directive, route: Route) -> None:
-    variable, operator, text = [*condition.arguments, "", "", ""][:3]
-    methods = re.fullmatch(r"\^?\(?([A-Z]+(?:\|[A-Z]+)*)\)?\$?", text)
-    if variable == "$request_method" and operator in ("!~", "!~*", "!=") and methods and route.methods is None:
-        route.methods = tuple(sorted(methods[1].split("|")))
-        condition.ignore()
-        condition.said("methods of routes")
-        condition.differs("other methods get a 405")
-    elif not _OF_REQUESTS.fullmatch(variable) and variable.startswith("$") and _holds(condition):
-        condition.unsaid(
-            "callers must bring something that is compared here: say it in auth.yaml, or by `when` of `authorize`. Its "
-            "routes refuse everybody until that is done"
-        )
-        route.close()
-
-
-def _holds(condition: Directive) -> bool:
-    """Whether it refuses who brings nothing: no such header, cookie, certificate or address."""
-    variable, operator, text = [*condition.arguments, "", "", ""][:3]
-    value = _usual(variable, condition)
-    if operator in ("=", "!="):
-        return (value == text) is (operator == "=")
-    if operator in ("~", "~*", "!~", "!~*"):
-        try:
-            found = re.search(text, value, re.IGNORECASE if "*" in operator else 0) is not None
-        except re.error:
-            return True
-        return found is not operator.startswith("!")
-    return value not in ("", "0")
-
-
-def _usual(variable: str, condition: Directive) -> str:
-    """What a variable is where nothing else is said of it, by `set`, `map` or `geo`."""
-    level = condition.above
-    while level is not None:
-        for directive in level.block:
-            if directive.name == "set" and directive.arguments[:1] == (variable,):
-                return "".join(directive.arguments[1:2])
-            if directive.name in ("map", "geo") and directive.arguments[-1:] == (variable,):
-                usual = [below.argument for below in directive.block if below.name == "default"]
-                return usual[-1] if usual else ""
-        level = level.above
-    return ""
+_KEEPING_OUT = re.compile(r"restrict|protect|htpasswd|internal|private|vpn|access(?![-_]?log)", re.IGNORECASE)
 
 
 def _basic(basic: Directive, location: Directive, route: Route, description: Description) -> None:
     file = location.one("auth_basic_user_file")
-    path = Path(file.argument) if file is not None else None
+    path = location.report.directory / file.argument if file is not None else None
     if file is None or path is None or not path.is_file():
         where = f"{path} is not here" if path is not None else "there is no auth_basic_user_file"
-        basic.unsaid(f"{where}: name it as `htpasswd` of a scheme `basic`. Its routes refuse everybody until then")
+        basic.unsaid(f"{where}: name it as `htpasswd` of a scheme `basic`. Its routes refuse every request until then")
         route.close()
         return
     settings = {
@@ -140,9 +73,9 @@ def _basic(basic: Directive, location: Directive, route: Route, description: Des
 
 
 def _forward_auth(asked: Directive, location: Directive, route: Route, description: Description) -> None:
-    url = _internal_url(asked.argument, location)
+    url = _internal_url(asked.argument, location, description)
     if url is None:
-        asked.unsaid("the location that it asks is not in this server. Its routes refuse everybody until that is said")
+        asked.unsaid("the location that it calls is not in this server. Its routes refuse every request until then")
         route.close()
         return
     variables = {d.arguments[0]: d.arguments[1] for d in location.inherited("auth_request_set") if len(d.arguments) > 1}
@@ -159,16 +92,20 @@ def _forward_auth(asked: Directive, location: Directive, route: Route, descripti
     asked.differs("the service gets Authorization and Cookie; name other headers in `request_headers`")
 
 
-def _internal_url(path: str, location: Directive) -> str | None:
-    level: Directive | None = location
-    while level is not None:
-        for other in level.block:
-            if other.name == "location" and other.arguments[-1:] == (path,):
-                passed = other.first("proxy_pass")
-                other.ignore()
-                for below in other.block:
-                    below.became = below.became or "part of the forward_auth scheme"
-                if passed is not None and "$" not in passed.argument and "unix:" not in passed.argument:
-                    return passed.argument
-        level = level.above
+def _internal_url(path: str, location: Directive, description: Description) -> str | None:
+    """The address of the service behind an internal location; an upstream, whose name means nothing here, stands for
+    its first endpoint."""
+    for other in [below for level in location.levels() for below in level.block if below.name == "location"]:
+        if other.arguments[-1:] == (path,):
+            passed = other.first("proxy_pass")
+            other.ignore()
+            for below in other.block:
+                below.became = below.became or "part of the forward_auth scheme"
+            if passed is not None and "$" not in passed.argument and "unix:" not in passed.argument:
+                scheme, _, rest = passed.argument.partition("://")
+                host, slash, uri = rest.partition("/")
+                if (name := description.upstreams.get(host)) is not None:
+                    endpoint = description.services[name]["endpoints"][0]
+                    host = endpoint if isinstance(endpoint, str) else endpoint["address"]
+                return f"{scheme}://{host}" + (slash + uri if slash else path)
     return None

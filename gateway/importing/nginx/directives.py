@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ _SHOWN = ("location", "upstream", "server_name", "listen", "limit_req_zone", "ma
 _FIRST = ("proxy_set_header", "add_header", "proxy_hide_header", "set")
 """Those of which the first argument is a name."""
 
+NOT_HERE = "include of a file that is not here"
+"""The name of a directive that stands for one."""
+
 _NAMED = "named already"
-"""What became of a directive that the report has already."""
+"""The state of a directive that is in the report already."""
 
 
 @dataclass(slots=True, eq=False)
 class Directive:
-    """One directive. `block`: those within it. `became`: what it is here; None while nobody looked at it."""
+    """One directive. `block`: those within it. `became`: its translation; None while it is not handled."""
 
     name: str
     arguments: tuple[str, ...]
@@ -54,14 +58,16 @@ class Directive:
         """The first of this name within it."""
         return next(iter(self.all(name)), None)
 
-    def inherited(self, *names: str) -> list[Directive]:
-        """Those of the nearest level that has any of these names: how nginx inherits lists of headers and rules."""
+    def levels(self) -> Iterator[Directive]:
+        """It, and the directives around it, from the inside out."""
         level: Directive | None = self
         while level is not None:
-            if found := level.all(*names):
-                return found
+            yield level
             level = level.above
-        return []
+
+    def inherited(self, *names: str) -> list[Directive]:
+        """Those of the nearest level that has any of these names: how nginx inherits lists of headers and rules."""
+        return next((found for level in self.levels() if (found := level.all(*names))), [])
 
     def one(self, name: str) -> Directive | None:
         """The last of these names at the nearest level that has one."""
@@ -78,8 +84,13 @@ class Directive:
         """Its first argument."""
         return self.arguments[0] if self.arguments else ""
 
+    @property
+    def options(self) -> dict[str, str]:
+        """Its arguments of the form `name=value`; the value of one without `=` is empty."""
+        return dict(argument.partition("=")[::2] for argument in self.arguments)
+
     def said(self, text: str) -> None:
-        """What it became."""
+        """Set its translation."""
         self.became = text
 
     def differs(self, text: str) -> None:
@@ -109,7 +120,7 @@ class Directive:
         """Put into the report what became of each directive within it, and what was never looked at."""
         for below in self.block:
             if below.became is None:
-                below.unsaid("the gateway has no such setting")
+                below.unsaid(_REPLACED if below.name in _LISTS else "the gateway has no such setting")
             elif not below.became:
                 self.report.needless(below.place)
             elif below.became != _NAMED:
@@ -117,57 +128,89 @@ class Directive:
             below.rest()
 
 
+_LISTS = ("add_header", "limit_req", "proxy_hide_header", "proxy_set_header")
+_REPLACED = "it holds for no location that is forwarded: nginx replaces it where one has others of its own"
+
+MOST_DIRECTIVES = 100_000
+LARGEST_FILE = 16 * 2**20
+"""In bytes."""
+
+
 def parse(path: Path, report: Report) -> Directive:
     """The directives of a file and of all that it includes. Raises ConfigError."""
-    # What crossplane makes of it; a `conf.d` file, which has no `http` around it, is fine too.
-    payload = crossplane.parse(str(path), check_ctx=False, check_args=False, comments=False)
-    problems = [
-        Problem(Path(error.get("file") or path).name, error.get("line") or 0, 1 if error.get("line") else 0, "", text)
-        for config in payload["config"]
-        for error in config["errors"]
-        if (text := (str(error["error"]).split(" in /")[0] + "; correct it"))
-        and "No such file" not in str(error["error"])
-    ]
-    if problems:
-        raise ConfigError(problems)
+    report.directory = path.parent
     root = Directive("", (), Place(1, ""), report)
-    _fill(root, payload["config"], 0, (), "")
-    for config in payload["config"]:
-        for error in config["errors"]:
-            if "mime.types" in str(error["error"]):
-                report.needless(Place(error.get("line") or 1, "include mime.types"))
-            else:
-                report.unsaid(
-                    Place(error.get("line") or 1, "include"), "this file is not here, so that it was not read"
-                )
+    _Files(path, report).fill(root, path, (), "")
     return root
 
 
-def _fill(above: Directive, configs: list[Any], index: int, within: tuple[int, ...], where: str) -> None:
-    config = configs[index]
-    if index in within:
-        raise ConfigError([Problem(Path(config["file"]).name, 1, 1, "", "it includes itself; take that `include` out")])
-    file = "" if index == 0 else Path(config["file"]).name
-    _add(above, config["parsed"], configs, (*within, index), where, file)
+@dataclass(slots=True)
+class _Files:
+    """Reads a file, and what it includes; each is read once, and what is included twice counts twice."""
+
+    first: Path
+    report: Report
+    read: dict[Path, list[Any]] = field(default_factory=dict)
+    directives: int = 0
+
+    def fill(self, above: Directive, path: Path, within: tuple[Path, ...], where: str) -> None:
+        """Put the directives of a file into one. `within`: the files that it is included by."""
+        known = path.resolve()
+        if known in within:
+            raise ConfigError([Problem(path.name, 1, 1, "", "it includes itself; take that `include` out")])
+        if known not in self.read:
+            # What crossplane makes of one file; one of `conf.d`, which has no `http` around it, is fine too.
+            payload = crossplane.parse(str(path), single=True, check_ctx=False, check_args=False, comments=False)
+            problems = [
+                Problem(path.name, error.get("line") or 0, 1 if error.get("line") else 0, "", text)
+                for error in payload["errors"]
+                if (text := str(error["error"]).split(" in /")[0] + "; correct it")
+            ]
+            if problems:
+                raise ConfigError(problems)
+            self.read[known] = payload["config"][0]["parsed"]
+        self._add(above, self.read[known], (*within, known), where, "" if path == self.first else path.name)
+
+    def _add(self, above: Directive, parsed: list[Any], within: tuple[Path, ...], where: str, file: str) -> None:
+        self.directives += len(parsed)
+        if self.directives > MOST_DIRECTIVES:
+            text = f"with what it includes, it has more than {MOST_DIRECTIVES:,} directives; import its parts"
+            raise ConfigError([Problem(self.first.name, 0, 0, "", text)])
+        for entry in parsed:
+            name = entry["directive"]
+            if name == "include" and entry["args"]:
+                self._include(above, entry, within, where, file)
+                continue
+            arguments = tuple(entry["args"])
+            shown = " ".join([name, *arguments]) if name in _SHOWN else name
+            if name in _FIRST:
+                shown = " ".join([name, *arguments[:1]])
+            if name == "if":  # what a header is compared with may be a key
+                shown = " ".join([name, *arguments[:2]])
+            place = Place(entry["line"], f"{where} > {shown}" if where else shown, file)
+            directive = Directive(name, arguments, place, above.report, above=above)
+            above.block.append(directive)
+            above.by_name.setdefault(name, []).append(directive)
+            self._add(directive, entry.get("block", []), within, place.where, file)
+
+    def _include(self, above: Directive, entry: Any, within: tuple[Path, ...], where: str, file: str) -> None:
+        pattern = str(self.first.parent / entry["args"][0])
+        found = sorted(glob(pattern)) if has_magic(pattern) else [pattern]
+        for path in map(Path, found):
+            if _is_readable(path):
+                self.fill(above, path, within, where)
+                continue
+            place = Place(entry["line"], f"{where} > include" if where else "include", file)
+            if "mime.types" in path.name:
+                self.report.needless(replace(place, where="include mime.types"))
+                continue
+            text = "no regular file, or too large" if path.exists() else "not here"
+            self.report.unsaid(place, f"this file is {text}, so that it was not read")
+            above.block.append(Directive(NOT_HERE, (str(path),), place, above.report, [], above, _NAMED))
 
 
-def _add(
-    above: Directive, parsed: list[Any], configs: list[Any], within: tuple[int, ...], where: str, file: str
-) -> None:
-    for entry in parsed:
-        name = entry["directive"]
-        if name == "include" and "includes" in entry:
-            for number in entry["includes"]:
-                _fill(above, configs, number, within, where)
-            continue
-        arguments = tuple(entry["args"])
-        shown = " ".join([name, *arguments]) if name in _SHOWN else name
-        if name in _FIRST:
-            shown = " ".join([name, *arguments[:1]])
-        if name == "if":  # what a header is compared with may be a key
-            shown = " ".join([name, *arguments[:2]])
-        place = Place(entry["line"], f"{where} > {shown}" if where else shown, file)
-        directive = Directive(name, arguments, place, above.report, above=above)
-        above.block.append(directive)
-        above.by_name.setdefault(name, []).append(directive)
-        _add(directive, entry.get("block", []), configs, within, place.where, file)
+def _is_readable(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size <= LARGEST_FILE
+    except (OSError, ValueError):
+        return False

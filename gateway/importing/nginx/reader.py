@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path as File
 
 from gateway.importing.description import Description, Path, Route
@@ -11,7 +12,7 @@ from gateway.importing.nginx.directives import Directive, parse
 from gateway.importing.nginx.routes import Server, routes_of
 from gateway.importing.nginx.settings import Shared
 from gateway.importing.patterns import Pattern
-from gateway.importing.report import Report
+from gateway.importing.report import WHOLE, Report
 from gateway.importing.values import network
 
 PROCESS = (
@@ -19,15 +20,15 @@ PROCESS = (
     "error_log", "master_process", "timer_resolution", "env", "pcre_jit", "thread_pool",
 )  # fmt: skip
 NOTHING = (
-    "access_log", "aio", "charset", "client_body_buffer_size", "client_body_temp_path", "client_header_buffer_size",
+    "access_log", "aio", "client_body_buffer_size", "client_body_temp_path", "client_header_buffer_size",
     "client_body_in_file_only", "connection_pool_size", "default_type", "directio", "gzip_buffers", "gzip_comp_level",
     "gzip_disable", "gzip_http_version", "gzip_proxied", "gzip_static", "gzip_vary", "brotli_comp_level", "http2",
-    "http2_max_concurrent_streams", "ignore_invalid_headers", "keepalive_requests", "large_client_header_buffers",
-    "log_format", "log_not_found", "lingering_close", "map_hash_bucket_size", "map_hash_max_size", "merge_slashes",
+    "http2_max_concurrent_streams", "ignore_invalid_headers", "keepalive_requests",
+    "log_format", "log_not_found", "lingering_close", "map_hash_bucket_size", "map_hash_max_size",
     "open_file_cache", "open_file_cache_errors", "open_file_cache_min_uses", "open_file_cache_valid", "output_buffers",
     "postpone_output", "proxy_buffer_size", "proxy_buffering", "proxy_buffers", "proxy_busy_buffers_size",
     "proxy_cache_path", "proxy_headers_hash_bucket_size", "proxy_headers_hash_max_size", "proxy_http_version",
-    "proxy_ignore_client_abort", "proxy_max_temp_file_size", "proxy_pass_header", "proxy_pass_request_body",
+    "proxy_ignore_client_abort", "proxy_max_temp_file_size", "proxy_pass_header",
     "proxy_request_buffering", "proxy_socket_keepalive", "proxy_temp_file_write_size", "proxy_temp_path",
     "proxy_cache_background_update", "proxy_ssl_server_name", "proxy_ssl_protocols", "proxy_ssl_session_reuse",
     "proxy_ssl_ciphers", "recursive_error_pages", "request_pool_size", "reset_timedout_connection", "resolver",
@@ -35,8 +36,19 @@ NOTHING = (
     "absolute_redirect", "server_names_hash_bucket_size", "server_names_hash_max_size", "server_tokens", "tcp_nodelay",
     "tcp_nopush", "types", "types_hash_bucket_size", "types_hash_max_size", "variables_hash_bucket_size",
     "variables_hash_max_size", "vhost_traffic_status_zone", "if_modified_since", "etag", "chunked_transfer_encoding",
-    "proxy_redirect", "proxy_set_body", "mime.types", "underscores_in_headers", "proxy_intercept_errors", "status_zone",
+    "mime.types", "proxy_intercept_errors", "status_zone",
 )  # fmt: skip
+_UNLESS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "charset": (("off",), "Content-Type is the backend's; a rule of `headers` can set it for every response"),
+    "large_client_header_buffers": ((), "see `limits.head` and `limits.url` of middleware.yaml"),
+    "merge_slashes": (("on",), "see `merge_slashes` of routes.yaml"),
+    "proxy_pass_request_body": (("on",), "bodies pass as they are"),
+    "proxy_redirect": (("default", "off"), "places of the backend itself are rewritten: see `rewrite_back` of routes"),
+    "proxy_set_body": ((), "bodies pass as they are"),
+    "underscores_in_headers": (("off",), "see `limits.underscore_headers` of middleware.yaml"),
+}
+"""Directives that mean nothing to requests unless their argument is another one than these; and what to do then."""
+
 _TLS = "TLS ends in front of the gateway (deploy/nginx): this stays there"
 
 
@@ -50,8 +62,8 @@ def read_nginx(path: File, report: Report) -> Description:
     for directive in root.all("stream", "mail"):
         directive.unsaid("only HTTP is forwarded")
     http = root.first("http") or root
-    shared = Shared(description)
-    shared.zones = {_zone(directive): directive for directive in http.all("limit_req_zone")}
+    zones = http.all("limit_req_zone")
+    shared = Shared(description, {zone.options.get("zone", "").partition(":")[0]: zone for zone in zones})
     upstreams.read(http, description)
     _proxies(root, description)
     for directive in http.all("map", "geo", "split_clients"):
@@ -59,7 +71,7 @@ def read_nginx(path: File, report: Report) -> Description:
             directive.ignore()
             directive.said("WebSockets are forwarded without being asked for")
         else:
-            directive.unsaid("there are no variables of one's own; see predicates of routes, and `split`")
+            directive.unsaid("there are no custom variables; see predicates of routes, and `split`")
     servers = _servers(http)
     for server in servers:
         _agents(server.directive, description)
@@ -75,10 +87,18 @@ def read_nginx(path: File, report: Report) -> Description:
                 condition.unsaid("conditions are not translated; see predicates of routes, `authorize` and `blocklist`")
         description.routes += found
         if len(servers) > 1 and server.hosts and found:
-            description.routes.append(_nobody(server))
+            description.routes.append(_refuse_all(server))
+    _time_limits(description)
     _no_effect(root, http)
     root.rest()
     return description
+
+
+def _time_limits(description: Description) -> None:
+    if any("target" in route.settings for route in description.routes):
+        description.middleware["timeouts"] = {"connect": "60s", "idle": "60s"}
+        text = "timeouts.connect and .idle 60s: nginx's own, where no proxy_..._timeout is written"
+        description.report.said(WHOLE, text)
 
 
 def _is_local(server: Directive) -> bool:
@@ -119,13 +139,8 @@ def _agents(server: Directive, description: Description) -> None:
         condition.differs("the blocklist is for all routes")
 
 
-def _zone(directive: Directive) -> str:
-    named = next((a for a in directive.arguments if a.startswith("zone=")), "zone=")
-    return named.removeprefix("zone=").partition(":")[0]
-
-
 def _no_effect(root: Directive, http: Directive) -> None:
-    """What is about nginx itself, and what TLS needs."""
+    """Mark directives about nginx itself, and about TLS."""
     for directive in root.walk():
         if directive.became is not None:
             continue
@@ -133,6 +148,14 @@ def _no_effect(root: Directive, http: Directive) -> None:
             directive.unsaid(_TLS)
         elif directive.name in NOTHING or directive.name in PROCESS:
             directive.ignore()
+            if directive.name == "types":
+                directive.block = []  # a hundred lines, of which each says the same
+        elif directive.name in _UNLESS:
+            usual, remedy = _UNLESS[directive.name]
+            if directive.argument in usual:
+                directive.ignore()
+            else:
+                directive.unsaid(remedy)
         elif directive.name == "error_page":
             directive.unsaid(
                 "pages for errors are not sent; see `fallback` of routes for what comes in place of a backend"
@@ -145,9 +168,9 @@ def _servers(http: Directive) -> list[Server]:
     """Servers with the hosts that ours must name: none for the one that is the default."""
     found: list[Server] = []
     directives = http.all("server")
-    everybody = _default(directives)
+    fallback = _default(directives)
     for directive in directives:
-        first = directive is everybody
+        first = directive is fallback
         redirect = _only_to_https(directive)
         if redirect is not None:
             redirect.unsaid("it sends clients to https: TLS ends in front of the gateway; let that send them there")
@@ -164,7 +187,11 @@ def _servers(http: Directive) -> list[Server]:
         if server.hosts or first:
             found.append(server)
         else:
-            directive.unsaid("no host of it could be said, and it is not the default server")
+            line = fallback.place.line if fallback else 0
+            remedy = "give it a server_name, or import it by itself, for a gateway of its own"
+            directive.unsaid(
+                f"no host distinguishes it from the server of line {line}, and ports do not count: {remedy}"
+            )
     return found
 
 
@@ -177,13 +204,14 @@ def _default(directives: list[Directive]) -> Directive | None:
             chosen.setdefault(port, directive)
     usual = ("443", "80")
     ranked = sorted(
-        chosen.items(), key=lambda pair: (bool(_names(pair[1])), pair[0] not in usual, pair[0] == "80", pair[0])
+        chosen.items(),
+        key=lambda pair: (bool(_names(pair[1])), pair[0] not in usual, pair[0] == "80", directives.index(pair[1])),
     )
     return ranked[0][1] if ranked else None
 
 
 def _names(directive: Directive) -> list[str]:
-    """By which names a server is told from others."""
+    """The names that distinguish a server from others."""
     names = [name for below in directive.block if below.name == "server_name" for name in below.arguments]
     return [name for name in names if name not in ("_", '""', "", "localhost") and not name.startswith("~")]
 
@@ -229,12 +257,12 @@ def _server(directive: Directive, *, default: bool) -> Server:
     rank = 1 if any("*" in host for host in hosts) else 0
     if default and hosts:
         names = directive.all("server_name")[0]
-        names.differs("it is the default server, so that its routes are for every host that no other server names")
+        names.differs("it is the default server: its routes are for every host that no other server names")
     return Server(directive, () if default else tuple(hosts), (9 if default else rank,))
 
 
-def _nobody(server: Server) -> Route:
-    """What no location of a server takes does not go to the default server."""
+def _refuse_all(server: Server) -> Route:
+    """Requests that no location of a server takes do not go to the default server."""
     settings = {"respond": {"status": 404}}
     path = Path(Pattern((), rest=True, beneath=True), (*server.rank, 8, 0))
     name, place = f"{server.name}-nothing-else", server.directive.place

@@ -5,27 +5,30 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from gateway.algorithms.linear_regex import LinearRegex
-from gateway.importing.description import Path, Reference, Route, Settings, identifier
+from gateway.importing.description import Path, Route, Settings, identifier
 from gateway.importing.nginx import answers
 from gateway.importing.nginx import settings as around
 from gateway.importing.nginx.authentication import authenticate
 from gateway.importing.nginx.directives import Directive
 from gateway.importing.nginx.locations import (
     Location,
+    Locations,
+    NeverAsked,
+    is_refused,
     location_of,
-    longer_prefixes,
-    paths_of,
+    paths_at,
     prefix_patterns,
     with_uri,
 )
+from gateway.importing.nginx.refusals import other_methods, refuse_anywhere
 from gateway.importing.nginx.settings import Shared
-from gateway.importing.patterns import Pattern, intersection, literal
-from gateway.importing.regexes import Unsayable, anywhere, head_of
+from gateway.importing.patterns import Pattern, covers, intersection
+from gateway.importing.regexes import Unsayable, head_of
 from gateway.importing.sending import replaced
+from gateway.importing.values import NO_USER
 
 _ELSEWHERE = ("fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "memcached_pass")
-_STATIC = ("root", "alias", "try_files", "index", "autoindex", "expires", "empty_gif", "stub_status", "dav_methods")
+_STATIC = ("root", "alias", "try_files", "index", "autoindex", "empty_gif", "stub_status", "dav_methods")
 _PASS = re.compile(r"(https?)://([^/?#]+)([/?#].*)?")
 
 
@@ -39,107 +42,125 @@ class Server:
 
     @property
     def name(self) -> str:
-        """What its routes are called."""
+        """The names of its routes."""
         return identifier(self.hosts[0].replace("*", "any")) if self.hosts else "default"
 
 
 def routes_of(server: Server, shared: Shared) -> list[Route]:
     """The routes of all locations of a server, and of what it does outside of them."""
-    locations = [location_of(d) for d in _locations(server.directive)]
-    named = {location.text: location for location in locations if location.kind == "@"}
-    found = []
-    for number, location in enumerate(locations):
-        if location.kind == "@" or location.directive.first("internal"):
-            location.directive.ignore()
-            location.directive.said("used by others, no route of its own")
-            found += _internal(location, server, number)
-            continue
-        route = _route(location, server, shared, number, named)
-        if route is None:
-            continue
-        route.excluded += longer_prefixes(location, locations)
-        found += [route, *_moved(location.directive, route.paths, route.name, server)]
-        found += _with_slash(location, route, locations, server)
-        found += _other_methods(location, route)
-        location.directive.said(f"route {route.name}")
-    for number, location in enumerate(locations):
-        _refuse_anywhere(location, (*server.rank, 2, number), found)
+    made = _Routes(server, shared)
+    found = [route for location in made.locations.all for route in made.of(location)]
+    for location in made.locations.all:
+        own = made.taking.get(location)
+        guard = made.unsaid.get(location) or (own if own is not None and (own.keeps_out or own.conditions) else None)
+        refuse_anywhere(location, made.locations, made.taking, guard)
     everything = [Path(Pattern((), True), (*server.rank, 0, 0))]
     found += _moved(server.directive, everything, f"{server.name}-moved", server)
-    whole = _outside(server, shared)
-    if whole is not None:
-        found = [whole]
+    if (returned := server.directive.first("return")) is not None:
+        whole = Route(server.name, returned.place, everything, hosts=server.hosts)
+        if answers.returned(returned, whole):
+            found = [whole]
     return [route for route in found if not _is_idle(route, found)]
 
 
-def _refuse_anywhere(location: Location, rank: tuple[object, ...], routes: list[Route]) -> None:
-    """An expression that refuses, wherever in a path it fits: a condition of all that nginx asks afterwards."""
-    text = location.text
-    if not location.is_expression or text.startswith("^") or not _is_refused(location.directive) or "'" in text:
-        return
-    expression = ("(?i)" if location.kind == "~*" else "") + anywhere(text)
-    try:
-        LinearRegex(expression)
-    except ValueError:
-        return
-    condition = {"when": f"not path.matches('{expression}')"}
-    later = [route for route in routes if "target" in route.settings and min(path.rank for path in route.paths) > rank]
-    for route in later:
-        route.authorize.append(condition)
-    location.directive.said("authorize of the routes that are asked afterwards")
+class _Routes:
+    """Makes the routes of the locations of a server. `taking`: the route of a location; `unsaid`: one without paths,
+    of a location that lets in only some and that no path of ours expresses."""
 
+    def __init__(self, server: Server, shared: Shared) -> None:
+        self.locations = Locations(server.rank, [location_of(d) for d in _locations(server.directive)])
+        self.taking: dict[Location, Route] = {}
+        self.unsaid: dict[Location, Route] = {}
+        self._server = server
+        self._shared = shared
+        self._named = {location.text: location for location in self.locations.all if location.kind == "@"}
 
-def _is_refused(directive: Directive) -> bool:
-    returned, denied = directive.first("return"), directive.first("deny")
-    if returned is not None:
-        return returned.argument in ("401", "403", "404", "410", "444")
-    return denied is not None and denied.argument == "all" and not directive.first("allow")
+    def of(self, location: Location) -> list[Route]:
+        """The routes of a location, and of what it sends elsewhere."""
+        directive, server = location.directive, self._server
+        if location.kind == "@" or directive.first("internal"):
+            directive.ignore()
+            directive.said("used by others, no route of its own")
+            if location.kind == "@":
+                return []
+            try:
+                paths = self.locations.paths_of(location)
+            except Unsayable:
+                return []
+            # Clients get no answer from it, whatever is around it.
+            hidden = self._new(location, paths)
+            hidden.settings = {"respond": _GONE}
+            return [hidden]
+        route = self._route(location)
+        if route is None:
+            return []
+        if not route.paths:
+            self.unsaid[location] = route
+            return []
+        self.taking[location] = route
+        # Its own rewrites lead some of its paths elsewhere.
+        moved = _moved(directive, route.paths, route.name, server)
+        away = [path.pattern for other in moved for path in other.paths]
+        route.paths = [path for path in route.paths if not any(covers(pattern, path.pattern) for pattern in away)]
+        found = [route, *moved] if route.paths else moved
+        directive.said(f"route {found[0].name}")
+        # nginx sends who asks for `/api` to `/api/`, where that is a prefix that is forwarded.
+        bare = self.locations.without_slash(location)
+        if bare and any(name.endswith("_pass") for name in directive.by_name):
+            settings: Settings = {"redirect": {"to": location.text, "status": 301}}
+            found.append(Route(f"{route.name}-slash", route.place, bare, hosts=server.hosts, settings=settings))
+        return [*found, *other_methods(location, route)]
 
+    def _route(self, location: Location) -> Route | None:
+        """The route of a location by itself; None where no request comes to it, or it has no path of ours."""
+        try:
+            paths = self.locations.paths_of(location)
+        except NeverAsked as why:
+            location.directive.unsaid(str(why))
+            return None
+        except Unsayable as why:
+            text = f"the expression has no path of ours: {why}"
+            if head := head_of(location.text, anywhere=True):
+                location.directive.unsaid(text)
+                return self._below(head, location)
+            guard = self._new(location, [])
+            forwards = _action(location, guard, self._shared, self._named) and "target" in guard.settings
+            for directive in (location.directive, *location.directive.walk()):
+                directive.became = None  # it is not translated, after all
+            if forwards and (guard.keeps_out or guard.conditions):
+                location.directive.unsaid(text)
+                return guard
+            if not is_refused(location.directive):
+                location.directive.unsaid(f"{text}. Its requests go where they would without it")
+            return None
+        route = self._new(location, paths)
+        if not _action(location, route, self._shared, self._named):
+            route.settings = {"respond": _GONE}
+        return route
 
-def _other_methods(location: Location, route: Route) -> list[Route]:
-    """The methods that `limit_except` refuses: no location around this one takes them."""
-    if location.directive.first("limit_except") is None or route.methods is None:
-        return []
-    paths = [replace(path, rank=(*path.rank, 1), rewrite=None, strip=None) for path in route.paths]
-    settings: Settings = {"respond": {"status": 403}}
-    return [Route(f"{route.name}-others", route.place, paths, hosts=route.hosts, settings=settings)]
+    def _below(self, head: str, location: Location) -> Route | None:
+        """A route that refuses every path below `head`, if a location that restricts access cannot be translated."""
+        prefix = replace(location, kind="", text=head)
+        try:
+            paths = self.locations.asked(location, paths_at(prefix, ()))
+        except Unsayable:
+            return None
+        route = self._new(location, paths)
+        acts = _action(prefix, route, self._shared, {})
+        if not acts or not (route.keeps_out or route.settings.get("respond", _GONE)["status"] in (401, 403)):
+            # With conditions on requests only, what its expression fits is refused, and no more.
+            return replace(route, paths=[]) if acts and route.conditions else None
+        location.directive.differs(f"every path below {head} is refused, until its paths are configured")
+        for lookahead in re.findall(r"\(\?!([\w.-]+)", location.text):
+            route.excluded += prefix_patterns(head + lookahead.replace("\\", ""))
+        if "target" in route.settings:
+            route.close()
+        return route
 
-
-def _internal(location: Location, server: Server, number: int) -> list[Route]:
-    """What clients get of a location that is for nginx itself: nothing, whatever is around it."""
-    if location.kind == "@":
-        return []
-    try:
-        paths = paths_of(location, server.rank, number)
-    except Unsayable:
-        return []
-    return [Route(_name(location, server), location.directive.place, paths, hosts=server.hosts, settings=_nothing())]
-
-
-def _nothing() -> Settings:
-    return {"respond": _GONE}
-
-
-def _name(location: Location, server: Server) -> str:
-    text = "root" if location.text == "/" else identifier(location.text)
-    return identifier(text if not server.hosts else f"{server.name}-{text}")
-
-
-def _with_slash(location: Location, route: Route, locations: list[Location], server: Server) -> list[Route]:
-    """nginx sends who asks for `/api` to `/api/`, where that is a prefix that is forwarded."""
-    bare = location.text.rstrip("/")
-    taken = any(other.text == bare and not other.is_expression for other in locations)
-    if (
-        location.is_expression
-        or location.kind == "="
-        or bare in ("", location.text)
-        or taken
-        or "target" not in route.settings
-    ):
-        return []
-    settings: Settings = {"redirect": {"to": location.text, "status": 301}}
-    paths = [Path(literal(bare), (*server.rank, 0, 1))]
-    return [Route(f"{route.name}-slash", route.place, paths, hosts=server.hosts, settings=settings)]
+    def _new(self, location: Location, paths: list[Path]) -> Route:
+        text = "root" if location.text == "/" else identifier(location.text)
+        name = identifier(f"{self._server.name}-{text}" if self._server.hosts else text)
+        return Route(name, location.directive.place, paths, hosts=self._server.hosts)
 
 
 def _moved(directive: Directive, paths: list[Path], name: str, server: Server) -> list[Route]:
@@ -172,44 +193,6 @@ def _is_idle(route: Route, routes: list[Route]) -> bool:
 _GONE: Settings = {"status": 404, "body": "nothing serves this path here: it was served from files, or by FastCGI"}
 
 
-def _outside(server: Server, shared: Shared) -> Route | None:
-    """A server that returns, whatever is asked for."""
-    returned = server.directive.first("return")
-    if returned is None:
-        return None
-    route = Route(server.name, returned.place, [Path(Pattern((), True), (*server.rank, 0, 0))], hosts=server.hosts)
-    return route if answers.returned(returned, route) else None
-
-
-def _route(location: Location, server: Server, shared: Shared, number: int, named: dict[str, Location]) -> Route | None:
-    directive = location.directive
-    try:
-        paths = paths_of(location, server.rank, number)
-    except Unsayable as why:
-        if not (head := head_of(location.text, anywhere=True)):
-            directive.unsaid(f"the expression has no path of ours: {why}")
-            return None
-        location.directive.unsaid(f"the expression has no path of ours: {why}")
-        # A route that refuses all that begins with `head`, where the location itself cannot be said but keeps out.
-        prefix = replace(location, kind="", text=head)
-        paths = [replace(path, rank=(*server.rank, 2, number)) for path in paths_of(prefix, server.rank, number)]
-        route = Route(_name(location, server), location.directive.place, paths, hosts=server.hosts)
-        if not _action(prefix, route, shared, {}) or not (
-            route.keeps_out or route.settings.get("respond", _GONE)["status"] in (401, 403)
-        ):
-            return None
-        location.directive.differs(f"all that begins with {head} is refused, until its paths are said")
-        for lookahead in re.findall(r"\(\?!([\w.-]+)", location.text):
-            route.excluded += prefix_patterns(head + lookahead.replace("\\", ""))
-        if "target" in route.settings:
-            route.close()
-        return route
-    route = Route(_name(location, server), directive.place, paths, hosts=server.hosts)
-    if not _action(location, route, shared, named):
-        route.settings = _nothing()
-    return route
-
-
 def _action(location: Location, route: Route, shared: Shared, named: dict[str, Location]) -> bool:
     directive = location.directive
     if (first := directive.first("return")) is not None:
@@ -217,14 +200,19 @@ def _action(location: Location, route: Route, shared: Shared, named: dict[str, L
         return answers.returned(first, route, location.text if location.is_expression else "")
     if (passed := directive.first("deny")) is not None and passed.argument == "all" and not directive.first("allow"):
         passed.said(f"route {route.name}")
+        for other in directive.block:
+            if other.name != "location":
+                other.ignore()  # no request comes to it
         route.settings = {"respond": {"status": 403}}
         return True
     limited = directive.first("limit_except")
     if limited is not None:
         methods = {method.upper() for method in limited.arguments}
         route.methods = tuple(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
-        limited.differs("other methods get a 403, whoever asks")
+        limited.differs("other methods get a 403, also for callers that may use the others")
         limited.ignore()
+    for cached in directive.all("expires"):
+        cached.unsaid("Cache-Control is for the backend to send; a rule of `headers` can set it for every response")
     if (forward := _forwarding(directive, named)) is not None:
         for static in directive.all(*_STATIC):
             static.unsaid("files are not served: all requests go to the backend")
@@ -235,7 +223,7 @@ def _action(location: Location, route: Route, shared: Shared, named: dict[str, L
         return True
     for other in directive.all(*_ELSEWHERE):
         other.unsaid("backends speak HTTP; put a server that does in front of this one")
-    for static in directive.all(*_STATIC):
+    for static in directive.all(*_STATIC, "add_header"):
         static.unsaid("files are not served; put a web server or a storage with HTTP there, and name it as the target")
     route.settings = {"respond": _GONE}
     return True
@@ -257,17 +245,28 @@ def _forward(passed: Directive, location: Location, route: Route, shared: Shared
         passed.unsaid("a target is a host and port, or an upstream of the file, without variables; it is left out")
         return False
     protocol, host, uri = match.groups()
-    route.settings["target"] = _target(protocol, host, passed, shared)
+    secure = protocol == "https"
+    if secure and (passed.above is None or passed.above.value("proxy_ssl_verify") != "on"):
+        passed.differs("the certificate of the backend is verified, which nginx does only with proxy_ssl_verify")
+    user, _, address = host.rpartition("@")
+    if user:
+        passed.differs(NO_USER)
+    if secure:
+        address = f"https://{address}"
+    elif not re.search(r":\d+$", address):
+        address += ":80"
+    route.settings["target"] = shared.description.target(host, address, secure=secure)
     uri = (uri or "").replace("$is_args$args", "").replace("?$args", "").replace("?$query_string", "")
     rewritten = _rewrites(location.directive, route)
     if uri and uri not in ("$request_uri", "$uri") and not rewritten:
         if "?" in uri:
-            passed.unsaid("a query of its own is not sent: the query of the request is")
+            passed.unsaid("its own query is not sent: the query of the request is")
             uri = uri.partition("?")[0]
         try:
-            route.paths = [
-                with_uri(location, path, uri.replace("$request_uri", "").replace("$uri", "")) for path in route.paths
-            ]
+            uri = uri.replace("$request_uri", "").replace("$uri", "")
+            route.paths = [new for path in route.paths for new in with_uri(location, path, uri)]
+            if location.kind in ("", "^~") and uri.endswith("/") and not location.text.endswith("/"):
+                passed.differs("nginx sends two slashes for one behind this location; here it is one")
         except Unsayable as why:
             passed.unsaid(f"the path is sent as it came: {why}")
     passed.said(f"target {route.settings['target']}" if route.settings else "")
@@ -276,34 +275,14 @@ def _forward(passed: Directive, location: Location, route: Route, shared: Shared
 
 def _resolved(url: str, directive: Directive) -> str:
     """The URL with the variables that `set` gave a value."""
-    level: Directive | None = directive.above
     values: dict[str, str] = {}
-    while level is not None:
-        for assignment in level.all("set"):
-            if len(assignment.arguments) == 2:
-                values.setdefault(assignment.arguments[0], assignment.arguments[1])
-                assignment.said("part of a target")
-        level = level.above
+    for assignment in [each for level in directive.levels() for each in level.all("set")]:
+        if len(assignment.arguments) == 2:
+            values.setdefault(assignment.arguments[0], assignment.arguments[1])
+            assignment.said("part of a target")
     for name in sorted(values, key=len, reverse=True):
         url = re.sub(re.escape(name) + r"\b", values[name].replace("\\", ""), url)
     return url
-
-
-def _target(protocol: str, host: str, passed: Directive, shared: Shared) -> str:
-    name = shared.description.upstreams.get(host)
-    if protocol == "https":
-        verify = passed.above.value("proxy_ssl_verify") if passed.above is not None else ""
-        if verify != "on":
-            passed.differs("the certificate of the backend is verified, which nginx does not do unless told to")
-    if name is not None:
-        if protocol == "https":
-            shared.description.services[name]["protocol"] = "https"
-        return name
-    host = host.rpartition("@")[2]
-    if protocol == "https":
-        return f"https://{host}"
-    text = host if re.search(r":\d+$", host) else f"{host}:80"
-    return Reference(text) if "${" in text else text
 
 
 def _rewrites_in(directive: Directive) -> list[Directive]:
@@ -311,7 +290,7 @@ def _rewrites_in(directive: Directive) -> list[Directive]:
 
 
 def _leads_away(rewrite: Directive) -> bool:
-    """Whether a client is told to ask elsewhere."""
+    """Whether the answer is a redirect."""
     flag = rewrite.arguments[2:3]
     return flag in (("permanent",), ("redirect",)) or rewrite.arguments[1].startswith(("http", "$scheme"))
 
@@ -328,7 +307,8 @@ def _rewrites(directive: Directive, route: Route) -> bool:
         try:
             if changed:
                 raise Unsayable("the path was changed before")
-            route.paths = [new for path in route.paths for new in _replaced(path, expression, replacement)]
+            changes = [new for path in route.paths for new in replaced(path, expression, replacement)]
+            route.paths = [replace(new, strip=None) if new.rewrite else new for new in changes]
         except Unsayable as why:
             rewrite.unsaid(f"{why}")
             continue
@@ -337,8 +317,3 @@ def _rewrites(directive: Directive, route: Route) -> bool:
         if flag == "last" or not flag:
             rewrite.differs("the new path goes to the target of this location; other locations are not asked again")
     return changed
-
-
-def _replaced(path: Path, expression: str, replacement: str) -> list[Path]:
-    made = replaced(path, expression, replacement)
-    return [replace(each, strip=None) if each.rewrite else each for each in made]

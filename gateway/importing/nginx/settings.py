@@ -1,4 +1,4 @@
-"""What directives around `proxy_pass` say of a route: timeouts, headers, limits, who may call."""
+"""Settings of a route from directives around `proxy_pass`: timeouts, headers, limits, access."""
 
 from __future__ import annotations
 
@@ -8,17 +8,31 @@ from dataclasses import dataclass, field
 from gateway.importing.description import Description, Policy, Route, Settings
 from gateway.importing.nginx.directives import Directive
 from gateway.importing.nginx.headers import request_headers, response_headers
+from gateway.importing.report import WHOLE
 from gateway.importing.values import network
 
+LARGEST_BODY = "1000GB"
+"""In place of no limit."""
+
+_ADDRESSES = ("binary_remote_addr", "remote_addr", "http_x_forwarded_for", "proxy_add_x_forwarded_for")
+_PLACES = ("server_name", "server_addr", "server_port", "host", "http_host", "uri", "document_uri", "request_uri")
+"""Variables by which the requests of different routes are counted apart, or all of them together."""
+
+_STORED = (
+    "proxy_cache_key", "proxy_cache_use_stale", "proxy_cache_bypass", "proxy_no_cache", "proxy_cache_methods",
+    "proxy_cache_min_uses",
+)  # fmt: skip
 _SIZES = {"k": "KiB", "m": "MiB", "g": "GiB", "": "B"}
 
 
 @dataclass(slots=True)
 class Shared:
-    """What several routes use together."""
+    """Objects that several routes share."""
 
     description: Description
     zones: dict[str, Directive] = field(default_factory=dict)
+    counted: dict[str, Settings] = field(default_factory=dict)
+    """The limit that each zone had first."""
 
     def policy(self, directive: Directive, section: str, name: str, settings: Settings) -> Policy:
         """One rule for all routes that have these settings; those of a zone are counted together."""
@@ -36,9 +50,13 @@ def apply(location: Directive, route: Route, shared: Shared) -> None:
     _retries(location, route)
     if (size := location.one("client_max_body_size")) is not None:
         match = re.fullmatch(r"(\d+)([kmgKMG]?)", size.argument)
-        if match is not None and int(match[1]):
-            route.settings["max_body"] = f"{match[1]}{_SIZES[match[2].lower()]}"
+        if match is not None:
+            unlimited = not int(match[1])
+            route.settings["max_body"] = LARGEST_BODY if unlimited else f"{match[1]}{_SIZES[match[2].lower()]}"
         size.said("max_body of routes")
+    else:
+        route.settings["max_body"] = "1MiB"
+        shared.description.report.said(WHOLE, "max_body 1MiB: nginx's own, where no client_max_body_size is written")
     request_headers(location, route, shared.policy, shared.description)
     response_headers(location, route, shared.policy, shared.description)
     _addresses(location, route)
@@ -102,8 +120,13 @@ def _addresses(location: Directive, route: Route) -> None:
         rules[0].differs("`satisfy any`: an address or a password; here both are asked for")
     condition: str | bool = True
     for rule in reversed(rules):
-        fits = True if rule.argument == "all" else f'client in "{network(rule.argument)}"'
-        condition = _allowed(fits, condition) if rule.name == "allow" else _denied(fits, condition)
+        fits = f'client in "{network(rule.argument)}"'
+        if rule.argument == "all":
+            condition = rule.name == "allow"
+        elif rule.name == "allow" and condition is not True:
+            condition = f"{fits} or ({condition})" if condition else fits
+        elif rule.name == "deny" and condition is not False:
+            condition = f"not ({fits})" if condition is True else f"not ({fits}) and ({condition})"
         rule.said("authorize of routes, by the client's address")
     if condition is False:
         route.authorize.append({"when": 'method == "-"'})
@@ -111,42 +134,34 @@ def _addresses(location: Directive, route: Route) -> None:
         route.authorize.append({"when": condition})
 
 
-def _allowed(fits: str | bool, others: str | bool) -> str | bool:
-    if fits is True or others is True:
-        return True
-    return fits if others is False else f"{fits} or ({others})"
-
-
-def _denied(fits: str | bool, others: str | bool) -> str | bool:
-    if fits is True or others is False:
-        return False
-    return f"not ({fits})" if others is True else f"not ({fits}) and ({others})"
-
-
 def _limits(location: Directive, route: Route, shared: Shared) -> None:
+    dry = location.one("limit_req_dry_run")
     for limit in location.inherited("limit_req"):
-        options = dict(argument.partition("=")[::2] for argument in limit.arguments)
+        options = limit.options
         zone = shared.zones.get(options.get("zone", ""))
         if zone is None:
-            limit.unsaid("there is no limit_req_zone of this name")
+            limit.unsaid("unknown limit_req_zone")
             continue
         rate = re.search(r"rate=(\d+)r/([sm])", " ".join(zone.arguments))
-        key = _key(zone)
-        if rate is None or key is None:
-            limit.unsaid("what its zone counts by is no header and no address")
+        key = _counted_by(zone, shared.description)
+        if rate is None or not key:
+            limit.unsaid("the key of its zone is neither a header nor an address")
             continue
         burst = int(text) if (text := options.get("burst", "")).isdecimal() else 0
-        settings: Settings = {
-            "key": [key],
-            "limits": [f"{rate[1]}/{rate[2]}"],
-            "burst": burst + 1,
-        }
+        settings: Settings = {"key": key, "limits": [f"{rate[1]}/{rate[2]}"], "burst": burst + 1}
+        if dry is not None and dry.argument == "on":
+            settings["mode"] = "shadow"
+            dry.said("mode: shadow of rate_limits")
         name = options["zone"].partition(":")[0]
+        if shared.counted.setdefault(name, settings) != settings:
+            limit.differs("it is counted apart from limits of this zone with another burst")
         route.policies.append(shared.policy(limit, "rate_limits", name, settings))
         if "nodelay" not in options and burst:
-            limit.differs("nothing is delayed: what the burst allows passes at once, what is beyond it gets a 429")
+            limit.differs("nothing is delayed: requests within the burst pass at once, others get a 429")
         else:
-            limit.differs("what is beyond it gets a 429, where nginx answers 503")
+            status = next((each.argument for each in location.inherited("limit_req_status")), "503")
+            if status != "429":
+                limit.differs(f"requests beyond it get a 429, where nginx answers {status}")
         limit.said(f"rate_limits.{name}")
         zone.said(f"rate_limits.{name}")
     for name in ("limit_req_status", "limit_req_log_level", "limit_conn_status"):
@@ -155,13 +170,24 @@ def _limits(location: Directive, route: Route, shared: Shared) -> None:
         limit.unsaid("connections of one address are not counted; see `limits` and `concurrency`")
 
 
-def _key(zone: Directive) -> str | None:
-    key = zone.argument
-    if key in ("$binary_remote_addr", "$remote_addr", "$http_x_forwarded_for", "$proxy_add_x_forwarded_for"):
-        return "address"
-    if key.startswith("$http_"):
-        return "header:" + key.removeprefix("$http_").replace("_", "-")
-    return None
+def _counted_by(zone: Directive, description: Description) -> list[str]:
+    """The parts of our key for the variables of a zone; none where one of them has no counterpart."""
+    parts = []
+    for variable in re.findall(r"\$\{?(\w+)", zone.argument) or ["server_name"]:
+        header = variable.removeprefix("http_").replace("_", "-")
+        if variable in _ADDRESSES:
+            parts.append("address")
+            if "forwarded_for" in variable and not description.auth.get("trusted_proxies"):
+                zone.differs("who comes through a proxy is counted with all others of it, unless in `trusted_proxies`")
+        elif variable.startswith("http_"):
+            parts.append(f"header:{header}")
+            zone.differs(f"requests without {header} are counted by their address; nginx lets them pass")
+        elif variable in _PLACES:
+            parts.append("route")
+            zone.differs("requests are counted for each route by itself")
+        else:
+            return []
+    return list(dict.fromkeys(parts))
 
 
 def _compression(location: Directive, route: Route, shared: Shared) -> None:
@@ -186,6 +212,8 @@ def _caching(location: Directive, route: Route, shared: Shared) -> None:
     zone.said("cache of routes")
     shared.description.middleware.setdefault("cache", {})
     route.policies.append(shared.policy(zone, "cache", "", {}))
-    names = ("proxy_cache_valid", "proxy_cache_key", "proxy_cache_lock", "proxy_cache_use_stale", "proxy_cache_bypass")
-    for name in (*names, "proxy_no_cache", "proxy_cache_methods", "proxy_cache_min_uses", "proxy_cache_revalidate"):
+    for name in ("proxy_cache_valid", "proxy_cache_lock", "proxy_cache_revalidate"):
         location.inherited(name)
+    for name in _STORED:
+        for directive in location.inherited(name):
+            directive.unsaid("what is stored, for whom and how long, is said by the backend's Cache-Control and Vary")

@@ -1,4 +1,4 @@
-"""What the matchers of a router mean for a route of ours."""
+"""The meaning of a router's matchers for a route of ours."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ _ANY_HOST = re.compile(r"\^?\.[+*]\$?|\{\w*:\.[+*]\}")
 class Unmatched(Exception):
     """An alternative of the rule has no route; the text says why.
 
-    `instead`: the matcher that cannot be said, and one that takes all that it takes, and more.
+    `instead`: the matcher that cannot be translated, and one that matches a superset.
     """
 
     instead: tuple[Matcher, Matcher] | None = None
+    without: Matcher | None = None
+    """A matcher that cannot be translated; the others match a superset."""
 
 
 def matched(route: Route, alternative: Alternative, rank: tuple[object, ...], item: Item) -> Route:
@@ -43,8 +45,12 @@ def matched(route: Route, alternative: Alternative, rank: tuple[object, ...], it
             try:
                 these = [path for argument in matcher.arguments for path in _path(matcher.name, argument, rank)]
             except Unmatched as why:
-                if len(matcher.arguments) == 1 and (head := head_of(_expression(matcher), anywhere=True)):
+                argument = matcher.arguments[0]
+                expression = argument if matcher.name == "PathRegexp" else "^" + _of_braces(argument)
+                if len(matcher.arguments) == 1 and (head := head_of(expression, anywhere=True)):
                     why.instead = (matcher, replace(matcher, name="PathPrefix", arguments=(head,)))
+                elif not matcher.negated:
+                    why.without = matcher
                 raise
             if matcher.negated:
                 excluded += [path.pattern for path in these]
@@ -53,7 +59,11 @@ def matched(route: Route, alternative: Alternative, rank: tuple[object, ...], it
             else:
                 raise Unmatched("two paths at once; write the one that both mean")
         else:
-            _apply(found, matcher, item)
+            try:
+                _apply(found, matcher, item)
+            except Unmatched as why:
+                why.without = None if matcher.name.startswith("Host") else matcher
+                raise
     found.paths = [Path(Pattern((), True), rank)] if paths is None else paths
     found.excluded = excluded
     return found
@@ -130,17 +140,14 @@ def _path(name: str, argument: str, rank: tuple[object, ...]) -> Iterator[Path]:
             yield Path(beginning(argument), rank, stray=True)
 
 
-def _expression(matcher: Matcher) -> str:
-    argument = matcher.arguments[0]
-    return argument if matcher.name == "PathRegexp" else "^" + _of_braces(argument)
-
-
 def _of_braces(path: str) -> str:
     """`/users/{id:[0-9]+}` of Traefik 2, as a regular expression."""
     parts = re.split(r"(\{\w*(?::(?:[^{}]|\{[^{}]*\})*)?\})", path)
-    return "".join(_group(part) if part.startswith("{") else re.escape(part) for part in parts)
-
-
-def _group(text: str) -> str:
-    name, _, expression = text[1:-1].partition(":")
-    return f"(?<{name}>{expression or '[^/]+'})" if name else f"({expression or '[^/]+'})"
+    found = ""
+    for part in parts:
+        name, _, expression = part[1:-1].partition(":")
+        if not part.startswith("{"):
+            found += re.escape(part)
+        else:
+            found += f"(?<{name}>{expression or '[^/]+'})" if name else f"({expression or '[^/]+'})"
+    return found

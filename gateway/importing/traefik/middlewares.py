@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.importing.description import Description, Policy, Route, Settings
-from gateway.importing.headers import header_value, may_refuse
+from gateway.importing.headers import cors_rule, header_value, may_refuse, security_headers
 from gateway.importing.sending import behind, instead, replaced, without
 from gateway.importing.tree import Item
 from gateway.importing.users import add_users
@@ -32,6 +32,11 @@ class Middlewares:
         items = [self._items[name] for name in names if name in self._items]
         return any(item.get("redirectScheme") is not None for item in items)
 
+    def lead_elsewhere(self, names: list[str]) -> bool:
+        """Whether one of them sends clients to another address."""
+        items = [self._items[name] for name in names if name in self._items]
+        return any(item.get("redirectRegex") is not None for item in items)
+
     def used(self, names: list[str]) -> None:
         """These were dealt with."""
         for name in names:
@@ -45,14 +50,14 @@ class Middlewares:
             item = self._items.get(name)
             if name in within:
                 self.description.report.unsaid(
-                    route.place, f"the chain {name} names itself. The route refuses everybody"
+                    route.place, f"the chain {name} names itself. The route refuses every request"
                 )
                 route.close()
                 continue
             if item is None:
                 self.description.report.unsaid(
                     route.place,
-                    f"the middleware {name} is not in this file. The route refuses everybody until then",
+                    f"the middleware {name} is not in this file. The route refuses every request until then",
                 )
                 route.close()
                 continue
@@ -67,11 +72,11 @@ class Middlewares:
                     apply(below, route, self)
                     item.said(f"{name}: {kind}")
                 elif kind in _CLOSING:
-                    below.unsaid(f"{_CLOSING[kind]}. Its routes refuse everybody until that is done")
+                    below.unsaid(f"{_CLOSING[kind]}. Its routes refuse every request until that is done")
                     route.close()
                 elif kind == "plugin" and may_refuse(*below.keys()):
                     below.unsaid(
-                        "it may refuse requests, by its name. Its routes refuse everybody until that is said here"
+                        "it may refuse requests, by its name. Its routes refuse every request until it is configured"
                     )
                     route.close()
                 else:
@@ -83,10 +88,10 @@ class Middlewares:
             if name not in self._used:
                 item.unsaid("no router of this file uses it")
 
-    def policy(self, item: Item, section: str, settings: Settings) -> Policy:
-        """The rule of middleware.yaml that this stands for, one for all routes."""
+    def policy(self, item: Item, section: str, settings: Settings, router: str = "") -> Policy:
+        """The rule of middleware.yaml that this stands for, one for all routes, or for those of one router."""
         name = str(item.path[-2])
-        key = section if section == "compression" else f"{section}.{name}"
+        key = f"{section}.{name}.{router}"
         if key not in self._policies:
             self._policies[key] = Policy(section, "" if section == "compression" else name, settings, item.place)
         return self._policies[key]
@@ -133,18 +138,22 @@ def _rate_limit(item: Item, route: Route, made: Middlewares) -> None:
     burst = int(item.number("burst", 1) or 1)
     if average > 0 and seconds > 0:
         settings = {"key": key, "limits": [rate(average, seconds)], "burst": burst}
-        route.policies.append(made.policy(item, "rate_limits", settings))
+        # Each router has a counter of its own, unless they are in Redis.
+        if (shared := item.get("redis")) is not None:
+            shared.unsaid("counters are in the gateway; with `store: redis` and `redis` of middleware.yaml there")
+        router = route.name if shared is None else ""
+        route.policies.append(made.policy(item, "rate_limits", settings, router))
 
 
 def _proxies(item: Item) -> None:
-    item.unsaid("which addresses to believe is said once, for all: `trusted_proxies` of auth.yaml")
+    item.unsaid("trusted addresses are set once, for all: `trusted_proxies` of auth.yaml")
 
 
 def _authenticated(item: Item, route: Route, scheme: str) -> None:
     if route.auth:
         item.unsaid("schemes of a route are alternatives, and here callers must pass several. It is closed")
         route.close()
-    route.auth = [*(route.auth or []), scheme]
+    route.auth = list(dict.fromkeys([*(route.auth or []), scheme]))
 
 
 def _basic_auth(item: Item, route: Route, made: Middlewares) -> None:
@@ -158,7 +167,7 @@ def _basic_auth(item: Item, route: Route, made: Middlewares) -> None:
             file.unsaid("the file is not here: once it is, name it as `htpasswd` of the scheme")
     names = add_users(item.items("users"), made.description)
     if not names and "htpasswd" not in settings:
-        item.unsaid("nobody is left who could call. Its routes refuse everybody until there are users")
+        item.unsaid("it has no users left. Its routes refuse every request until there are users")
         route.close()
         return
     if realm := item.text("realm"):
@@ -230,9 +239,9 @@ def _breaker(item: Item, route: Route, made: Middlewares) -> None:
     settings: Settings = {}
     for function, bound in re.findall(r"(\w+)\([^)]*\)\s*>=?\s*([\d.]+)", expression):
         if function == "LatencyAtQuantileMS":
-            settings |= {"slow": f"{float(bound):g}ms", "slow_ratio": "50%"}
+            settings |= {"slow": f"{float(bound):.15g}ms", "slow_ratio": "50%"}
         else:
-            settings["error_ratio"] = f"{float(bound) * 100:g}%"
+            settings["error_ratio"] = f"{float(bound) * 100:.15g}%"
     for key, ours in (("fallbackDuration", "open"), ("recoveryDuration", "ramp")):
         if text := item.text(key):
             settings[ours] = duration(text)
@@ -244,7 +253,7 @@ def _breaker(item: Item, route: Route, made: Middlewares) -> None:
 
 def _buffering(item: Item, route: Route, made: Middlewares) -> None:
     if (size := item.number("maxRequestBodyBytes")) is not None and size > 0:
-        route.settings["max_body"] = int(size)
+        route.settings["max_body"] = min(int(size), route.settings.get("max_body", int(size)))
     item.ignore_keys("memRequestBodyBytes", "memResponseBodyBytes")
     for key in ("maxResponseBodyBytes", "retryExpression"):
         item.ignore_default(key, 0, None)
@@ -272,23 +281,6 @@ def _in_flight(item: Item, route: Route, made: Middlewares) -> None:
     service["concurrency"] = amount
 
 
-_SECURITY = {
-    "frameDeny": ("X-Frame-Options", "DENY"),
-    "contentTypeNosniff": ("X-Content-Type-Options", "nosniff"),
-    "browserXssFilter": ("X-XSS-Protection", "1; mode=block"),
-}
-_TEXTS = {
-    "customFrameOptionsValue": "X-Frame-Options",
-    "customBrowserXSSValue": "X-XSS-Protection",
-    "contentSecurityPolicy": "Content-Security-Policy",
-    "contentSecurityPolicyReportOnly": "Content-Security-Policy-Report-Only",
-    "referrerPolicy": "Referrer-Policy",
-    "permissionsPolicy": "Permissions-Policy",
-    "featurePolicy": "Feature-Policy",
-    "publicKey": "Public-Key-Pins",
-}
-
-
 def _headers(item: Item, route: Route, made: Middlewares) -> None:
     sides: Settings = {}
     for key, side in (("customRequestHeaders", "request"), ("customResponseHeaders", "response")):
@@ -300,22 +292,39 @@ def _headers(item: Item, route: Route, made: Middlewares) -> None:
                 value.unsaid("the Host of a request is the target's, or with `preserve_host` the client's")
             elif (text := header_value(name, value.own_text, value, made.description)) is not None:
                 sides.setdefault(side, {}).setdefault("set", {})[name] = text
-    fixed = {header: text for key, (header, text) in _SECURITY.items() if item.flag(key)}
-    fixed |= {header: text for key, header in _TEXTS.items() if (text := item.text(key))}
-    if (seconds := item.number("stsSeconds")) is not None and seconds > 0:
-        parts = [f"max-age={seconds:g}"]
-        parts += ["includeSubDomains"] * item.flag("stsIncludeSubdomains") + ["preload"] * item.flag("stsPreload")
-        fixed["Strict-Transport-Security"] = "; ".join(parts)
+    fixed = security_headers(item, str)
     if fixed:
         response = sides.setdefault("response", {})
         response["set"] = fixed | response.get("set", {})
-    for key in ("sslRedirect", "sslHost", "sslForceHost", "sslTemporaryRedirect", "allowedHosts", "hostsProxyHeaders"):
-        item.ignore_default(key, False, None)
-    item.ignore_keys("sslProxyHeaders", "forceSTSHeader", "isDevelopment", "stsIncludeSubdomains", "stsPreload")
+    item.ignore_default("allowedHosts", None)
+    for key in ("sslRedirect", "sslHost", "sslForceHost", "sslTemporaryRedirect"):
+        if (moved := item.get(key)) is not None and moved.value:
+            moved.unsaid("TLS ends in front of the gateway (deploy/nginx): clients are led to https there")
+    item.ignore_keys("hostsProxyHeaders", "sslProxyHeaders", "forceSTSHeader", "isDevelopment")
     if sides:
-        route.policies.append(made.policy(item, "headers", sides))
+        route.policies.append(_headers_of(route, item, sides, made))
     if cors := _cors(item):
         route.policies.append(made.policy(item, "cors", cors))
+
+
+def _headers_of(route: Route, item: Item, sides: Settings, made: Middlewares) -> Policy:
+    """The rule for these. A request gets the header of the last middleware that sets it, a response that of the first:
+    where another one of the route has it, too, this is a rule of the router's own, behind that."""
+    earlier = [policy.settings for policy in route.policies if policy.section == "headers"]
+    before = {side: {name for each in earlier for name in _names(each.get(side, {}))} for side in sides}
+    if not any(before[side] & _names(sides[side]) for side in sides):
+        return made.policy(item, "headers", sides)
+    own = dict(sides)
+    if "response" in own:
+        response = own["response"]
+        kept = {name: text for name, text in response.get("set", {}).items() if name.lower() not in before["response"]}
+        removed = [name for name in response.get("remove", []) if name.lower() not in before["response"]]
+        own["response"] = ({"set": kept} if kept else {}) | ({"remove": removed} if removed else {})
+    return made.policy(item, "headers", own, route.name)
+
+
+def _names(side: Settings) -> set[str]:
+    return {name.lower() for name in (*side.get("set", {}), *side.get("remove", []))}
 
 
 def _cors(item: Item) -> Settings:
@@ -330,25 +339,20 @@ def _cors(item: Item) -> Settings:
         ]
     if not origins:
         item.ignore_keys("addVaryHeader")
-        for key in ("accessControlAllowMethods", "accessControlAllowHeaders", "accessControlAllowCredentials"):
-            item.ignore_default(key)
+        for key in (f"accessControl{each}" for each in ("AllowMethods", "AllowHeaders", "AllowCredentials", "MaxAge")):
+            if (alone := item.get(key)) is not None:
+                alone.unsaid("no origin is allowed with it, so that pages of others get nothing: see `cors`")
         return {}
-    settings: Settings = {"origins": origins}
-    if methods := [m for m in item.texts("accessControlAllowMethods") if m != "*"]:
-        settings["methods"] = methods
-    if headers := item.texts("accessControlAllowHeaders"):
-        settings["headers"] = headers
-    if exposed := item.texts("accessControlExposeHeaders"):
-        settings["expose"] = exposed
-    if (age := item.number("accessControlMaxAge")) is not None:
-        settings["max_age"] = f"{age:g}s"
-    if item.flag("accessControlAllowCredentials"):
-        if "*" in [*origins, *headers, *exposed]:
-            item.unsaid("credentials are not for everything: name what `*` means", "accessControlAllowCredentials")
-        else:
-            settings["credentials"] = True
     item.ignore_keys("addVaryHeader")
-    return settings
+    return cors_rule(
+        item,
+        origins,
+        methods="accessControlAllowMethods",
+        headers="accessControlAllowHeaders",
+        expose="accessControlExposeHeaders",
+        credentials="accessControlAllowCredentials",
+        max_age="" if (age := item.number("accessControlMaxAge")) is None else f"{age:.15g}s",
+    )
 
 
 MIDDLEWARES: dict[str, Apply] = {

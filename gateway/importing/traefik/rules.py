@@ -86,18 +86,15 @@ class _Parser:
             return inside
         if not token or not token[0].isalpha():
             raise RuleError(f"a matcher such as Host(`example.com`) is expected where {token or 'the end'!r} is")
-        return [(Matcher(token, self._arguments(), negated),)]
-
-    def _arguments(self) -> tuple[str, ...]:
         self._expect("(")
-        found = []
+        arguments = []
         while self.peek() not in (")", ""):
-            token = self._next()
-            found.append(token[1:-1] if token[0] == "`" else re.sub(r"\\(.)", r"\1", token[1:-1]))
+            text = self._next()
+            arguments.append(text[1:-1] if text[0] == "`" else re.sub(r"\\(.)", r"\1", text[1:-1]))
             if self.peek() == ",":
                 self._next()
         self._expect(")")
-        return tuple(found)
+        return [(Matcher(token, tuple(arguments), negated),)]
 
     def _expect(self, token: str) -> None:
         if self._next() != token:

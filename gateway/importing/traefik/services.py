@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.importing.description import Description, Reference, Settings, identifier
+from gateway.importing.description import Description, Settings, identifier, marked
 from gateway.importing.tree import Item
-from gateway.importing.values import duration, split_url
+from gateway.importing.values import NO_USER, duration, split_url
 from gateway.importing.variables import filled_in
 
 
@@ -20,12 +20,13 @@ class Services:
         self._made: dict[str, Settings | None] = {}
 
     def settings(self, name: str) -> Settings | None:
-        """The keys of a route that goes to this service; None where it cannot be said."""
+        """The keys of a route that goes to this service; None if it cannot be translated."""
         name = name.removesuffix("@file")
         if name not in self._made:
             self._made[name] = None  # also for one that goes to itself
-            item = self._items.get(name)
-            self._made[name] = None if item is None else self._of(name, item)
+            if (item := self._items.get(name)) is not None and (made := self._translated(name, item)) is not None:
+                item.said(f"target {made['target']}")
+                self._made[name] = made
         return self._made[name]
 
     def unused(self) -> None:
@@ -33,26 +34,31 @@ class Services:
         for name in self._items:
             self.settings(name)
 
-    def _of(self, name: str, item: Item) -> Settings | None:
+    def _translated(self, name: str, item: Item) -> Settings | None:
         if (balancer := item.get("loadBalancer")) is not None:
-            made: Settings | None = self._balanced(name, balancer)
-        elif (weighted := item.get("weighted")) is not None:
-            made = self._weighted(weighted)
-        elif (mirroring := item.get("mirroring")) is not None:
-            made = self._mirrored(mirroring)
-        elif (failover := item.get("failover")) is not None:
+            return self._balanced(name, balancer)
+        if (weighted := item.get("weighted")) is not None:
+            return self._weighted(weighted)
+        if (mirroring := item.get("mirroring")) is not None:
+            settings = self.settings(mirroring.text("service"))
+            for number, mirror in enumerate(mirroring.items("mirrors")):
+                copy = self.settings(mirror.text("name"))
+                if settings is None or copy is None or number:
+                    mirror.unsaid("a route has one mirror, whose target could be named")
+                    continue
+                percent = mirror.number("percent", 0) or 0
+                settings = settings | {"mirror": {"target": copy["target"], "percent": percent}}
+            mirroring.ignore_keys("maxBodySize", "mirrorBody")
+            mirroring.ignore_default("healthCheck")
+            return settings
+        if (failover := item.get("failover")) is not None:
             settings, other = self.settings(failover.text("service")), self.settings(failover.text("fallback"))
             failover.ignore_keys("healthCheck", "errors")
-            if settings is None or other is None:
-                made = settings
-            else:
+            if settings is not None and other is not None:
                 failover.differs("the other one is used where no endpoint answers")
-                made = settings | {"fallback": {"target": other["target"]}}
-        else:
-            made = None
-        if made is not None:
-            item.said(f"target {made['target']}")
-        return made
+                settings = settings | {"fallback": {"target": other["target"]}}
+            return settings
+        return None
 
     def _balanced(self, name: str, item: Item) -> Settings | None:
         addresses, protocols = [], set()
@@ -62,11 +68,13 @@ class Services:
             if url.scheme not in ("http", "https", "ws", "wss"):
                 server.unsaid(f"{url.scheme or 'an address without http://'} is not HTTP/1.1")
                 continue
+            if url.user:
+                server.differs(NO_USER, "url")
             if url.path.strip("/"):
                 server.unsaid("an endpoint is an address; put its path into the `rewrite` of the routes")
             protocols.add(protocol)
             address = url.netloc if url.port else f"{url.host}:{443 if protocol == 'https' else 80}"
-            address = Reference(address) if "${" in address else address
+            address = marked(address)
             weight = server.number("weight")
             addresses.append(address if weight is None else {"address": address, "weight": min(int(weight), 1000)})
             server.ignore_default("preservePath", False)
@@ -79,17 +87,16 @@ class Services:
         elif len(protocols) > 1:
             item.unsaid("some of its servers speak https and some do not; a service has one protocol")
             return None
-        settings |= self._kept(item)
+        settings |= self._kept(item, secure="protocol" in settings)
         if settings.keys() <= {"endpoints", "protocol"} and len(addresses) == 1 and isinstance(addresses[0], str):
             address = addresses[0]
-            target = f"https://{address.removesuffix(':443')}" if protocols == {"https"} else address
-            target = Reference(target) if "${" in target else target
+            target = marked(f"https://{address.removesuffix(':443')}" if protocols == {"https"} else address)
         else:
             target = self._description.service(identifier(name), settings)
         item.ignore_keys("responseForwarding")
         return {"target": target} | ({"preserve_host": True} if item.flag("passHostHeader", True) else {})
 
-    def _kept(self, item: Item) -> Settings:
+    def _kept(self, item: Item, *, secure: bool) -> Settings:
         settings: Settings = {}
         if (sticky := item.get("sticky")) is not None:
             settings["balance"] = {"sticky": _sticky(sticky)}
@@ -107,7 +114,7 @@ class Services:
             if authorities := transport.texts("rootCAs"):
                 tls["ca"] = authorities[0]
                 transport.differs("the first of its authorities; the file must be there", "rootCAs")
-            if tls:
+            if tls and secure:  # it is about TLS, and means nothing to servers that speak none
                 settings["tls"] = tls
         return settings
 
@@ -117,7 +124,7 @@ class Services:
         for below in item.items("services"):
             settings = self.settings(below.text("name"))
             if settings is None or "split" in settings:
-                below.unsaid("what it goes to could not be said")
+                below.unsaid("its target cannot be translated")
                 continue
             base = base or settings
             entries.append({"target": settings["target"], "weight": int(below.number("weight", 1) or 0)})
@@ -127,19 +134,6 @@ class Services:
         item.ignore_default("healthCheck")
         return base | {"split": entries} if entries else None
 
-    def _mirrored(self, item: Item) -> Settings | None:
-        settings = self.settings(item.text("service"))
-        mirrors = item.items("mirrors")
-        for number, mirror in enumerate(mirrors):
-            copy = self.settings(mirror.text("name"))
-            if settings is None or copy is None or number:
-                mirror.unsaid("a route has one mirror, whose target could be named")
-                continue
-            settings = settings | {"mirror": {"target": copy["target"], "percent": mirror.number("percent", 0) or 0}}
-        item.ignore_keys("maxBodySize", "mirrorBody")
-        item.ignore_default("healthCheck")
-        return settings
-
 
 def _sticky(item: Item) -> Settings:
     cookie = item.get("cookie")
@@ -148,7 +142,7 @@ def _sticky(item: Item) -> Settings:
     cookie.ignore_keys("secure", "httpOnly", "path", "domain")
     settings: Settings = {"cookie": cookie.text("name") or "sticky"}
     if (age := cookie.number("maxAge")) is not None and age > 0:
-        settings["max_age"] = f"{age:g}s"
+        settings["max_age"] = f"{age:.15g}s"
     if (site := cookie.text("sameSite").lower()) in ("lax", "strict", "none"):
         settings["same_site"] = site
     return settings

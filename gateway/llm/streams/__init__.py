@@ -1,1 +1,1 @@
-"""What the streams and answers of providers say: one reader for each protocol."""
+"""Parsers of streams and answers of providers: one for each protocol."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -27,10 +27,11 @@ class MessagesReader(Reader):
 
     family: Family = "anthropic"
 
-    __slots__ = ("_counts", "_output_said")
+    __slots__ = ("_counts", "_output_said", "signed")
 
     def __init__(self) -> None:
         super().__init__()
+        self.signed: Callable[[str], None] | None = None  # is told the signatures of thinking
         self._counts: dict[str, Any] = {}
         self._output_said = False  # not only the number that stands in the first event, whatever the answer will be
 
@@ -76,6 +77,8 @@ class MessagesReader(Reader):
                 found = True
                 if name in ("text", "thinking", "partial_json"):
                     self.text_bytes += size(value)
+                elif name == "signature" and self.signed is not None and isinstance(value, str):
+                    self.signed(value)
         return Kind.CONTENT if found else Kind.LIFECYCLE
 
     def _block(self, block: Mapping[str, Any]) -> Kind:

@@ -1,4 +1,4 @@
-"""What all readers of streams have in common."""
+"""Common parts of all stream readers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from gateway.llm.answers import error_body
 from gateway.llm.apis import Family
 from gateway.llm.sse import Event, Part
 from gateway.llm.streams.errors import ProviderError
+from gateway.llm.streams.long_events import MOST_KEPT, usage_near_end
 from gateway.llm.usage import Usage
 
 MOST_TOOL_CALLS: Final = 1024
@@ -20,7 +21,7 @@ LONGEST_NAME: Final = 256
 
 
 class Kind(Enum):
-    """What an event is to those who pass it on."""
+    """The kind of an event."""
 
     LIFECYCLE = "lifecycle"  # nothing of the answer: another provider may still give it
     CONTENT = "content"  # some of the answer
@@ -35,7 +36,7 @@ class Reader:
 
     family: Family = "openai"
 
-    __slots__ = ("_counted", "_unread", "done", "error", "model", "text_bytes", "tool_calls", "usage")
+    __slots__ = ("_counted", "_end", "_unread", "done", "error", "model", "text_bytes", "tool_calls", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None  # as far as the provider said it
@@ -43,6 +44,7 @@ class Reader:
         self.done = False  # the provider said that the answer is whole
         self.text_bytes = 0  # of the answer, in UTF-8, with what it thought and called
         self._counted = 0  # of the text, what had come when the usage was said the last time
+        self._end = b""  # of an event that is too long, as far as it has come
         self._unread = False  # the last event was too long to be read
         self.tool_calls: list[str] = []  # names of tools
         self.error: ProviderError | None = None
@@ -67,11 +69,11 @@ class Reader:
         return usage is not None and self._counted == self.text_bytes and (usage.output > 0 or not self.text_bytes)
 
     def read(self, event: Event) -> Kind:
-        """What this event is. It never raises, whatever a provider sends."""
+        """The kind of this event. It never raises, whatever a provider sends."""
         if not event.data:
             if event.part is None:
                 return Kind.LIFECYCLE
-            self._unread = event.part is Part.LAST
+            self._pass_over(event)
             return Kind.CONTENT
         self._unread = False
         if event.data == b"[DONE]":
@@ -80,8 +82,16 @@ class Reader:
         document = document_of(event.data)
         return Kind.OTHER if document is None else self.read_document(document)
 
+    def _pass_over(self, event: Event) -> None:
+        """Take the usage out of the end of an event that is too long to be read."""
+        end = (self._end + event.raw)[-MOST_KEPT:]
+        self._unread = event.part is Part.LAST
+        self._end = b"" if self._unread else end
+        if self._unread and (usage := usage_near_end(end, self.family)) is not None:
+            self.usage, self._counted = usage, self.text_bytes
+
     def read_document(self, document: Mapping[str, Any]) -> Kind:
-        """What an event with this document is."""
+        """The kind of an event with this document."""
         raise NotImplementedError
 
     def marked_done(self) -> None:
@@ -121,7 +131,8 @@ def document_of(data: bytes) -> Mapping[str, Any] | None:
 
 def name_of(text: str) -> str:
     """A name that a provider sent, as it can be written anywhere: not too long, and without halves of characters."""
-    return text[:LONGEST_NAME].encode(errors="replace").decode()
+    text = text[:LONGEST_NAME]
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def size(text: object) -> int:

@@ -12,7 +12,7 @@ from gateway.llm.streams.reader import Kind, Reader, name_of, size
 from gateway.llm.usage import count, members, of_openai
 
 TOOLS: Final = frozenset({"function_call", "custom_tool_call", "local_shell_call", "mcp_call"})
-"""What an output has of calls that someone must answer, or that reach servers of tools."""
+"""Calls in an output that need a result, or that reach servers of tools."""
 
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.cancelled"})
 _BEGINNINGS: Final = frozenset(
@@ -50,7 +50,14 @@ class ResponsesReader(Reader):
         if isinstance(sequence, int):
             self._sequence = sequence
         if "response" in document:
-            self._response(members(document["response"]))
+            response = members(document["response"])
+            self.answered_by(response.get("model"))
+            if not self._id and isinstance(response.get("id"), str):
+                self._id, self._created = name_of(response["id"]), count(response.get("created_at"))
+            if usage := of_openai(response.get("usage")):
+                self.usage, self._counted = usage, self.text_bytes
+            if response.get("status") == "failed" or response.get("error"):
+                self.error = error_in(response) or self.error
         if kind == "response.failed":
             self.error = self.error or _UNKNOWN
             return Kind.ERROR
@@ -68,15 +75,6 @@ class ResponsesReader(Reader):
                 else Kind.LIFECYCLE
             )
         return self._other(kind, document)
-
-    def _response(self, response: Mapping[str, Any]) -> None:
-        self.answered_by(response.get("model"))
-        if not self._id and isinstance(response.get("id"), str):
-            self._id, self._created = name_of(response["id"]), count(response.get("created_at"))
-        if usage := of_openai(response.get("usage")):
-            self.usage, self._counted = usage, self.text_bytes
-        if response.get("status") == "failed" or response.get("error"):
-            self.error = error_in(response) or self.error
 
     def _item(self, index: object, item: Mapping[str, Any]) -> Kind:
         kind = str(item.get("type"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.llm.apis import Api
@@ -21,20 +21,42 @@ _TEXTS: Final = frozenset(
 """The members of an answer in which the model has written."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, init=False)
 class Answer:
-    """What one says, whatever its format. An error may come with status 200."""
+    """The parsed form of an answer in any format. An error may have status 200. (No tuple: one is made for every
+    answer.)"""
 
-    usage: Usage | None = None
-    model: str = ""
-    tool_calls: list[str] = field(default_factory=list)
-    finished: bool = True
-    error: ProviderError | None = None
-    text_bytes: int = 0  # of what was written, where the usage does not say what it cost
+    usage: Usage | None
+    model: str
+    tool_calls: Sequence[str]
+    finished: bool
+    error: ProviderError | None
+    text_bytes: int  # of what was written, where the usage does not say what it cost
+
+    def __init__(
+        self,
+        usage: Usage | None = None,
+        model: str = "",
+        tool_calls: Sequence[str] = (),
+        finished: bool = True,
+        error: ProviderError | None = None,
+        text_bytes: int = 0,
+    ) -> None:
+        self.usage = usage
+        self.model = model
+        self.tool_calls = tool_calls
+        self.finished = finished
+        self.error = error
+        self.text_bytes = text_bytes
+
+    @property
+    def output_known(self) -> bool:
+        """Whether the usage counts all that was written."""
+        return self.usage is not None and (self.usage.output > 0 or not self.text_bytes)
 
 
 def unread(api: Api, size: int) -> Answer:
-    """What is known of an answer of so many bytes that is not read: sounds, or what is no JSON though it should be."""
+    """The parsed form of an answer of so many bytes that is not read: audio, or invalid JSON."""
     return Answer(finished=not api.generates, text_bytes=size if api.generates else 0)
 
 
@@ -47,8 +69,10 @@ def whole(api: Api, document: object, status: int = 200) -> Answer:
         finished = reader.error is None and (reader.finished or api.name != "gemini.generate")
         texts = 0 if reader.output_known else reader.text_bytes
         return Answer(reader.usage, reader.model, reader.tool_calls, finished, reader.error, texts)
-    said = members(document)
-    error = error_in(said, 0 if status < 400 else status)
+    said: Mapping[str, Any] = document if isinstance(document, dict) else {}
+    error = None
+    if "error" in said or said.get("object") == "error":
+        error = error_in(said, 0 if status < 400 else status)
     model = said.get("model")
     name = name_of(model) if isinstance(model, str) else ""
     if error is not None and (status >= 400 or "usage" not in said):
@@ -61,9 +85,9 @@ def whole(api: Api, document: object, status: int = 200) -> Answer:
         names, finished = _names(_objects(written), RESPONSE_TOOLS), str(said.get("status", "completed")) in _ENDS
     else:
         usage, written = of_openai(said.get("usage")), said.get("choices")
-        names = list(_called(_objects(written)))[:MOST_TOOL_CALLS]
-        choices = list(_objects(written))  # without any, it is something else than an answer
-        finished = all(choice.get("finish_reason") for choice in choices) and (bool(choices) or not api.generates)
+        choices = written if isinstance(written, list) else ()
+        names, finished = _called(choices)
+        finished = finished and (bool(choices) or not api.generates)  # without any, it is something else than an answer
     texts = 0 if usage is not None and usage.output else _written(written)
     return Answer(usage, name, names, finished, error, texts)
 
@@ -89,18 +113,28 @@ def _objects(value: object) -> Sequence[Mapping[str, Any]]:
     return [members(item) for item in value] if isinstance(value, list) else []
 
 
-def _names(items: Iterable[Mapping[str, Any]], kinds: frozenset[str]) -> list[str]:
+def _names(items: Iterable[Mapping[str, Any]], kinds: frozenset[str]) -> Sequence[str]:
     names = (item.get("name") or item["type"] for item in items if str(item.get("type")) in kinds)
     return [name_of(str(name)) for name in names][:MOST_TOOL_CALLS]
 
 
-def _called(choices: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+def _called(choices: Iterable[object]) -> tuple[Sequence[str], bool]:
+    """The tools that are called, and whether each choice is finished."""
+    names: list[object] = []
+    finished = True
     for choice in choices:
-        message = members(choice.get("message"))
-        for call in _objects(message.get("tool_calls")):
-            name = members(call.get("function") or call.get("custom")).get("name")
-            if isinstance(name, str):
-                yield name_of(name)
-        legacy = members(message.get("function_call")).get("name")
-        if isinstance(legacy, str):
-            yield name_of(legacy)
+        if not isinstance(choice, dict):
+            finished = False
+            continue
+        finished = finished and bool(choice.get("finish_reason"))
+        message = choice.get("message")
+        if not isinstance(message, dict):
+            continue
+        if "tool_calls" in message:
+            calls = _objects(message["tool_calls"])
+            names += [members(call.get("function") or call.get("custom")).get("name") for call in calls]
+        if "function_call" in message:
+            names.append(members(message["function_call"]).get("name"))
+    if not names:
+        return (), finished
+    return [name_of(name) for name in names if isinstance(name, str)][:MOST_TOOL_CALLS], finished

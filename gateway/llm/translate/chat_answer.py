@@ -32,7 +32,7 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an answer depends on in its request: whether thinking is wanted, and counts of tokens in a stream."""
+    """Properties of the request that an answer depends on: whether thinking is wanted, and token counts in a stream."""
 
     model: str
     thinks: bool
@@ -46,11 +46,20 @@ def whole_answer(body: bytes, asked: Asked) -> bytes:
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
         raise BadAnswer("The provider's answer has no content.")
     usage = document.get("usage")
+    texts = [str(block.get("text")) for block in blocks if block.get("type") == "text"]
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts else None, "refusal": None}
+    thoughts = [block for block in blocks if block.get("type") in ("thinking", "redacted_thinking")]
+    if asked.thinks and thoughts:
+        message["reasoning_content"] = "".join(str(block.get("thinking", "")) for block in thoughts)
+        message["thinking_blocks"] = thoughts
+    calls = [_call(block) for block in blocks if block.get("type") == "tool_use"]
+    if calls:
+        message["tool_calls"] = calls
     answer = _head(document, asked, "chat.completion") | {
         "choices": [
             {
                 "index": 0,
-                "message": _message(blocks, asked),
+                "message": message,
                 "logprobs": None,
                 "finish_reason": _REASONS.get(str(document.get("stop_reason")), "stop"),
             }
@@ -68,19 +77,6 @@ def _head(document: dict[str, Any], asked: Asked, kind: str) -> dict[str, Any]:
         "created": int(time.time()),
         "model": model if isinstance(model, str) and model else asked.model,
     }
-
-
-def _message(blocks: list[dict[str, Any]], asked: Asked) -> dict[str, Any]:
-    texts = [str(block.get("text")) for block in blocks if block.get("type") == "text"]
-    message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts else None, "refusal": None}
-    thoughts = [block for block in blocks if block.get("type") in ("thinking", "redacted_thinking")]
-    if asked.thinks and thoughts:
-        message["reasoning_content"] = "".join(str(block.get("thinking", "")) for block in thoughts)
-        message["thinking_blocks"] = thoughts
-    calls = [_call(block) for block in blocks if block.get("type") == "tool_use"]
-    if calls:
-        message["tool_calls"] = calls
-    return message
 
 
 def _call(block: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +121,14 @@ class MessagesStream:
         kind = document.get("type")
         if kind == "ping":
             return b": ping\n\n"
-        begun = b"" if self._head else self._begin(document.get("message"))
+        if self._head:
+            begun = b""
+        else:
+            message = document.get("message")
+            message = message if isinstance(message, dict) else {}
+            self._count(message.get("usage"))
+            self._head = _head(message, self._asked, "chat.completion.chunk")
+            begun = self._chunk({"role": "assistant", "content": "", "refusal": None})
         try:
             return begun + self._part(kind, document)
         except BadAnswer as error:
@@ -141,12 +144,6 @@ class MessagesStream:
             return b""
         self.finished = True
         return chunk(errors.openai_error(kind, sentence))
-
-    def _begin(self, message: object) -> bytes:
-        message = message if isinstance(message, dict) else {}
-        self._count(message.get("usage"))
-        self._head = _head(message, self._asked, "chat.completion.chunk")
-        return self._chunk({"role": "assistant", "content": "", "refusal": None})
 
     def _part(self, kind: object, document: dict[str, Any]) -> bytes:
         index = document.get("index")

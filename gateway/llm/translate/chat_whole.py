@@ -1,4 +1,4 @@
-"""What a whole answer of chat/completions says, for the two APIs that it is translated to."""
+"""Parses a whole answer of chat/completions, for the two APIs that it is translated to."""
 
 from __future__ import annotations
 

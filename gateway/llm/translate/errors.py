@@ -88,7 +88,7 @@ def _kind(error: ProviderError) -> str:
 
 
 def _error_of(status: int, body: bytes) -> ProviderError:
-    """What the body of a failed answer says, in any form that servers have for it."""
+    """The message in the body of a failed answer, in any form that servers use."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -41,7 +41,7 @@ class Turns:
         message.end()
 
     def system(self) -> str | list[dict[str, Any]]:
-        """What all system and developer messages say, wherever they stood."""
+        """The text of all system and developer messages, at any position."""
         if len(self._system) == 1 and len(self._system[0]) == 2:
             text: str = self._system[0]["text"]
             return text
@@ -111,20 +111,16 @@ class Turns:
             value = orjson.loads(arguments)
         except orjson.JSONDecodeError:
             value = None
-        identifier = self._new_id(given)
-        self._open[given] = (call.place, identifier)
-        self._used[name] = None
-        value = value if isinstance(value, dict) else {"arguments": arguments}
-        return {"type": "tool_use", "id": identifier, "name": name, "input": value}
-
-    def _new_id(self, given: str) -> str:
-        """An id of the letters that are allowed, and of no other call: some servers count anew in each answer."""
+        # An id of the letters that are allowed, and of no other call: some servers count anew in each answer.
         base = identifier = NOT_IN_IDS.sub("_", given) or "call"
         while identifier in self._ids:
             self._ids[base] += 1
             identifier = f"{base}_{self._ids[base]}"
         self._ids[identifier] = 1
-        return identifier
+        self._open[given] = (call.place, identifier)
+        self._used[name] = None
+        value = value if isinstance(value, dict) else {"arguments": arguments}
+        return {"type": "tool_use", "id": identifier, "name": name, "input": value}
 
     def _result(self, message: Fields) -> None:
         given = message.needed_text("tool_call_id")

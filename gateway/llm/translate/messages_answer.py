@@ -22,7 +22,7 @@ _STOPS = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an answer depends on in its request: whether it `thinks` says if reasoning is wanted."""
+    """Properties of the request that an answer depends on: whether it `thinks` says if reasoning is wanted."""
 
     model: str
     stops: frozenset[str]
@@ -118,7 +118,12 @@ class MessagesWriter:
 
     def say(self, kind: str, field: str, text: str) -> bytes:
         if kind == "reasoning":
-            return self._think(field, text) if self._asked.thinks else b""
+            if not self._asked.thinks:
+                return b""
+            block = {"type": "thinking", "thinking": "", "signature": ""}
+            started = b"" if self._open == "thinking" else self._start("thinking", block)
+            self._field = field
+            return started + self._delta({"type": "thinking_delta", "thinking": text})
         self._refused = self._refused or kind == "refusal"
         started = b"" if self._open == "text" else self._start("text", {"type": "text", "text": ""})
         return started + self._delta({"type": "text_delta", "text": text})
@@ -145,12 +150,6 @@ class MessagesWriter:
 
     def idle(self) -> bytes:
         return event("ping", {"type": "ping"})
-
-    def _think(self, field: str, text: str) -> bytes:
-        block = {"type": "thinking", "thinking": "", "signature": ""}
-        started = b"" if self._open == "thinking" else self._start("thinking", block)
-        self._field = field
-        return started + self._delta({"type": "thinking_delta", "thinking": text})
 
     def _start(self, kind: str, block: dict[str, Any]) -> bytes:
         stopped = self._stop_block()

@@ -1,4 +1,4 @@
-"""What a request of Messages says beside its messages: tools, how much thinking, the shape of the answer."""
+"""Translates settings of Messages beside its messages: tools, thinking, the format of the answer."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _tool(tool: Fields) -> dict[str, Any] | None:
 
 
 def set_thinking(fields: Fields, body: dict[str, Any], model: str) -> bool:
-    """Whether the client wants to see reasoning; sets how much of it there is, for models that can be told."""
+    """Whether the client wants to see reasoning; sets how much of it there is, for models that support it."""
     output = fields.object("output_config")
     shape = fields.object("output_format")
     effort = None
@@ -69,7 +69,13 @@ def set_thinking(fields: Fields, body: dict[str, Any], model: str) -> bool:
     thinking = fields.object("thinking")
     kind = None if thinking is None else thinking.needed_text("type")
     if thinking is not None and kind in _THINKING and effort is None:
-        effort = _effort_of(thinking.integer("budget_tokens"))
+        budget = thinking.integer("budget_tokens")
+        if budget is None:
+            effort = None
+        elif budget <= 2048:
+            effort = "low"
+        else:
+            effort = "medium" if budget <= 8192 else "high"
     if effort is not None and model_names.takes_effort(model):
         body["reasoning_effort"] = effort if effort in {"low", "medium"} else "high"
     else:
@@ -78,14 +84,6 @@ def set_thinking(fields: Fields, body: dict[str, Any], model: str) -> bool:
         if output is not None and output.has("effort"):
             fields.notes.harmless("output_config.effort")
     return thinking is not None and kind in _THINKING and thinking.raw("display") != "omitted"
-
-
-def _effort_of(budget: int | None) -> str | None:
-    if budget is None:
-        return None
-    if budget <= 2048:
-        return "low"
-    return "medium" if budget <= 8192 else "high"
 
 
 def _shape(shape: Fields, body: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""What the name of a model tells about the fields that its API takes: servers refuse fields that they do not know."""
+"""What can be inferred from the name of a model about the fields that its API takes: servers refuse fields that they do
+not know."""
 
 from __future__ import annotations
 

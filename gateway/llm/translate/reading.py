@@ -19,7 +19,7 @@ _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 
 
 class Notes:
-    """What becomes of fields that are not translated: refused, or left out and listed."""
+    """The treatment of fields that are not translated: refused, or left out and listed."""
 
     __slots__ = ("_dropped", "_read", "drop")
 

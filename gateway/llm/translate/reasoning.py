@@ -20,7 +20,7 @@ FIELDS = ("reasoning_content", "reasoning")
 
 
 def signature(field: str, model: str) -> str:
-    """What stands in place of a signature."""
+    """The replacement of a signature."""
     return base64.b64encode(f"{_MARK}{field}:{model}".encode()).decode()
 
 
@@ -32,7 +32,7 @@ def field_for(given: object, model: str) -> str | None:
 
 
 def sealed(field: str, model: str, text: str) -> str:
-    """What stands in place of encrypted reasoning in Responses: clients send back nothing else of it."""
+    """The replacement of encrypted reasoning in Responses: clients send back nothing else of it."""
     return base64.b64encode(orjson.dumps({_MARK: [field, model, text]})).decode()
 
 

@@ -27,7 +27,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an answer depends on in its request.
+    """Properties of the request that an answer depends on.
 
     `repeated` are the fields of the request that a response has, too; `namespaces` gives namespace and name of tools
     that the provider knows by one name; `summarizes` says whether reasoning is to be seen, `seals` whether it is to be

@@ -1,4 +1,4 @@
-"""What a translation between two model APIs is."""
+"""The interface of a translation between two model APIs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class StreamTranslator(Protocol):
         """Whether the client has got the end of its stream, or an error."""
 
     def event(self, event: Event) -> bytes:
-        """What the client gets for one event of the provider; b"" where it gets nothing (yet)."""
+        """The client's bytes for one event of the provider; b"" if there are none (yet)."""
 
     def end(self) -> bytes:
         """The provider's stream has ended: what is still owed, or an error if it was cut off."""

@@ -53,7 +53,7 @@ class Board:
                 left_out[rule.name] = of_rule.left_out
         for of_removed in known.values():
             for key, alert in of_removed.items():
-                # An alert whose rule is gone.
+                # An alert whose rule was removed.
                 if alert.state is State.FIRING:
                     over = replace(alert, state=State.RESOLVED, ended=now, away_since=None, says="the rule was removed")
                 else:
@@ -76,7 +76,7 @@ class _OfRule:
         self.left_out = 0
 
     def take(self, verdict: Verdict) -> None:
-        """What the condition says of one subject. Of two that are the same alert, the first counts."""
+        """The condition's result for one subject. Of two that are the same alert, the first counts."""
         rule = self._rule
         severity = rule.severity if rule.fixed_severity or not verdict.severity else verdict.severity
         key = Key(rule.name, severity, *verdict.subject)

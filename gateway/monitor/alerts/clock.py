@@ -16,5 +16,5 @@ class SteadyClock:
         return self._base + time.monotonic()
 
     def offset(self) -> float:
-        """What makes Unix time of it: how far the clock of the machine was set since."""
+        """The offset to Unix time: how far the clock of the machine was set since."""
         return time.time() - self.now()

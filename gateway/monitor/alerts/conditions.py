@@ -1,4 +1,4 @@
-"""What must be so for an alert: one class for each kind of rule. They look, and say what they see; nothing else."""
+"""Conditions of alerts: one class for each kind of rule. They evaluate figures, and do nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Applies = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a condition says of one subject now."""
+    """The current result of a condition for one subject."""
 
     subject: Subject
     holds: bool
@@ -43,7 +43,7 @@ class Condition(Protocol):
         ...
 
     def verdicts(self, sight: Sight, now: float) -> Iterator[Verdict]:
-        """What it says of each subject. One of which it says nothing is well."""
+        """The result for each subject. A subject without one is fine."""
         ...
 
 
@@ -137,7 +137,7 @@ class BurnRate:
 
 
 class _Level:
-    """What one subject did."""
+    """The figures of one subject."""
 
     __slots__ = ("due", "usual", "values")
 

@@ -1,4 +1,4 @@
-"""What waits to be sent to one receiver: a bounded queue, pauses that grow, and what is known of failures."""
+"""The queue of one receiver: bounded, with growing pauses, and its failures."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Delivery:
         return set(self._queue)
 
     def offer(self, group: Hashable, notice: Notice) -> None:
-        """Have it sent, as one with what waits of this group. The oldest gives way where there is no room."""
+        """Queue it, merged with a waiting one of this group. The oldest is dropped if the queue is full."""
         since, former = self._queue.pop(group, (self._clock(), None))
         joins = former is not None and former is not self._under_way
         self._queue[group] = since, merged(former, notice) if former is not None and joins else notice
@@ -87,7 +87,7 @@ class Delivery:
         if self.failure:
             since = length(max(1.0, self._clock() - self._failing_since))
             waiting = f"{counted(self.waiting, 'notice')} waiting"
-            remedy = f"correct alerts.send.{self.name}, or what it leads to; gateway alerts test {self.name} tries it"
+            remedy = f"correct alerts.send.{self.name}, or its receiver; gateway alerts test {self.name} tries it"
             yield f"alerts do not reach {self.name} ({self.kind}) for {since}: {self.failure}; {waiting}; {remedy}"
 
     async def stop(self, *, patience: float = 0.0) -> None:
@@ -147,7 +147,7 @@ class Delivery:
             self.delivered()
 
     def _drop(self, group: Hashable, notice: Notice, *, sent: bool = False) -> None:
-        """It is done with, unless another one has taken its place meanwhile."""
+        """Remove it from the queue, unless it was replaced meanwhile."""
         self.sent += sent
         self.dropped += not sent
         waiting = self._queue.get(group)

@@ -1,4 +1,4 @@
-"""What a receiver is sent, and when: alerts of one rule together, each once, and again after a while."""
+"""Groups alerts for a receiver: those of one rule together, each once, and again after a while."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Notified:
-    """What the last message about a group has said."""
+    """The contents of the last message about a group."""
 
     at: float
     firing: frozenset[Key]
@@ -28,7 +28,7 @@ class Notified:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What is to be sent of a group now."""
+    """The message to send about a group now."""
 
     group: Group
     firing: tuple[Alert, ...]
@@ -49,7 +49,7 @@ def notifications_due(
     repeat: float,
     now: float,
 ) -> list[Notification]:
-    """What one receiver is to be sent. `notified` is what it was sent before, and is brought up to date.
+    """The messages to send to one receiver. `notified` is the state of the last messages, which is updated.
 
     `firing` are alerts that are for it, and `known` all that there are, also what is over. What is silenced is neither
     sent, nor said to be over.

@@ -1,4 +1,4 @@
-"""Which alerts fired, from when to when: what a summary tells."""
+"""Which alerts fired, from when to when: the input of a summary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Incidents:
     """Those that go on, and the last ones that are over."""
 
     def __init__(self) -> None:
-        self.changed = False  # since somebody has set it to False
+        self.changed = False  # since the caller reset it to False
         self._begun: dict[Key, Incident] = {}
         self._over: deque[Incident] = deque(maxlen=MOST)
 

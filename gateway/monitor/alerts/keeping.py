@@ -1,4 +1,4 @@
-"""What is written into the file of alerts, and when; and what is read of it again."""
+"""Reads and writes the file of alerts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What there was before a restart."""
+    """The state before a restart."""
 
     alerts: Sequence[Alert]
     spoken: Spoken
@@ -53,7 +53,7 @@ class Keeping:
         self._shown: object = None  # of the alerts that are written
 
     async def restore(self, objectives: Objectives) -> Kept | None:
-        """What was kept, the first time; counts of what is wanted, each time. None: nothing is new."""
+        """The stored state, the first time; wanted counts, each time. None: nothing is new."""
         if self._file is None or (self.restored and not self.wanted):
             self.restored = True
             return None

@@ -1,4 +1,4 @@
-"""What is sent: the same for all receivers, each of which words it in its own way."""
+"""Notices: the same for all receivers, each of which formats it in its own way."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What makes messages of alerts. `offset` makes Unix time of the times of alerts."""
+    """Makes messages from alerts. `offset` converts the times of alerts to Unix time."""
 
     offset: float
     link: str | None
@@ -82,7 +82,7 @@ def _bounded(url: str | None) -> str | None:
 
 
 def subject_of(key: Key) -> str:
-    """What an alert is about, as people say it."""
+    """The subject of an alert in words."""
     return f"{key.kind} {key.name}" if key.name else "all requests" if key.kind == "all" else key.kind
 
 

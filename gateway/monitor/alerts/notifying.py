@@ -1,4 +1,4 @@
-"""From alerts to what is put into the queues of receivers, and what they were sent."""
+"""Queues changes of alerts for receivers, and tracks sent notices."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Receiver:
 
 
 class Notifier:
-    """Tells receivers what is new of a board."""
+    """Sends the changes of a board to receivers."""
 
     def __init__(self) -> None:
         self.spoken = Spoken()

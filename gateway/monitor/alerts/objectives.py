@@ -17,7 +17,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Outcome
 
 KEPT: Final[Mapping[int, int]] = {60: 3600, 300: 3 * 86400}
-"""For how many seconds counts are kept, by the seconds of a slot in which they are added up."""
+"""Retention in seconds, by the seconds of a slot."""
 MOST: Final = 1000  # series, of 8 KB each
 CLIENT_GONE: Final = 499
 NOT_UNDERSTOOD: Final = frozenset({ErrorKind.NOT_IMPLEMENTED, ErrorKind.VERSION_NOT_SUPPORTED})
@@ -34,7 +34,7 @@ class SeriesKey(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What was counted in one slot, as it is kept."""
+    """The counts of one slot, as they are stored."""
 
     key: SeriesKey
     step: int  # seconds of the slot
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 class _Ring:
-    """What was counted in each of the last slots. A clock that goes back counts in the last one."""
+    """The counts of the last slots. If the clock goes back, the last one is used."""
 
     __slots__ = ("_good", "_total", "last", "size", "step")
 
@@ -70,7 +70,7 @@ class _Ring:
         self.last = max(self.last, slot)
 
     def sum(self, seconds: int) -> Counted:
-        """What was counted in so many seconds, of which the last slot has only begun."""
+        """The counts of so many seconds, of which the last slot has only begun."""
         first = self.last - min(seconds // self.step, self.size - 1)
         begin, end = first % self.size, self.last % self.size + 1
         if begin < end:
@@ -79,7 +79,7 @@ class _Ring:
         return Counted(good, sum(self._total[begin:]) + sum(self._total[:end]))
 
     def of(self, slot: int) -> Counted:
-        """What was counted in one slot."""
+        """The counts of one slot."""
         return Counted(self._good[slot % self.size], self._total[slot % self.size])
 
 
@@ -97,7 +97,7 @@ class Series:
         self._unsaved = [ring.last for ring in self._rings]  # the first slot that is not kept as it is
 
     def advance(self, now: float, others_good: int = 0, others_total: int = 0) -> None:
-        """Let time pass, and take what other processes have counted."""
+        """Advance the time, and add the counts of other processes."""
         good, total = self._added
         self._added = self.good, self.total
         self._changed = self._changed or self.total != total or others_total > 0
@@ -106,11 +106,11 @@ class Series:
             ring.add(self.good - good + others_good, self.total - total + others_total, ring.last)
 
     def window(self, seconds: int) -> Counted:
-        """What was counted in so many seconds, and up to a slot more."""
+        """The counts of so many seconds, and up to a slot more."""
         return next(ring for ring in self._rings if seconds <= KEPT[ring.step]).sum(seconds)
 
     def unsaved(self, key: SeriesKey) -> Iterator[Row]:
-        """What is to be kept, where something has changed; the last slot is sent again."""
+        """Counts to store, if something has changed; the last slot is sent again."""
         if not self._changed:
             return
         self._changed = False
@@ -130,7 +130,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What a rule calls good, of all requests together or by route."""
+    """The condition of good requests of a rule, for all together or by route."""
 
     rule: str
     text: str
@@ -212,7 +212,7 @@ class Objectives:
             series.good += objective.good(status, outcome.seconds)
 
     def advance(self, now: float, others: Mapping[str, Mapping[SeriesKey, tuple[int, int]]] | None = None) -> None:
-        """Let time pass. `others`: what other gateways have counted up to now, by gateway; None: it is not known."""
+        """Advance the time. `others`: counts of other gateways up to now, by gateway; None: unknown."""
         former, self._others = self._others, self._others if others is None else others
         for key, series in self.series.items():
             good = total = 0
@@ -224,12 +224,12 @@ class Objectives:
             series.advance(now, min(good, total), total)
 
     def window(self, rule: str, route: str, seconds: int) -> Counted:
-        """What was counted for a rule, of a route or of all; nothing where it does not count."""
+        """The counts of a rule, of a route or of all; empty if it does not count."""
         key = self._keys.get((rule, route))
         return Counted(0, 0) if key is None else self.series[key].window(seconds)
 
     def unsaved(self) -> list[Row]:
-        """What is to be kept."""
+        """Counts to store."""
         return [row for key, series in self.series.items() for row in series.unsaved(key)]
 
     def restore(self, rows: Iterable[Row]) -> None:

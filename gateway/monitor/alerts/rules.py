@@ -1,4 +1,4 @@
-"""From `alerts` in middleware.yaml to rules that can be looked at."""
+"""Makes rules from `alerts` in middleware.yaml."""
 
 from __future__ import annotations
 

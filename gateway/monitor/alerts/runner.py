@@ -1,4 +1,4 @@
-"""Looks when there are new figures, tells people, and keeps what must outlive a restart, from the start to the end."""
+"""Evaluates new figures, sends notifications, and keeps what must outlive a restart, from the start to the end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ FIRST_SECONDS: Final = 1.0  # until the first look
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a configuration says of alerts."""
+    """Settings of alerts."""
 
     config: Alerts
     routes: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class Alerting:
         self.silences = Silences()
         self.objectives = Objectives()
         self.incidents = Incidents()
-        self.settings = Settings(Alerts())
+        self.settings = Settings(Alerts.unset())
         self.receivers: dict[str, Receiver] = {}
         self.speaks = False
         self.publish: Callable[[ApiAlert], object] = lambda _: None  # on the bus
@@ -239,7 +239,7 @@ class Alerting:
     # For operators.
 
     def test_notice(self) -> Notice:
-        """What `gateway alerts test` sends."""
+        """The notice of `gateway alerts test`."""
         at = time.time()
         config = self.settings.config
         rules, builtins = counted(len(config.rules), "rule"), counted(len(config.builtin), "builtin")

@@ -1,4 +1,4 @@
-"""What rules look at. Times are seconds since 1970, by a clock that does not jump."""
+"""The figures that rules evaluate. Times are seconds since 1970, by a clock that does not jump."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from gateway.algorithms.burn_rate import Counted
 
 
 class Subject(NamedTuple):
-    """What an alert is about: `route`, `upstream`, `endpoint`, `tenant`, `all`, or a kind of a builtin; and which."""
+    """The subject of an alert: `route`, `upstream`, `endpoint`, `tenant`, `all`, or a kind of a builtin; and its
+    name."""
 
     kind: str
     name: str = ""
 
 
 class Figures(Protocol):
-    """What one subject did in one window. Durations are in seconds, None where none is known."""
+    """The figures of one subject in one window. Durations are in seconds, None if unknown."""
 
     @property
     def requests(self) -> int:
@@ -36,7 +37,7 @@ class Figures(Protocol):
 
     @property
     def error_rate(self) -> float:
-        """From 0 to 1."""
+        """The share, from 0 to 1."""
         ...
 
     @property
@@ -77,7 +78,7 @@ class Sight(Protocol):
         ...
 
     def figures(self, subject: Subject, seconds: float, now: float) -> Figures:
-        """What it did in the window that ends now."""
+        """Its figures in the window that ends now."""
         ...
 
     def counts(self, subject: Subject, seconds: float, now: float) -> tuple[int, int]:
@@ -85,9 +86,9 @@ class Sight(Protocol):
         ...
 
     def good(self, rule: str, name: str, seconds: int, now: float) -> Counted:
-        """What was counted for the objective of a rule, of one route, or of all (an empty name)."""
+        """The counts for the objective of a rule, of one route, or of all (an empty name)."""
         ...
 
     def findings(self, builtin: str) -> Iterable[Finding]:
-        """What there is of this builtin now."""
+        """The current findings of this builtin."""
         ...

@@ -1,4 +1,4 @@
-"""What is not to be sent for a while, because somebody said so."""
+"""Silences: alerts that are not sent for a while."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Silences:
 
     def __init__(self) -> None:
         self._known: dict[str, Silence] = {}
-        self.changed = False  # since somebody has set it to False
+        self.changed = False  # since the caller reset it to False
 
     def add(
         self, rule: str, subject: str, severity: str, until: float, now: float, comment: str, author: str
@@ -76,14 +76,14 @@ class Silences:
         return lifted
 
     def hear(self, silences: Iterable[Silence]) -> None:
-        """What others know, or what was kept."""
+        """Merge silences of other gateways, or stored ones."""
         for each in silences:
             known = self._known.get(each.id)
             if (known is None and len(self._known) < 2 * MOST) or (known is not None and known.changed < each.changed):
                 self._put(each)
 
     def forget(self, now: float) -> None:
-        """Let go of what is long over."""
+        """Drop silences that ended long ago."""
         for each in [each for each in self._known.values() if now >= each.until + REMEMBERED]:
             del self._known[each.id]
             self.changed = True
@@ -114,7 +114,7 @@ def from_fields(fields: Any) -> Silence:
     texts = (made.id, made.rule, made.subject, made.severity, made.comment, made.author)
     times = (made.until, made.created, made.changed)
     if not all(isinstance(text, str) and len(text) <= MOST_TEXT for text in texts):
-        raise ValueError("a text is none, or too long")
+        raise ValueError("a text is invalid, or too long")
     if not all(isinstance(time, int | float) and abs(time) < 1e11 for time in times):
-        raise ValueError("a time is none")
+        raise ValueError("a time is invalid")
     return made

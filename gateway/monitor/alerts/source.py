@@ -20,7 +20,7 @@ class Source(Protocol):
         ...
 
     async def refresh(self, now: float) -> None:
-        """To be called before a look at what follows."""
+        """Called before the findings are read."""
         ...
 
     def subjects(self, kind: str) -> Iterable[str]:
@@ -36,7 +36,7 @@ class Source(Protocol):
         ...
 
     def findings(self, builtins: Iterable[str], now: float) -> Iterator[Finding | None]:
-        """What there is of these builtins now, in small steps; None is a step in which nothing was found."""
+        """The current findings of these builtins, in small steps; None is a step without one."""
         ...
 
     async def day(self, now: float) -> Day | None:

@@ -1,4 +1,4 @@
-"""What outlives a restart, and what another gateway goes on with: as JSON."""
+"""The state that outlives a restart, and with which another gateway continues, as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Spoken:
-    """What receivers were sent, by their names: what makes a message the first, and not one more."""
+    """Notices sent to receivers, by their names: to distinguish a first message from a repetition."""
 
     notified: dict[str, dict[Group, Notified]] = field(default_factory=dict)
     summaries: dict[str, float] = field(default_factory=dict)  # when they had the last summary
@@ -36,7 +36,7 @@ class Spoken:
 
 
 def spoken_of(text: bytes) -> Spoken:
-    """Of JSON. Raises ValueError."""
+    """Parses JSON. Raises ValueError."""
 
     def made() -> Spoken:
         fields = json.loads(text)
@@ -58,7 +58,7 @@ def alerts_to_json(alerts: Iterable[Alert]) -> bytes:
 
 
 def alerts_of(text: bytes) -> list[Alert]:
-    """Of JSON. Raises ValueError."""
+    """Parses JSON. Raises ValueError."""
 
     def made() -> list[Alert]:
         return [
@@ -75,7 +75,7 @@ def incidents_to_json(incidents: Iterable[Incident]) -> bytes:
 
 
 def incidents_of(text: bytes) -> list[Incident]:
-    """Of JSON. Raises ValueError."""
+    """Parses JSON. Raises ValueError."""
     return _checked(lambda: [Incident(**each) for each in json.loads(text)])
 
 
@@ -85,7 +85,7 @@ def silences_to_json(silences: Iterable[Silence]) -> bytes:
 
 
 def silences_of(text: bytes) -> list[Silence]:
-    """Of JSON. Raises ValueError."""
+    """Parses JSON. Raises ValueError."""
     return _checked(lambda: [from_fields(each) for each in json.loads(text)])
 
 

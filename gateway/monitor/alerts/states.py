@@ -18,7 +18,7 @@ LONGEST_CALM: Final = 900.0
 
 
 class State(Enum):
-    """What an alert is."""
+    """The state of an alert."""
 
     INACTIVE = "inactive"
     PENDING = "pending"  # its condition holds, but not for long enough
@@ -27,7 +27,7 @@ class State(Enum):
 
 
 class Seen(Enum):
-    """What is seen of its condition."""
+    """The observed result of its condition."""
 
     HOLDS = "holds"
     LASTS = "lasts"  # it has held for as long as the rule says
@@ -64,7 +64,7 @@ NEXT: Final[Mapping[State, Mapping[Seen, State]]] = {
 
 
 class Key(NamedTuple):
-    """What makes it the same alert."""
+    """The key that identifies the alert."""
 
     rule: str
     severity: str
@@ -73,7 +73,7 @@ class Key(NamedTuple):
 
     @property
     def subject(self) -> Subject:
-        """What it is about."""
+        """Its subject."""
         return Subject(self.kind, self.name)
 
 

@@ -30,11 +30,11 @@ class AlertFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        consequence = "alerts would begin anew after a restart"
+        consequence = "alerts would lose their state with a restart"
         self._file = SqliteFile(path, "alerts", _prepare, ThrottledLog(logger.error, LOG_SECONDS), consequence)
 
     async def read(self) -> tuple[Mapping[str, bytes], Sequence[Row]] | None:
-        """What is kept by name, and the counts. None: there is no file, or it cannot be read."""
+        """The stored values by name, and the counts. None: the file does not exist, or cannot be read."""
         return await self._file.run(_read, create=False)
 
     async def write(self, values: Mapping[str, bytes], rows: Iterable[Row], now: float) -> bool:
@@ -53,7 +53,7 @@ class AlertFile:
             return otherwise
 
     def troubles(self) -> Iterable[str]:
-        """What is wrong with it now."""
+        """Its current problem."""
         return self._file.troubles()
 
     async def close(self) -> None:

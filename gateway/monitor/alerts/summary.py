@@ -23,7 +23,7 @@ FEWEST_REQUESTS: Final = 10  # of a route that may be among the worst
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What one route, or all of them, did in the time. `p99` is in seconds."""
+    """The figures of one route, or of all, in the period. `p99` is in seconds."""
 
     requests: int
     errors: int
@@ -31,7 +31,7 @@ class Totals:
 
     @property
     def error_rate(self) -> float:
-        """From 0 to 1."""
+        """The share, from 0 to 1."""
         return self.errors / self.requests if self.requests else 0.0
 
 
@@ -54,7 +54,7 @@ class Incident:
 
 
 def due(daily: str, now: float) -> float:
-    """When a summary was to be sent last, in Unix time."""
+    """The last scheduled time of a summary, in Unix time."""
     hour, minute, zone = parse_daily(daily)
     local = datetime.fromtimestamp(now, ZoneInfo(zone))
     at = local.replace(hour=hour, minute=minute, second=0, microsecond=0)
@@ -70,7 +70,7 @@ def is_due(daily: str, sent: float, now: float) -> bool:
 
 
 def summary(day: Day | None, incidents: Iterable[Incident], link: str | None, now: float) -> Notice:
-    """The notice. Where nothing is known of the day, it tells incidents only."""
+    """The notice. Without figures of the day, it lists incidents only."""
     found = sorted(incidents, key=lambda each: each.since)
     sections = [*(_figures(day) if day is not None else ()), ("Incidents", tuple(_incidents(found, now)))]
     return Notice("summary", _title(day, found), sections=tuple(sections), link=link, at=now)

@@ -85,7 +85,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What one turn has brought."""
+    """The result of one turn."""
 
     speaks: bool  # whether this gateway sends to people
     spoken: bytes = b""  # what was said before this turn, as JSON; empty where nothing was, or that is not known
@@ -108,7 +108,7 @@ class Voice:
     async def turn(
         self, spoken: bytes, findings: Sequence[Finding], counts: Counts, silences: Iterable[Silence]
     ) -> Heard:
-        """Say that this gateway lives, and hear the others. `spoken`: what was said, where this gateway says it."""
+        """Announce that this gateway is alive, and read the others. `spoken`: the state, if this gateway sends."""
         said = spoken.decode() if len(spoken) <= MOST_BYTES else ""
         lease = 0 if self._mute else LEASE_SECONDS
         shown = [[each.builtin, *each.subject, each.says] for each in findings[:MOST_FINDINGS]]
@@ -167,7 +167,7 @@ def _sight_of(seen: Any) -> tuple[list[Finding], Counts]:
 
 
 def _understood(text: bytes, parse: Callable[[Any], T]) -> T | None:
-    """What another gateway says; None where it says it in another way."""
+    """The state of another gateway; None if its format is unknown."""
     try:
         return parse(json.loads(text))
     except (ValueError, TypeError, LookupError):

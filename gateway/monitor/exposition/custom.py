@@ -1,6 +1,6 @@
-"""What custom policies count with prometheus_client's own registry, as families.
+"""Metrics of custom policies in prometheus_client's own registry, as families.
 
-The library is not imported for that: where no policy has, there is nothing to tell.
+The library is not imported for that: where no policy has, there is nothing to report.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ def _family(metric: Metric) -> Family:
     samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
     point = _POINTS.get(kind, "")
     names = tuple(dict.fromkeys(label for sample in samples for label in sample.labels if label != point))
-    made = _distributions(samples, names, point) if point else _numbers(samples, names, name, kind)
+    if point:
+        made = _distributions(samples, names, point)
+    else:
+        made = (
+            Sample(_values(sample, names), sample.value)
+            for sample in samples
+            if sample.name == name or kind == "unknown"
+        )
     return Family(name, kind, metric.documentation, names, list(made))
-
-
-def _numbers(samples: list[Foreign], names: Labels, name: str, kind: Kind) -> Iterator[Sample]:
-    for sample in samples:
-        if sample.name == name or kind == "unknown":
-            yield Sample(_values(sample, names), sample.value)
 
 
 def _distributions(samples: list[Foreign], names: Labels, point: str) -> Iterator[Sample]:

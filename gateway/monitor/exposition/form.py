@@ -1,4 +1,4 @@
-"""What a form of the page is."""
+"""The interface of a format of the page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Writer(Protocol):
         ...
 
     def head(self, family: Family, size: int) -> bytes:
-        """What stands in front of the samples of a family, which take so many bytes."""
+        """The header of a family, whose samples take so many bytes."""
         ...
 
 

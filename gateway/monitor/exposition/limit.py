@@ -25,7 +25,7 @@ class SeriesLimit:
         self._others: dict[str, frozenset[Labels]] = {}  # by family
 
     def samples(self, family: Family) -> Iterator[Sample | None]:
-        """What is shown of a family; None as in `Family.samples`, also for one that was added to the rest."""
+        """The exposed samples of a family; None as in `Family.samples`, also for one that was added to the rest."""
         most = self._most_histograms if family.kind in ("histogram", "summary") else self._most
         former, others = self._others.pop(family.name, frozenset()), set[Labels]()
         other, shown, rest = None, 0, (OTHER,) * len(family.labels)

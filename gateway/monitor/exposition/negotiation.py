@@ -24,7 +24,7 @@ TEXT: Final = MediaType("text", "text/plain; version=0.0.4; charset=utf-8")
 
 
 def negotiated(accept: str) -> MediaType:
-    """What an `Accept` asks for most, the first where several are equal; text where it asks for nothing of these."""
+    """The preferred format of an `Accept`, the first of equal ones; text if it names none of them."""
     best, weight = TEXT, 0.0
     for media_range in accept.split(",")[:MOST_RANGES]:
         name, *rest = (part.strip() for part in media_range.split(";"))

@@ -39,7 +39,7 @@ class BusyError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Page:
-    """What a scraper gets. The bytes are held until the last one has them."""
+    """The page of a scraper. The bytes are kept until the last one has them."""
 
     chunks: list[bytes]
     size: int  # bytes
@@ -67,7 +67,7 @@ class Exposition:
         self._sources.append(source)
 
     async def page(self, form: Form) -> Page:
-        """As of now, or of a moment ago. Raises BusyError."""
+        """The page, current or a moment old. Raises BusyError."""
         making = self._making.get(form)
         if making is None:
             if sum(page.size for page in self._held) >= MOST_HELD:
@@ -114,18 +114,18 @@ class Exposition:
                     yield ()
                 yield (writer.head(family, size), *written, b"".join(pieces))
             except Exception as error:
-                self._failures.line("the metric %s cannot be told: %r", family.name, error)
+                self._failures.line("the metric %s cannot be rendered: %r", family.name, error)
         for key in [key for key in self._labels if key[0] == form and key[1] not in seen]:
             del self._labels[key]
         yield (writer.end,)
 
     def families(self) -> Iterator[Family]:
-        """All that there is to tell, as of now. What one source raises takes nothing from the others."""
+        """All metrics, as of now. An exception in one source does not affect the others."""
         for source in (*self._sources, self._own, custom_families):
             try:
                 yield from source()
             except Exception as error:  # it may be the code of others
-                self._failures.line("some metrics cannot be told: %r", error)
+                self._failures.line("some metrics cannot be rendered: %r", error)
 
     def _own(self) -> Iterator[Family]:
         yield gauge("gateway_metrics_overflow_series", OVERFLOW, self._limit.together(), ("family",))

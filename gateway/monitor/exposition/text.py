@@ -88,7 +88,7 @@ def exemplars_by_bound(points: Sequence[tuple[float, float]], exemplars: Sequenc
 
 
 def number(value: float) -> str:
-    """As Prometheus writes it: always with a point, or an exponent."""
+    """A number in Prometheus' format: always with a point, or an exponent."""
     if isinstance(value, int):
         return f"{int(value)}.0"
     if math.isfinite(value):

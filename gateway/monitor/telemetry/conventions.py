@@ -82,11 +82,11 @@ SERVER: Final[Mapping[str, Callable[[SpanRecord], Value | None]]] = {
     "gateway.cache": lambda record: record.cache,
     "gateway.refused_by": lambda record: record.refused_by,
 }
-"""Of the server span. None: it has no such attribute."""
+"""Attributes of the server span. None: it has no such attribute."""
 
 
 def is_cancelled(attempt: Attempt) -> bool:
-    """Whether nobody waited for its answer any more."""
+    """Whether its answer was not awaited any more."""
     return not attempt.status and attempt.failure is None
 
 
@@ -122,4 +122,4 @@ CLIENT: Final[Mapping[str, Callable[[SpanRecord, Tried, int], Value | None]]] = 
     "gateway.why_next": lambda record, tried, number: tried.attempt.retry or None,
     "gateway.cancelled": lambda record, tried, number: is_cancelled(tried.attempt) or None,
 }
-"""Of a client span, of an attempt that is the so manieth resent."""
+"""Attributes of a client span; the number of its resend."""

@@ -26,7 +26,7 @@ SERVICE: Final = "gateway"
 SCOPE: Final = InstrumentationScope("flowmaster-gateway", version("flowmaster-gateway"))
 
 INSTANCE: Final = str(uuid4())
-"""Tells this process from others, whose metrics would be taken for one's."""
+"""Identifies this process, so that its metrics are not merged with those of others."""
 
 _OTLP: Final = "opentelemetry.exporter.otlp.proto"
 _CLASSES: Final[dict[tuple[Exporter, Signal], tuple[str, str]]] = {
@@ -72,7 +72,7 @@ class Exporting:
         return arguments | {"headers": headers or None}
 
     def resource(self) -> Resource:
-        """What the gateway says of itself: what is configured, or else OpenTelemetry's variables say."""
+        """Resource attributes: the configured ones, or else those of OpenTelemetry's variables."""
         own = Resource.create(dict(self._destination.resource))
         if str(own.attributes.get("service.name", "")).startswith("unknown_service"):
             own = own.merge(Resource({"service.name": SERVICE}))
@@ -93,7 +93,7 @@ class Exporting:
         return self._rejected(session.content, count) if session is not None and session.content else Verdict()
 
     def _rejected(self, content: bytes, count: int) -> Verdict:
-        """What an answer says of records that were not taken, though it is one of success."""
+        """The verdict on records that were rejected in a successful answer."""
         module, name, field = _ANSWERS[self._destination.signal]
         answer = getattr(import_module(f"opentelemetry.proto.collector.{module}"), name)()
         try:
@@ -118,7 +118,7 @@ def _line(item: Any) -> str:
 
 
 class BoundedSession(requests.Session):
-    """Connections to a collector, of which nobody knows what it will answer: no redirect is followed, since what is
+    """Connections to a collector, which is not trusted: no redirect is followed, since what is
     sent has the headers that let it in; of an answer a little is read, and not for long."""
 
     def __init__(self) -> None:
@@ -159,14 +159,14 @@ class BoundedSession(requests.Session):
 
 
 def _reason(error: BaseException) -> str:
-    """What lies at the bottom of it, without what every library on the way has said around that."""
+    """The root cause of an exception, without the wrapping of libraries."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return str(error) or type(error).__name__
 
 
 class _Heard(logging.Filter):
-    """What the SDK logs on this thread: it would log it with every batch, and the pipeline says it once."""
+    """Suppress the SDK's log of this thread: it would log every batch, and the pipeline logs it once."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,8 +1,9 @@
-"""What a configuration sends to a collector, as things that live."""
+"""Live exporters to a collector, by a configuration."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
@@ -11,8 +12,10 @@ from gateway.config.load import ConfigError
 from gateway.config.models import Configuration, MiddlewareFile
 from gateway.config.models.telemetry import Telemetry
 from gateway.context import Context
+from gateway.families import Family
 from gateway.live import Place, Plan
 from gateway.monitor.telemetry.log_record import LineRecord, LineSink
+from gateway.monitor.telemetry.methods import ByMethod
 from gateway.monitor.telemetry.pipeline import Pipeline
 from gateway.monitor.telemetry.reading import Families, MetricReader, Reading
 from gateway.monitor.telemetry.settings import (
@@ -63,7 +66,7 @@ def span_recorder(context: Context, concealed: frozenset[bytes]) -> SpanRecorder
 
 
 def line_sink(configuration: Configuration, plan: Plan) -> LineSink | None:
-    """What takes the lines of the access log; None where none is sent. Raises ConfigError."""
+    """The exporter of the access log; None if it is not exported. Raises ConfigError."""
     config = configuration.middleware.telemetry
     if config is None or not config.logs or is_disabled(os.environ):
         return None
@@ -76,24 +79,30 @@ def line_sink(configuration: Configuration, plan: Plan) -> LineSink | None:
     return LineSink(plan.need(("telemetry", destination, batching), make, PLACE))
 
 
-def plan_metrics(configuration: Configuration, plan: Plan, families: Families) -> None:
-    """Have metrics sent, where that is wanted. Raises ConfigError."""
+def plan_metrics(configuration: Configuration, plan: Plan, families: Families) -> ByMethod | None:
+    """Export metrics, if configured. Answers what then has to count every exchange. Raises ConfigError."""
     config = configuration.middleware.telemetry
     if config is None or not config.metrics or is_disabled(os.environ):
-        return
+        return None
+    by_method = plan.need("telemetry by method", ByMethod, PLACE)
     destination, form = destination_of(config, "metrics", os.environ), form_of(config, os.environ)
     _check_packages(configuration, destination)
 
     def pipeline() -> Pipeline[Reading]:
         return Pipeline(destination, "reading", READINGS, partial(_reading_sender, destination, form))
 
+    def together() -> Iterator[Family]:
+        yield from by_method.families()  # in the place of those with the same names
+        yield from families()
+
     def reader() -> MetricReader:
         made = plan.need(("telemetry", destination, form), pipeline, PLACE)
-        return MetricReader(families, form.interval, made)
+        return MetricReader(together, form.interval, made)
 
     living = plan.need(("telemetry reader", destination, form), reader, PLACE)
     paths = {route.id: route.all_paths[0] for route in configuration.routes.routes if len(route.all_paths) == 1}
     plan.after_adoption(lambda: living.know(paths))
+    return by_method
 
 
 def _check_packages(configuration: Configuration, destination: Destination) -> None:

@@ -57,4 +57,4 @@ GENAI: Final[Mapping[str, Callable[[ModelRecord], Value | None]]] = {
     "gateway.prompt": lambda record: record.content.prompt if record.content is not None else None,
     "gateway.answer": lambda record: record.content.answer if record.content is not None else None,
 }
-"""Of the server span of a request to a model. None: it has no such attribute."""
+"""Attributes of the server span of a request to a model. None: it has no such attribute."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -19,9 +18,10 @@ from gateway.monitor.telemetry.exporters import SCOPE, Exporting
 from gateway.monitor.telemetry.log_record import LineRecord
 from gateway.monitor.telemetry.pipeline import Verdict
 from gateway.monitor.telemetry.settings import Destination
+from gateway.monitor.telemetry.turns import in_turns
 
 EVENT: Final = "gateway.access"
-TOGETHER: Final = 16  # lines that are made into records before others get a turn of the interpreter
+TOGETHER: Final = 16  # lines that are made into records in one turn of the interpreter
 
 
 class LineSender:
@@ -33,11 +33,7 @@ class LineSender:
 
     def send(self, records: Sequence[LineRecord]) -> Verdict:
         """See `Sender`."""
-        made: list[ReadableLogRecord] = []
-        for number, record in enumerate(records):
-            made.append(self.made_of(record))
-            if number % TOGETHER == TOGETHER - 1:
-                time.sleep(0)
+        made = [self.made_of(record) for record in in_turns(records, TOGETHER)]
         return self._exporting.export(made, len(made))
 
     def close(self) -> None:

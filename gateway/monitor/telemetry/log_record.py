@@ -1,4 +1,4 @@
-"""What is kept of a line of the access log until it is sent to a collector."""
+"""The record of an access log line until it is sent to a collector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What metrics are called in OpenTelemetry: as its semantic conventions have it, and otherwise after our own names."""
+"""Names of metrics in OpenTelemetry: by its semantic conventions, and otherwise after our own names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits to be sent to a collector, and the thread that sends it.
+"""The queue of data for a collector, and the thread that sends it.
 
 Nothing waits for the collector: what finds no room is dropped, what it does not take is lost, and both are counted.
 """
@@ -24,7 +24,8 @@ RETIRED_SECONDS: Final = 30.0  # that requests of a former configuration have to
 QUIET_SECONDS: Final = 60.0  # between two lines about what fails
 LONGEST_PAUSE: Final = 60.0  # after a failure, doubled from the delay of the batches on
 LONGEST_ASKED: Final = 300.0  # that a collector can ask for
-TOLD_SECONDS: Final = 300.0  # for which /health tells of a failure that nothing followed
+REPORTED_SECONDS: Final = 300.0  # for which /health reports a failure that nothing followed
+MOST_TOGETHER: Final = 1024**2  # bytes of records that are sent together, beyond the last
 SLOW: Final = 1.5  # times its time limit, after which an export hangs
 
 R = TypeVar("R")
@@ -32,7 +33,7 @@ R_contra = TypeVar("R_contra", contravariant=True)
 
 
 class Verdict(NamedTuple):
-    """What became of records that were sent."""
+    """The result of sending records."""
 
     lost: int = 0
     why: str = ""
@@ -67,6 +68,7 @@ class Pipeline(Generic[R]):
         self._sender: Sender[R] | None = None
         self._timeout = destination.timeout
         self._queue: deque[tuple[R, int]] = deque()
+        self._full = max(1, min(MOST_TOGETHER, batching.most_bytes // 2))  # bytes that do not wait for more
         self._put = 0  # bytes, which only the loop counts
         self._taken = 0  # the same, which only the thread counts
         self._wanted = threading.Event()
@@ -83,12 +85,14 @@ class Pipeline(Generic[R]):
     def put(self, record: R, size: int) -> None:
         """Take a record of this many bytes, on the loop."""
         batching, queue = self._batching, self._queue
-        if len(queue) >= batching.most or self._put - self._taken + size > batching.most_bytes or self._is_over:
+        before = self._put - self._taken
+        after = before + size
+        if len(queue) >= batching.most or after > batching.most_bytes or self._is_over:
             self.dropped += 1
             return
         self._put += size
         queue.append((record, size))
-        if len(queue) == batching.batch:
+        if len(queue) == batching.batch or before < self._full <= after:
             self._wanted.set()
 
     @property
@@ -126,7 +130,7 @@ class Pipeline(Generic[R]):
     def troubles(self) -> Iterator[str]:
         """See `Troubled`."""
         gone, now = counted(self.dropped + self.lost - self._lost_before, self._thing), time.monotonic()
-        if self._failure and (self._queue or now - self._failed_at < TOLD_SECONDS):
+        if self._failure and (self._queue or now - self._failed_at < REPORTED_SECONDS):
             yield f"{self.where} takes no {self.signal}: {self._failure}; {gone} lost; look at the collector"
         elif now - self._since > self._timeout * SLOW:
             yield f"{self.where} does not answer; {gone} lost of {self.signal}; look at the collector"
@@ -174,15 +178,12 @@ class Pipeline(Generic[R]):
         while True:
             over = self._is_over
             left = self._ends_at - time.monotonic()
+            early = False  # what is less than a batch goes on waiting: each costs the same, however few are in it
             if not over:
-                self._wanted.wait(min(self._batching.delay, left))
+                early = self._wanted.wait(min(self._batching.delay, left)) and self._ends_at == float("inf")
                 self._wanted.clear()
-            while self._queue and (over or time.monotonic() >= self._paused_until):
-                records: list[R] = []
-                while self._queue and len(records) < self._batching.batch:
-                    record, size = self._queue.popleft()
-                    records.append(record)
-                    self._taken += size
+            while self._is_due(early=early) and (over or time.monotonic() >= self._paused_until):
+                records = self._taken_together()
                 self._since = time.monotonic()
                 try:
                     lost, failure, pause = sender.send(records)
@@ -198,6 +199,19 @@ class Pipeline(Generic[R]):
                     self._worked()
             if over:
                 return
+
+    def _is_due(self, *, early: bool) -> bool:
+        waiting, size = self.waiting
+        return waiting >= self._batching.batch or size >= self._full if early else waiting > 0
+
+    def _taken_together(self) -> list[R]:
+        records: list[R] = []
+        ends = self._taken + MOST_TOGETHER
+        while self._queue and len(records) < self._batching.batch and self._taken < ends:
+            record, size = self._queue.popleft()
+            records.append(record)
+            self._taken += size
+        return records
 
     def _failed(self, why: str, pause: float) -> None:
         """Leave the collector alone for a while; what comes meanwhile waits."""

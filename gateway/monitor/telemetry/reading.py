@@ -69,7 +69,7 @@ class MetricReader:
 
 def _steps(families: Iterable[Family]) -> Iterator[Family | None]:
     """Each family with its values as of now, and None where a little of one was done."""
-    seen: set[str] = set()
+    seen: set[str] = set()  # of two with one name the first counts
     for family in families:
         samples: list[Sample | None] = []
         for sample in family.samples if family.name not in seen else ():

@@ -1,4 +1,4 @@
-"""What is sent where, by the configuration and by OpenTelemetry's variables."""
+"""Settings of exports, by the configuration and by OpenTelemetry's variables."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _EXPORT_TIMEOUTS: Final[Mapping[Signal, str]] = {
 }
 _DELAYS: Final[Mapping[Signal, float]] = {"traces": 5.0, "logs": 1.0}  # seconds, as the specification has them
 _LONGEST_DELAY: Final = 3600.0
-DEFAULT_BATCH: Final = 32
-"""Records that are made ready together. While that goes on, no request does: so there are fewer than the SDK takes."""
+_BATCHES: Final[Mapping[Signal, int]] = {"traces": 512, "logs": 32}
+"""Records that are sent together. Lines are made ready by the SDK, all at once: so there are fewer than it takes."""
 DEFAULT_TIMEOUT: Final = 10.0
 DEFAULT_INTERVAL: Final = 60.0
 
@@ -101,7 +101,7 @@ def batching_of(config: Telemetry, signal: Signal, environment: Mapping[str, str
     """How traces, or logs, wait for it."""
     prefix = _VARIABLES[signal]
     delay = _number(environment, f"{prefix}_SCHEDULE_DELAY") / 1000 or _DELAYS[signal]
-    batch = int(_number(environment, f"{prefix}_MAX_EXPORT_BATCH_SIZE")) or DEFAULT_BATCH
+    batch = int(_number(environment, f"{prefix}_MAX_EXPORT_BATCH_SIZE")) or _BATCHES[signal]
     most = int(_number(environment, f"{prefix}_MAX_QUEUE_SIZE")) or config.queue
     return Batching(min(delay, _LONGEST_DELAY), min(batch, most), most, config.queue)
 

@@ -1,4 +1,4 @@
-"""What has come since the last reading, for collectors that want differences in the place of totals."""
+"""Differences since the last reading, for collectors that want delta temporality."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class Since:
     """Remembers one reading. For one thread."""
 
     def __init__(self, began: float) -> None:
-        self.began = began  # Unix time, of what is told next
+        self.began = began  # Unix time, of the next report
         self._former: dict[Key, Value] = {}
         self._latest: dict[Key, Value] = {}
 
     def value(self, family: Family, labels: Labels, value: Value) -> Value:
-        """What is told of a value of the reading that is gone through now."""
+        """The difference of this value to the former reading."""
         key = (family.name, labels)
         self._latest[key] = value
         former = self._former.get(key)
         return value if former is None else difference(value, former)
 
     def done(self, at: float) -> None:
-        """The reading, of this time, is gone through."""
+        """End the reading of this time."""
         self.began, self._former, self._latest = at, self._latest, {}
 
 

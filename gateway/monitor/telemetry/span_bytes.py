@@ -7,16 +7,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, SpanKind
 
+from gateway.monitor.telemetry.turns import in_turns
+
+TOGETHER: Final = 64  # spans that are written in one turn of the interpreter
+MOST_KEPT: Final = 128  # characters of a text that is kept as it is written, such as the name of a browser
 _KINDS: Final = {SpanKind.SERVER: b"\x30\x02", SpanKind.CLIENT: b"\x30\x03"}
 _TIMES: Final = Struct("<BQBQ")  # fields 7 and 8
 _FLAGS: Final = Struct("<BI")  # field 16, behind the second byte of its tag
 _DOUBLE: Final = Struct("<d")
+_SHORT: Final = tuple(bytes((number,)) for number in range(0x80))  # of which the bytes are the number
 _HAS_REMOTE: Final = 0x100  # of the flags: it is known whether the parent is
 _IS_REMOTE: Final = 0x200
 
@@ -34,7 +39,7 @@ class SpanBytes:
 
     def request(self, spans: Sequence[ReadableSpan]) -> bytes:
         """An `ExportTraceServiceRequest`."""
-        scope_spans = self._scope + b"".join([_field(b"\x12", _span(span)) for span in spans])
+        scope_spans = self._scope + b"".join([_field(b"\x12", _span(span)) for span in in_turns(spans, TOGETHER)])
         return _field(b"\x0a", self._resource + _field(b"\x12", scope_spans))
 
 
@@ -51,8 +56,12 @@ def _span(span: ReadableSpan) -> bytes:
         flags |= _IS_REMOTE if parent.is_remote else 0
     fields += (_field(b"\x2a", span.name.encode()), _KINDS[span.kind])
     fields.append(_TIMES.pack(0x39, span.start_time or 0, 0x41, span.end_time or 0))
-    attributes: Mapping[str, object] = span.attributes or {}
-    fields += [_attribute(name, value) for name, value in attributes.items()]
+    attributes: Mapping[str, Any] = span.attributes or {}
+    # Most have few values.
+    fields += [
+        _kept(name, value) if value.__class__ is not str or len(value) <= MOST_KEPT else _made(name, value)
+        for name, value in attributes.items()
+    ]
     if span.dropped_attributes:
         fields += (b"\x50", _varint(span.dropped_attributes))
     said = b"" if status.description is None else _field(b"\x12", status.description.encode())
@@ -62,21 +71,12 @@ def _span(span: ReadableSpan) -> bytes:
 
 
 @lru_cache(1024, typed=True)
-def _kept(name: str, value: str | int) -> bytes:
-    return _made(name, value)
-
-
-def _attribute(name: str, value: object) -> bytes:
-    """A KeyValue, as field 9 of a span. Most have few values."""
-    if isinstance(value, str):
-        return _kept(name, value) if len(value) <= 32 else _made(name, value)
-    if isinstance(value, int):
-        return _kept(name, value)
-    assert isinstance(value, float)
+def _kept(name: str, value: str | int | float) -> bytes:
     return _made(name, value)
 
 
 def _made(name: str, value: str | int | float) -> bytes:
+    """A KeyValue, as field 9 of a span."""
     if isinstance(value, str):
         content = _field(b"\x0a", value.encode())
     elif isinstance(value, bool):
@@ -90,7 +90,8 @@ def _made(name: str, value: str | int | float) -> bytes:
 
 def _field(tag: bytes, content: bytes) -> bytes:
     """A field with a length."""
-    return tag + _varint(len(content)) + content
+    length = len(content)
+    return tag + (_SHORT[length] if length < len(_SHORT) else _varint(length)) + content
 
 
 def _varint(number: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What is kept of an exchange that was recorded, until it is sent: a tuple, made when the exchange is over."""
+"""The record of a sampled exchange until it is sent: a tuple, made when the exchange is over."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SpanRecord(NamedTuple):
     refused_by: str | None
     error: str  # its kind; empty where there was none
     why: str
-    gone: bool  # the client went away
+    gone: bool  # the client disconnected
     attempts: tuple[Tried, ...]
     model: ModelRecord | None = None
 
@@ -109,7 +109,7 @@ class SpanRecorder:
         self._without_agent = False
 
     def go_on_in(self, pipeline: Pipeline[SpanRecord], concealed: frozenset[bytes]) -> None:
-        """What ends from now on belongs there. `concealed`: headers that hold credentials."""
+        """Use this for exchanges that end from now on. `concealed`: headers that hold credentials."""
         self._pipeline, self._without_agent = pipeline, b"user-agent" in concealed
 
     def ended(self, span: Span, exchange: Exchange, outcome: Outcome) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -27,8 +26,9 @@ from gateway.monitor.telemetry.genai import GENAI, Value
 from gateway.monitor.telemetry.pipeline import Verdict
 from gateway.monitor.telemetry.settings import Destination
 from gateway.monitor.telemetry.span_record import SpanRecord, ended_after
+from gateway.monitor.telemetry.turns import in_turns
 
-TOGETHER: Final = 16  # records that are made into spans before others get a turn of the interpreter
+TOGETHER: Final = 32  # records that are made into spans in one turn of the interpreter
 MOST_ATTRIBUTES: Final = 64  # no span has more
 
 _UNSET: Final = Status(StatusCode.UNSET)
@@ -48,10 +48,8 @@ class SpanSender:
     def send(self, records: Sequence[SpanRecord]) -> Verdict:
         """See `Sender`."""
         spans: list[ReadableSpan] = []
-        for number, record in enumerate(records):
+        for record in in_turns(records, TOGETHER):
             spans += self.spans_of(record)
-            if number % TOGETHER == TOGETHER - 1:
-                time.sleep(0)
         verdict = self._exporting.export(spans, len(spans))
         return verdict._replace(lost=round(verdict.lost * len(records) / max(1, len(spans))))
 

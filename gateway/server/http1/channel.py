@@ -14,8 +14,8 @@ from gateway.server.channel import ServerChannel
 DISCARD_LIMIT: Final = 256 * 1024  # bytes of an unread request body that are read and thrown away to keep a connection
 JOIN_LIMIT: Final = 16 * 1024  # bytes up to which head and body are copied into one piece
 
-_CONNECTION_LINES: Final = frozenset({b"transfer-encoding", b"connection"})
-_OWN_LINES: Final = _CONNECTION_LINES | {b"content-length"}
+_OWN_LINES: Final = frozenset({b"transfer-encoding", b"connection", b"content-length"})
+_LOOKED_AT: Final = _OWN_LINES | {b"date"}
 
 
 def _status_line(status: int) -> bytes:
@@ -74,13 +74,24 @@ class Http1Channel(ServerChannel):
 
     def begin(self, status: int, headers: Headers, *, trailers: bool) -> Awaitable[None] | None:
         self._bodyless = status in (204, 304) or self.head.method == "HEAD"
-        fields = dict(headers)
-        if not _OWN_LINES.isdisjoint(fields):
-            headers = self._take_framing(headers, fields, status)
+        date, alone = self._context.date_line, True
+        length: bytes | None = None
+        for name, value in headers:
+            if name in _LOOKED_AT:
+                if name == b"date":
+                    date = b""
+                else:
+                    alone = alone and length is None and name == b"content-length"
+                    length = value
+        if length is not None:
+            if alone and status != 204 and length.isdigit() and (len(length) == 1 or length[0] != 48):  # of a zero
+                self._owed = int(length)
+                self._length_stands = True  # as it mostly does
+            else:
+                headers = self._take_framing(headers)
         lines = b"\r\n".join([STATUS_LINES[status], *map(b": ".join, headers)])
         if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
             raise ValueError("a response header holds a line break")
-        date = b"" if b"date" in fields else self._context.date_line
         usual = self._length_stands and self.keep_alive and self.body_complete and self.head.version != "1.0"
         framing = b"" if usual and not self._context.draining else self._framing(status)
         self._head = b"".join((lines, b"\r\n", date, framing, b"\r\n"))
@@ -104,23 +115,19 @@ class Http1Channel(ServerChannel):
         self._carrier.answered()
         return None
 
-    def _take_framing(self, headers: Headers, fields: dict[bytes, bytes], status: int) -> Headers:
-        """What a response says of its framing, and the lines that stand; the others are written here."""
+    def _take_framing(self, headers: Headers) -> Headers:
+        """The framing fields of a response, and the lines to keep; the others are written here."""
+        fields = dict(headers)
         length = fields.get(b"content-length")
         if length is not None:
             self._owed = int(length)
-            alone = len(fields) == len(headers) and _CONNECTION_LINES.isdisjoint(fields)
-            plain = length.isdigit() and (len(length) == 1 or length[0] != 48)  # and does not begin with a zero
-            if alone and plain and status != 204:  # as it mostly is
-                self._length_stands = True
-                return headers
         if b"close" in fields.get(b"connection", b"").lower():
             self.keep_alive = False
             self.ended_here = True
         return [line for line in headers if line[0] not in _OWN_LINES]
 
     def _framing(self, status: int) -> bytes:
-        """The lines that tell the end of the body, and of the connection (RFC 9112, 6.3 and 9.3)."""
+        """The header lines that delimit the body, and end the connection (RFC 9112, 6.3 and 9.3)."""
         line = b""
         http_1_0 = self.head.version == "1.0"
         if self._owed is not None:

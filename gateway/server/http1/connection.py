@@ -17,17 +17,14 @@ from gateway.plurals import counted
 from gateway.server.context import HEAD_BUFFER, READ_BUFFER, ServerContext
 from gateway.server.head import bad
 from gateway.server.http1.channel import DISCARD_LIMIT, Http1Channel
-from gateway.server.http1.line_ends import FRAMING_AT_ONCE
-from gateway.server.http1.phase import BUSY, DISCARD, GONE, HEAD, IDLE, NEW, may_bring_request
-from gateway.server.http1.reader import LARGE, RequestReader
+from gateway.server.http1.line_ends import CRUMB, FRAMING_AT_ONCE
+from gateway.server.http1.phase import BUSY, DISCARD, GONE, HEAD, IDLE, NEW, may_bring_request, seconds_in, too_slow
+from gateway.server.http1.reader import LARGE, RequestReader, looks_whole
 from gateway.server.http1.websocket import join
-from gateway.server.lingering import Lingering, is_reset, reset
+from gateway.server.lingering import has_left, is_reset, linger, reset
 from gateway.server.progress import Progress
 
 WRITE_HIGH_WATER: Final = 32 * 1024  # bytes that the socket has not taken, above which a response waits
-DISCARD_SECONDS: Final = 5.0
-CRUMB: Final = 64  # bytes of a body up to which a read is next to nothing
-HALF_CLOSED_SECONDS: Final = 0.5  # without a byte of a response
 
 
 class Http1Connection(asyncio.BufferedProtocol):
@@ -48,6 +45,8 @@ class Http1Connection(asyncio.BufferedProtocol):
         self._progress: Progress | None = None  # made when it is first waited for
         self._reading = True
         self._waits = True  # what comes now is read a few connections at a time
+        self._goes_last = False  # what has come will hardly be served: see `Beginnings`
+        self._fault: GatewayError | None = None  # for which it is refused when it has its turn
         self._resting = False  # not read for a moment, as its client sends crumbs
         self._channel: Http1Channel | None = None  # of the request that is being answered
         self._fragmented = False  # its body has come in very many chunks
@@ -80,13 +79,14 @@ class Http1Connection(asyncio.BufferedProtocol):
             channel.disconnect()
 
     def eof_received(self) -> bool:
-        """The client will send no more. It is gone, or it only closed its side: what is under way gets a moment."""
+        """The client will send no more: it disconnected, or only closed its side. What is in progress gets a moment."""
         self._eof = True
-        if self._unread:
-            return True  # that is read first
+        if self._unread or self._fault is not None:
+            return True  # that is read first, or answered
         if self._phase is HEAD:
             self._refuse(bad("the connection ended in the middle of a request head"))
         elif self._phase is not BUSY:
+            self._writer.flush()  # an answer of this turn of the loop: what is not handed over before the end is lost
             return False
         elif self._channel is not None and not self._channel.body_complete:
             self._channel.fail(bad("the connection ended in the middle of the request body"))
@@ -95,8 +95,7 @@ class Http1Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self.drained = self._context.loop.create_future()
-        if self._progress is None:
-            self._progress = Progress(self._socket, self._writer)
+        self._progress = self._progress or Progress(self._socket, self._writer)
         self._progress.begin(self._context.loop.time())
         self.set_deadline()
 
@@ -109,14 +108,14 @@ class Http1Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         context, phase = self._context, self._phase
-        crowded = phase is IDLE and context.beginnings.crowded and context.beginnings.is_crowd(self.place)
-        self._waits = waits = phase is NEW or phase is HEAD or crowded
+        crowded = context.beginnings.crowded and phase is IDLE and context.beginnings.is_crowd(self.place)
+        self._waits = waits = phase is NEW or phase is HEAD or crowded or (self._goes_last and phase is IDLE)
         return context.head_buffer if waits or self._fragmented else context.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._closing:
-            return  # the reader of a body has been told why it ends
-        data = bytes(self._context.buffer[:nbytes])
+            return  # the reader of a body has got the reason
+        data = self._context.buffer[:nbytes].tobytes()
         if self._unread:
             self._unread += data
             self._pause_reading()
@@ -124,7 +123,7 @@ class Http1Connection(asyncio.BufferedProtocol):
             self._unread = data
             if nbytes == HEAD_BUFFER:
                 self._pause_reading()
-            self._context.beginnings.join(self.place, self, large=nbytes > LARGE)
+            self._await_turn(last=self._goes_last or (nbytes <= LARGE and not looks_whole(data)))
         elif self._phase is BUSY and self._channel is not None and self._channel.body_complete:
             self._hold(data)
         elif nbytes > FRAMING_AT_ONCE and self._reader.in_chunks and self._context.turns.waiting:
@@ -136,36 +135,57 @@ class Http1Connection(asyncio.BufferedProtocol):
 
     # Reading requests.
 
+    def _await_turn(self, *, last: bool) -> None:
+        """`last`: behind others, because what came will hardly be served."""
+        self._goes_last = last
+        self._context.beginnings.join(self.place, self, large=len(self._unread) > LARGE, last=last)
+
     def _hold(self, data: bytes) -> None:
         """Keep what comes behind a request until that is answered."""
         self._held += data
         if len(self._held) >= READ_BUFFER:
             self._pause_reading()
 
-    def go_on(self) -> None:
-        """Its turn to have a head, or more of a chunked body, parsed."""
+    def go_on(self) -> bool | None:
+        """Its turn: have a head, or more of a chunked body, parsed, or be refused. Is it busy now? None: it is gone."""
+        if self._phase is GONE:
+            return None
+        if self._phase is NEW and not self._goes_last and (self._eof or has_left(self._socket)):
+            self._await_turn(last=True)  # its client hardly waits for an answer
+            return False
+        fault, self._fault = self._fault, None
         data, self._unread = self._unread, b""
-        if data and not self._closing and self._phase is not GONE:
+        if fault is not None:
+            self._refuse(fault)
+        elif data and not self._closing:
             self._read(data)
-        if data and self._eof and not self._unread and self._phase is not GONE and not self.eof_received():
+        if data and self._eof and not self._unread and not self.eof_received():
             self._writer.close()
         self.resume_reading()
+        return self._phase is BUSY
+
+    def _fails(self, fault: GatewayError) -> None:
+        """What came is no request."""
+        begun = self._phase is BUSY or self._phase is DISCARD
+        self._channel = self._channel if begun else None  # where its head was good, and what came with it is not
+        if begun or self._goes_last or not self._waits:
+            self._refuse(fault)
+        else:
+            self._closing, self._fault = True, fault
+            self._await_turn(last=True)
 
     def _read(self, data: bytes) -> None:
         try:
             rest = self._reader.read(data)
         except GatewayError as fault:
-            if self._phase is not BUSY:
-                self._channel = None  # its head was good, and what came with it is not: it has not been started
-            self._refuse(fault)
+            self._fails(fault)
             return
         channel = self._channel
         if channel is not None and self._phase is not BUSY:
-            if self._phase is NEW and is_reset(self._socket):
+            if self._phase is NEW and self._goes_last and is_reset(self._socket):
                 self._writer.abort()
                 return
-            self._phase = BUSY
-            self.deadline = NEVER
+            self._phase, self.deadline = BUSY, NEVER
             if self.drained is not None or self._eof:
                 self.set_deadline()
             channel.start()
@@ -217,8 +237,8 @@ class Http1Connection(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Let the client send on, unless it is too far ahead already."""
-        held_up = self._unread or self._resting or len(self._held) >= READ_BUFFER
+        """Resume reading from the client, unless too much is buffered."""
+        held_up = self._unread or self._fault or self._resting or len(self._held) >= READ_BUFFER
         if not (self._reading or held_up or self._phase is GONE):
             self._reading = True
             self._transport.resume_reading()
@@ -251,18 +271,16 @@ class Http1Connection(asyncio.BufferedProtocol):
                 self.set_deadline()
 
     def _refuse(self, fault: GatewayError) -> None:
-        """Nothing more that comes here is read. The reader of a body gets the reason; otherwise it is the answer."""
-        self._closing = True
-        self._unread = b""
+        """Stop reading. The reader of a body gets the reason; otherwise it is the answer."""
+        self._closing, self._unread = True, b""
         if self._phase is DISCARD:
             self._linger()
         elif self._channel is not None:
             self._channel.fail(fault)
         elif self._phase is not GONE:
-            head = self._reader.refused_head()
-            context, peer, scheme = self._context, self._peer, self._scheme
-            response = context.gateway.refuse(head, peer, scheme, fault)
-            channel = Http1Channel(context, self, head, peer, scheme, 0, keep_alive=False, expects_continue=False)
+            head, peer, scheme = self._reader.refused_head(), self._peer, self._scheme
+            response = self._context.gateway.refuse(head, peer, scheme, fault)
+            channel = Http1Channel(self._context, self, head, peer, scheme, 0, keep_alive=False, expects_continue=False)
             self._channel, self._phase = channel, BUSY
             channel.answer(response.status, response.headers, cast(bytes, response.body))
 
@@ -276,64 +294,52 @@ class Http1Connection(asyncio.BufferedProtocol):
         elif channel.body_complete:
             self._next()
         else:
-            self._channel = None
-            self._phase = DISCARD
-            self._discarded = 0
+            self._channel, self._phase, self._discarded = None, DISCARD, 0
             self.set_deadline()
             self.resume_reading()
 
     def _next(self) -> None:
         """The next request, if it is here already; otherwise wait for one."""
+        self._goes_last = self._channel is not None and self._channel.refused  # and so may be what comes next
         self._channel = None
         if self._closing:
             self._linger()
             return
         held, self._held = self._held, b""
-        self._fragmented = False
-        self._phase = IDLE
+        self._fragmented, self._phase = False, IDLE
         self.deadline = self._context.loop.time() + self._limits.keep_alive
         if not self._reading:
             self.resume_reading()
         if held:
             self._read(held)
-        if self._eof and self._phase in (IDLE, HEAD):
+        if self._eof and self._phase in (IDLE, HEAD) and self._fault is None:
             self._linger()
 
     # Clocks.
 
     def set_deadline(self) -> None:
         """Set the clock of what the connection is doing now."""
-        limits, seconds = self._limits, NEVER
-        if self._phase in (NEW, HEAD):
-            seconds = limits.header_timeout
-        elif self._phase is IDLE:
-            seconds = limits.keep_alive
-        elif self._phase is DISCARD:
-            seconds = DISCARD_SECONDS
-        elif self.drained is not None:
-            seconds = limits.stall
-        elif self._eof:
-            seconds = HALF_CLOSED_SECONDS
-        elif self._channel is not None and self._channel.awaits_body:
-            seconds = limits.stall
+        owes = self._channel is not None and self._channel.awaits_body
+        seconds = seconds_in(self._phase, self._limits, stalls=self.drained is not None, eof=self._eof, owes=owes)
         self.deadline = self._context.loop.time() + seconds
 
     def expired(self, now: float) -> None:
         """A clock ran out."""
-        self.deadline = NEVER
+        phase, self.deadline = self._phase, NEVER
+        if phase in (NEW, HEAD, IDLE):
+            self._goes_last = True
+            self.go_on()  # what has come in time, and waits for its turn, counts
+            if self._phase is not phase or self.deadline != NEVER:
+                return
         if self.drained is not None and self._progress is not None:
             if self._progress.stalled(now, self._limits.stall):
                 self._writer.abort()
             else:
                 self.deadline = now + self._limits.stall
-        elif self._phase is HEAD:
-            detail = f"the request head took longer than {self._limits.header_timeout:g} s"
-            self._refuse(GatewayError(ErrorKind.REQUEST_TIMEOUT, detail))
         elif self._phase is DISCARD:
             self._linger()
-        elif self._phase is BUSY and not self._eof:
-            detail = f"the client sent nothing more of the request body for {self._limits.stall:g} s"
-            self._refuse(GatewayError(ErrorKind.REQUEST_TIMEOUT, detail))
+        elif self._phase is HEAD or (self._phase is BUSY and not self._eof):
+            self._refuse(too_slow(self._phase, self._limits))
         else:
             self._writer.abort()
 
@@ -343,7 +349,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         """This protocol has nothing to do with the connection any more."""
         if self._phase is not GONE:
             self._context.beginnings.left(self.place)
-        self._phase = GONE
+        self._phase, self._held, self._unread = GONE, b"", b""  # it may still be in a queue
         self._context.connections.discard(self)
         self._context.deadlines.forget(self)
         self._reader.close()
@@ -354,19 +360,13 @@ class Http1Connection(asyncio.BufferedProtocol):
         channel, self._channel = self._channel, None
         body_complete = channel is None or channel.body_complete
         ended_here = channel is not None and channel.ended_here
-        sends = self._closing or self._held or self._phase is DISCARD or ended_here or not body_complete
-        refused = self._closing and body_complete
-        stall, writer, transport = self._limits.stall, self._writer, self._transport
-        self._held = self._unread = b""
+        sends = self._closing or len(self._held) > 0 or self._phase is DISCARD or ended_here or not body_complete
+        sends, refused = sends and not self._eof, self._closing and body_complete
         self._let_go()
-        lingering = Lingering(self._context, transport, self._socket, writer, self.place, stall, refused=refused)
-        transport.set_protocol(lingering)
-        if self._eof or not sends:
-            writer.close()
-        else:
-            if not self._reading:
-                transport.resume_reading()
-            writer.write_eof()
+        if sends and not self._reading:
+            self._transport.resume_reading()
+        stall, sock = self._limits.stall, self._socket
+        linger(self._context, self._transport, sock, self._writer, self.place, stall, refused=refused, sends=sends)
 
     def abandon(self) -> None:
         """The client must not take what it has of the response for a whole one."""
@@ -376,6 +376,7 @@ class Http1Connection(asyncio.BufferedProtocol):
     def shutdown(self, patient: bool) -> None:
         """The server stops: close when idle, or else after the response; `patient`: not where a request may come in."""
         if self._phase in (NEW, HEAD, IDLE):
+            self._goes_last = True
             self.go_on()  # it may have a request that waits for its turn
         if self._phase in (NEW, IDLE, HEAD, DISCARD) and not (patient and may_bring_request(self._phase, self._socket)):
             self._linger()
@@ -386,7 +387,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         return join(self._context, self._transport, self.place, self._switch, response, outcome)
 
     def _switch(self, head: bytes) -> bytes:
-        """Say 101, and have nothing more to do with the connection. Returns what has come of it meanwhile."""
+        """Send 101, and detach from the connection. Returns the bytes received meanwhile."""
         if self._phase is not BUSY or self._eof:
             raise GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
         self._writer.write(head)
@@ -394,6 +395,6 @@ class Http1Connection(asyncio.BufferedProtocol):
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.leave()
+        early = self._held
         self._let_go()
-        early, self._held = self._held, b""
         return early

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+CRUMB: Final = 64  # bytes of a body up to which a read is next to nothing
 FRAMING_AT_ONCE: Final = 1024  # bytes of a chunked body that are read in one call, whatever lines they have
 
 

@@ -1,4 +1,4 @@
-"""What a connection of HTTP/1.1 is doing. Each phase has its own clock:
+"""The phases of a connection of HTTP/1.1. Each phase has its own clock:
 
 NEW        connected, nothing has come        header_timeout, then closed without a word
 HEAD       part of a request head has come    header_timeout, then 408
@@ -18,9 +18,16 @@ from contextlib import suppress
 from enum import Enum
 from typing import Final
 
+from gateway.config.models import ClientLimits
+from gateway.deadlines import NEVER
+from gateway.errors import ErrorKind, GatewayError
+
+DISCARD_SECONDS: Final = 5.0
+HALF_CLOSED_SECONDS: Final = 0.5  # without a byte of a response
+
 
 class Phase(Enum):
-    """What a connection is doing."""
+    """The phase of a connection."""
 
     NEW = "new"
     HEAD = "head"
@@ -37,6 +44,29 @@ BUSY: Final = Phase.BUSY
 DISCARD: Final = Phase.DISCARD
 IDLE: Final = Phase.IDLE
 GONE: Final = Phase.GONE
+
+
+def seconds_in(phase: Phase, limits: ClientLimits, *, stalls: bool, eof: bool, owes: bool) -> float:
+    """How long a phase may last: of a client that does not read (`stalls`), has closed its side, or owes of a body."""
+    if phase is NEW or phase is HEAD:
+        return limits.header_timeout
+    if phase is IDLE:
+        return limits.keep_alive
+    if phase is DISCARD:
+        return DISCARD_SECONDS
+    if stalls:
+        return limits.stall
+    if eof:
+        return HALF_CLOSED_SECONDS
+    return limits.stall if owes else NEVER
+
+
+def too_slow(phase: Phase, limits: ClientLimits) -> GatewayError:
+    """The refusal of what took longer, of a head or of a body."""
+    detail = f"the client sent nothing more of the request body for {limits.stall:g} s"
+    if phase is HEAD:
+        detail = f"the request head took longer than {limits.header_timeout:g} s"
+    return GatewayError(ErrorKind.REQUEST_TIMEOUT, detail)
 
 
 def may_bring_request(phase: Phase, sock: socket.socket) -> bool:

@@ -36,7 +36,17 @@ _TARGET: Final = rb"[\x21\x22\x24-\x7e]++"  # anything visible but "#"
 _REST_OF_LINE: Final = rb") (" + _TARGET + rb") HTTP/([0-9]\.[0-9])\r\n"
 _PLAIN_LINE: Final = re.compile(rb"(" + _PLAIN_METHOD + _REST_OF_LINE)
 _REQUEST_LINE: Final = re.compile(rb"(" + _METHOD + _REST_OF_LINE)
+_HOST: Final = re.compile(rb"\r\n(?i:host):")
 _REQUEST_LINE_SO_FAR: Final = re.compile(_METHOD + rb"(?: (?:" + _TARGET + rb"(?: [HTP/0-9.]{0,8}\r?)?)?)?|\r?")
+
+
+def looks_whole(data: bytes) -> bool:
+    """Whether this looks like the head of a request, all of it; a quick look, and no check of anything."""
+    line = _REQUEST_LINE.match(data, 2 if data.startswith(b"\r\n") else 0)
+    if line is None or data.find(b"\r\n\r\n", line.end(3)) < 0:
+        return False
+    usual = data.find(b"\r\nHost: ") > 0 or data.find(b"\r\nhost: ") > 0  # `in` first tries them as numbers
+    return usual or line[3] == b"1.0" or _HOST.search(data) is not None
 
 
 class Sink(Protocol):
@@ -60,7 +70,7 @@ class Sink(Protocol):
 
 
 class Part(Enum):
-    """What comes next."""
+    """The expected next part."""
 
     LINE = "line"
     HEADERS = "headers"
@@ -117,7 +127,7 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
 
     def close(self) -> None:
-        """Nothing more is read. (What knows each other would be kept until a collector comes.)"""
+        """Stop reading. (Breaks reference cycles, which would stay until a garbage collection.)"""
         self._parser = self._sink = self._fault = None
         self.headers = []
 
@@ -127,7 +137,7 @@ class RequestReader:
         return self._part is LINE and not self._line
 
     def refused_head(self) -> RequestHead:
-        """What has come of a head that may not pass."""
+        """The received part of an invalid head."""
         path, _, query = self.url.partition(b"?")
         headers = self.headers
         shown = path.decode("latin-1") or "/"
@@ -207,7 +217,7 @@ class RequestReader:
         return self._read_headers(_STAND_IN + rest, length - 2)
 
     def _too_long(self, data: bytes) -> GatewayError:
-        """Why a line is refused that does not end where lines do; its begin tells what it is."""
+        """Why a line is refused that does not end where lines do; its beginning shows what it is."""
         start = data[: min(self._longest_line, LINE_OVERHEAD + LOGGED_URL)]
         if not _REQUEST_LINE_SO_FAR.fullmatch(start):
             return _no_request()

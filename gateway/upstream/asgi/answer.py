@@ -44,7 +44,7 @@ class Answer:
         self._owed: int | None = None  # bytes of the announced length that have not come yet
         self._bodyless = exchange.method == "HEAD"
         self._body_over = exchange.body is None
-        self._end_told = False  # that the request body is over
+        self._end_sent = False  # that the request body is over
         self._ended = False  # nothing more is read, or nothing more will come
         self._disconnected = asyncio.Event()
         self._failure: GatewayError | None = None
@@ -115,7 +115,7 @@ class Answer:
         self._task.cancel()
 
     def _end(self, failure: GatewayError | None) -> None:
-        """Nothing more comes: those who wait for it, on either side, go on."""
+        """End of messages: wake the waiting tasks on both sides."""
         self._failure = self._failure or failure
         self._ended = True
         self._waiting = None
@@ -135,12 +135,12 @@ class Answer:
             except GatewayError as failure:
                 self._end(failure)
                 return {"type": "http.disconnect"}
-            self._body_over = self._end_told = not data
+            self._body_over = self._end_sent = not data
             if not self._ended:
                 self._due(self._timeouts.response_header if self._body_over else self._idle)
             return {"type": "http.request", "body": data, "more_body": bool(data)}
-        if not self._end_told:
-            self._end_told = True
+        if not self._end_sent:
+            self._end_sent = True
             return {"type": "http.request", "body": b"", "more_body": False}
         await self._disconnected.wait()
         return {"type": "http.disconnect"}
@@ -148,7 +148,7 @@ class Answer:
     async def _send(self, message: Message) -> None:
         kind = message["type"]
         if self._ended:
-            raise OSError("the client is gone")
+            raise OSError("the client disconnected")
         if self._phase is _Phase.COMPLETE:
             raise RuntimeError(f"{kind} after the end of the response")
         try:
@@ -210,7 +210,7 @@ class Answer:
         return b""
 
     def close(self) -> None:
-        """Nothing more is read."""
+        """Stop reading."""
         if not self._ended:
             self._end(None)
             if self._phase is not _Phase.COMPLETE:

@@ -41,7 +41,7 @@ def import_application(module: str, attribute: str) -> Application:
 
 
 def _is_missing(error: BaseException, module: str) -> bool:
-    """Whether there is no such module, package or attribute; and not one that the module itself looks for."""
+    """Whether the error is a missing module, package or attribute; and not one that the module itself looks for."""
     if isinstance(error, ModuleNotFoundError):
         return f"{module}.".startswith(f"{error.name}.")
     here = error.__traceback__
@@ -60,7 +60,7 @@ class Application:
         self._deadlines: Deadlines | None = None
 
     async def answer(self, exchange: Exchange, timeouts: Timeouts, websocket: WebSocketLimits) -> Response:
-        """Let the application answer. Raises GatewayError where it fails before it does, or takes too long."""
+        """Call the application. Raises GatewayError if it fails before its response, or takes too long."""
         exchange.upstream = self.name
         attempt = Attempt(self.name, time.perf_counter())
         attempt.connected = True
@@ -152,5 +152,5 @@ class Hosted:
         return self.application.name
 
     async def __call__(self, exchange: Exchange) -> Response:
-        """Let the application answer. Raises GatewayError."""
+        """Call the application. Raises GatewayError."""
         return await self.application.answer(exchange, self.timeouts, self.websocket)

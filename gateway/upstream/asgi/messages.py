@@ -1,4 +1,4 @@
-"""What an application may send, and what not."""
+"""Messages that an application may send."""
 
 from __future__ import annotations
 

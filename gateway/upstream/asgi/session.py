@@ -116,7 +116,7 @@ class Session:
             self._ended.set_result(code)
 
     def release(self) -> None:
-        """It is over, whether the client was ever joined to it or not."""
+        """End the session, whether the client was ever connected to it or not."""
         self._task.cancel()
         if self._tunnel is not None:
             self._tunnel.abort()

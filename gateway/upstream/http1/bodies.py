@@ -21,7 +21,7 @@ CONTINUE_SECONDS: Final = 1.0  # that the upstream has to say 100 before it is s
 
 
 class Line(Protocol):
-    """What bodies need of their connection."""
+    """The interface of a connection for bodies."""
 
     label: str  # of the endpoint
     reader: ResponseReader
@@ -37,11 +37,11 @@ class Line(Protocol):
     asked: float  # time.perf_counter(), when all of the request was sent
 
     def set_deadline(self, seconds: float) -> None:
-        """From now on."""
+        """Set a deadline, from now."""
         ...
 
     async def wait(self) -> None:
-        """Until something has come, or nothing will."""
+        """Wait until data or the end has arrived."""
         ...
 
     def resume(self) -> None:
@@ -135,7 +135,7 @@ def go_on(waiter: asyncio.Future[None]) -> None:
 
 
 async def pass_hints_on(reader: ResponseReader, exchange: Exchange) -> None:
-    """Let the client have the links of what has come as 103 (RFC 8297), before the response and its body."""
+    """Send the links of received 103 responses to the client (RFC 8297), before the response and its body."""
     hints, reader.early_hints = reader.early_hints, []
     pass_on = exchange.early_hints
     for links in hints:

@@ -32,7 +32,7 @@ _NO_BODY: Final = frozenset({204, 304})
 
 
 class BadResponse(Exception):
-    """What came is no response that may be passed on."""
+    """The response is invalid."""
 
 
 class CutShort(Exception):
@@ -66,7 +66,7 @@ def encode_last_chunk(trailers: Headers) -> bytes:
 
 
 def seconds_kept(keep_alive: bytes) -> float:
-    """For which the upstream says that it keeps an idle connection: `timeout=5`. NEVER, where it does not."""
+    """Seconds for which the upstream keeps an idle connection: `timeout=5`. NEVER, if it does not say."""
     for parameter in keep_alive.split(b","):
         key, _, number = parameter.strip().partition(b"=")
         if key.lower() == b"timeout" and number.isdigit():
@@ -140,7 +140,7 @@ class ResponseReader:
             self._informational = 0
             self.continued = False
             self.early_hints = []
-        if self._buffered:  # what nobody took of the response before
+        if self._buffered:  # unread bytes of the response before
             self._pieces = []
             self._buffered = 0
 
@@ -175,7 +175,7 @@ class ResponseReader:
             raise CutShort
 
     def forget(self) -> None:
-        """Nothing more is fed. (What knows each other would be kept until a collector comes.)"""
+        """Stop feeding. (Breaks reference cycles, which would stay until a garbage collection.)"""
         self._parser = None
         if self.switched:
             self.headers, self.fields = [], {}
@@ -191,7 +191,7 @@ class ResponseReader:
         return self._buffered
 
     def take(self) -> bytes:
-        """What has come of the body since the last call."""
+        """The part of the body that was received since the last call."""
         pieces = self._pieces
         if not pieces:
             return b""
@@ -249,7 +249,7 @@ class ResponseReader:
             self.until_eof = True
 
     def _is_oddly_framed(self, coding: bytes | None) -> bool:
-        """Of a coding or a 204: whether what follows may be something else to the upstream than it is here."""
+        """Whether the framing of a coding or a 204 is ambiguous between the upstream and the gateway."""
         if coding is not None:
             return self.status == 204 or self._parser.get_http_version() == "1.0"
         return bool(self.fields.get(b"content-length", b"").strip(b"0"))

@@ -142,7 +142,7 @@ class Connection(asyncio.BufferedProtocol):
         try:
             reader.feed(self._buffer[:nbytes])
         except BadResponse as error:
-            detail = f"{self.label} sent what is no valid response: {error}"
+            detail = f"{self.label} sent an invalid response: {error}"
             self.abort(GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, detail))
             return
         if reader.phase is BODY:
@@ -182,7 +182,7 @@ class Connection(asyncio.BufferedProtocol):
             self.owner.lost(self)
 
     def give_up(self) -> None:
-        """Nobody waits for it any more, at the moment when it is made: the loop closes it without `connection_lost`."""
+        """The connect was cancelled just as it completed: the loop closes it without `connection_lost`."""
         self.closed = True
         self.deadlines.forget(self)
         self.reader.forget()
@@ -204,7 +204,7 @@ class Connection(asyncio.BufferedProtocol):
         self.drained = None
 
     def expired(self, now: float) -> None:
-        """A deadline has passed; which one, the phase tells."""
+        """A deadline has passed; the phase shows which one."""
         if self.reader.phase is IDLE:
             self.close()
             return
@@ -229,7 +229,7 @@ class Connection(asyncio.BufferedProtocol):
             while reader.phase is HEAD:
                 if self.failure is not None:
                     raise self.failure
-                waiter = self._waiter = self._loop.create_future()
+                waiter = self._waiter = asyncio.Future(loop=self._loop)  # as `create_future` does, for more
                 try:
                     await waiter
                 finally:
@@ -333,7 +333,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def waits_since(self) -> float:
-        """When the whole request was sent whose response head has not come; NEVER otherwise."""
+        """The time since which the request is sent without a response head; NEVER otherwise."""
         return self.asked if self.request_sent and self.reader.phase is HEAD and not self.closed else NEVER
 
     def abandon(self) -> None:
@@ -358,7 +358,7 @@ class Connection(asyncio.BufferedProtocol):
     # Waiting, and being waited for.
 
     async def wait(self) -> None:
-        """Until something has come, or nothing will."""
+        """Wait until data or the end has arrived."""
         if self._waiter is not None:
             raise RuntimeError("a response is read by one at a time")
         waiter = self._waiter = self._loop.create_future()
@@ -376,7 +376,7 @@ class Connection(asyncio.BufferedProtocol):
             go_on(wanted)
 
     def set_deadline(self, seconds: float) -> None:
-        """From now on, but within the exchange's."""
+        """Set a deadline from now, within that of the exchange."""
         if not self.request_sent:
             self._unsent = self.writer.unsent
         # While it is not read, for the sake of a slow client, its silence says nothing.

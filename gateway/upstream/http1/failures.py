@@ -16,7 +16,7 @@ def cut_short(line: Line) -> GatewayError:
 
 
 def overdue(line: Line, now: float, *, reading: bool) -> GatewayError:
-    """A deadline has passed; which one, the phase tells. Not `reading`: the client is slow."""
+    """A deadline has passed; the phase shows which one. Not `reading`: the client is slow."""
     phase, kind = line.reader.phase, ErrorKind.UPSTREAM_TIMEOUT
     if now >= line.exchange_ends:
         detail = f"the exchange with {line.label} took longer than the route's total time-out"

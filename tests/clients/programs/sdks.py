@@ -53,7 +53,7 @@ CLIENTS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
 
 def objects(asked: Mapping[str, Any]) -> Iterator[Any]:
     """What the call gives: one object, or those of a stream."""
-    client = CLIENTS[asked["sdk"]](asked)  # it closes its connections once nobody holds it
+    client = CLIENTS[asked["sdk"]](asked)  # its connections are closed when it is collected
     given = attrgetter(asked["method"])(client)(**asked["arguments"])
     if hasattr(given, "model_dump"):
         yield given.model_dump(mode="json", exclude={"sdk_http_response"})

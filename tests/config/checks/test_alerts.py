@@ -54,7 +54,7 @@ HOOK = "hook: {webhook: 'https://ops.example/'"
         ),
     ],
 )
-def test_what_is_told_to_nobody_or_done_otherwise(alerts: str, expected: str | None) -> None:
+def test_alerts_without_a_receiver_or_with_settings_without_effect(alerts: str, expected: str | None) -> None:
     """Rules that no sender takes, senders that no rule reaches, and windows that there are not are warned of."""
     found = _warned(f"alerts: {{{alerts}}}")
     if expected is None:

@@ -37,7 +37,7 @@ def warnings(directory: Path, routes: str, auth: str = AUTH) -> list[str]:
 
 
 def test_the_route_that_nothing_protects_is_found(tmp_path: Path) -> None:
-    """A route that was forgotten is told; one that is open on purpose is not, nor one with a list of addresses."""
+    """A route that was forgotten is reported; one that is open on purpose is not, nor one with a list of addresses."""
     routes = "- path: /a\n  target: 127.0.0.1:9\n- path: /b\n  target: 127.0.0.1:9\n  auth: []\n"
     (found,) = warnings(tmp_path, routes)
     assert found.startswith('routes.yaml:1:3: routes[0]: nothing protects the route "a"')
@@ -46,12 +46,12 @@ def test_the_route_that_nothing_protects_is_found(tmp_path: Path) -> None:
 
 
 def test_without_any_scheme_nothing_is_said(tmp_path: Path) -> None:
-    """Whoever has no authentication at all is not reminded of it at each route."""
+    """Without any authentication there is no warning for each route."""
     assert warnings(tmp_path, "- path: /a\n  target: 127.0.0.1:9\n", "") == []
 
 
-def test_what_nobody_has_is_found(tmp_path: Path) -> None:
-    """A scope, group, tenant or consumer that no caller of the route can have is told with what was meant."""
+def test_what_no_consumer_has_is_found(tmp_path: Path) -> None:
+    """A scope, group, tenant or consumer that no caller of the route can have is reported with the likely name."""
     entry = '{scopes: ["orders:raed"], groups: [gold, god], tenants: [acme], consumers: [acme]}'
     route = f"- path: /a\n  target: 127.0.0.1:9\n  auth: [keys]\n  authorize: [{entry}]\n"
     assert [line.split(": ", 2)[2] for line in warnings(tmp_path, route)] == [
@@ -80,7 +80,7 @@ def test_consumers_of_mounted_files_give_no_warning(tmp_path: Path, scheme: str)
 
 
 def test_a_rule_for_callers_of_an_open_route_is_found(tmp_path: Path) -> None:
-    """Where no scheme is accepted, nobody can be known."""
+    """Where no scheme is accepted, no caller can be known."""
     route = "- path: /a\n  target: 127.0.0.1:9\n  auth: []\n  authorize: [{when: 'tenant == \"a\"'}]\n"
     assert ["no request can pass" in line for line in warnings(tmp_path, route)] == [True]
 
@@ -93,7 +93,7 @@ def test_a_scheme_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("route", "told"),
+    ("route", "expected"),
     [
         ("authorize: [{scopes: ['orders:read'], methods: [POST]}]", "no entry says anything of other methods"),
         (
@@ -105,10 +105,10 @@ def test_a_scheme_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         ("methods: [POST], authorize: [{scopes: ['orders:read'], methods: [POST, PUT]}]", None),
     ],
 )
-def test_methods_that_no_entry_is_for_are_told(tmp_path: Path, route: str, told: str | None) -> None:
+def test_methods_without_an_entry_are_reported(tmp_path: Path, route: str, expected: str | None) -> None:
     """An entry for POST does not keep GET out, although it may look so."""
     (tmp_path / "auth.yaml").write_text(AUTH)
     (tmp_path / "routes.yaml").write_text(f"- {{id: a, path: /a, target: '127.0.0.1:9', auth: [keys], {route}}}\n")
     problems = [str(problem) for problem in check(tmp_path, {})]
-    assert len(problems) == (told is not None)
-    assert told is None or told in problems[0]
+    assert len(problems) == (expected is not None)
+    assert expected is None or expected in problems[0]

@@ -1,4 +1,4 @@
-"""Routes that begin with a base path which nobody has written."""
+"""Routes that begin with the default base path."""
 
 import pytest
 
@@ -9,8 +9,8 @@ ROUTES = "routes:\n- {path: '/api/orders/*', target: 'a:1'}\n- {path: '%s', targ
 
 
 @pytest.mark.parametrize("other", ["/*", "/{page}", "/orders/7"])
-def test_a_route_that_may_take_the_requests_of_another_is_told(other: str) -> None:
-    """By default `/api` is taken off, which whoever writes it in paths does not expect."""
+def test_a_route_that_may_take_the_requests_of_another_is_reported(other: str) -> None:
+    """By default `/api` is removed, which is unexpected for paths that have it."""
     (found,) = unsaid(parsed(ROUTES % other))
     assert f"compared without /api, too, and {other} may take it; write base_path: /" in found.message
 

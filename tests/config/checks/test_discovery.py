@@ -47,6 +47,6 @@ def test_a_file_with_instances_that_is_not_there(tmp_path: Path) -> None:
     """It may come later: until then the service has nothing."""
     configuration = parsed(ROUTES.replace("{redis: jobs}", "{file: jobs.yaml}"), base=tmp_path)
     (fault,) = missing_files(configuration)
-    assert (fault.path, "no such file" in fault.message) == (("services", "jobs", "discovery", "file"), True)
+    assert (fault.path, "does not exist" in fault.message) == (("services", "jobs", "discovery", "file"), True)
     (tmp_path / "jobs.yaml").write_text("[]")
     assert not list(missing_files(configuration))

@@ -16,7 +16,7 @@ WHEN = "split: [{target: b:1, when: {header: {%s: '1'}}}]"
     ],
 )
 def test_what_decides_and_does_not_reach_the_backend(route: str, place: tuple[str | int, ...] | None) -> None:
-    """A header that a route or a split goes by, and that no backend gets, is told with the remedy."""
+    """A header that a route or a split goes by, and that no backend gets, is reported with the remedy."""
     found = list(dropped_but_matched(parsed(f"- {{path: /x, target: 'a:1', {route}}}")))
     assert [fault.path for fault in found] == ([] if place is None else [place])
     assert all("if it needs it, " in fault.message for fault in found)

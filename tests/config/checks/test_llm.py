@@ -13,6 +13,7 @@ ROUTES = (
     "routes:\n- {path: /a, target: 'a:80'}\n"
 )
 TWO = "modelRouting: {default: a, profiles: {a: {%s}, b: {%s}}, rules: [{use: b, when: {tools: true}}]}\n"
+ANY = "providers: {any: {protocol: openai, base_url: 'http://10.0.0.1/v1', keys: '${K}'}}\n"
 OPENAI = "providers: {openai: {keys: '${K}'}}\n"
 
 
@@ -100,7 +101,7 @@ def test_the_sketch_is_served_with_two_warnings() -> None:
     ("models", "place", "complaint"),
     [
         (OPENAI + "gateway: {bind: 'a:1'}", "gateway.bind", "no effect"),
-        ("providers: {openai: {keys: [sk-in-the-clear]}}", "providers.openai.keys[0]", "stands here as it is"),
+        ("providers: {openai: {keys: [sk-in-the-clear]}}", "providers.openai.keys[0]", "is in plain text"),
         ("providers: {openai: {keys: ['${K}', '${K}']}}", "providers.openai.keys[1]", "there already"),
         ("providers: {openai: {}}", "providers.openai", "no keys"),
         (
@@ -110,7 +111,12 @@ def test_the_sketch_is_served_with_two_warnings() -> None:
         ),
         ("providers: {openai: {keys: '${K}', weight: 0}}", "providers.openai.weight", "every provider is 0"),
         (OPENAI + "aliases: {small: {openai: claude-3}}", "aliases.small.openai", "models of openai has no such name"),
-        (OPENAI + "aliases: {small: {}}", "aliases.small", "stands for no model"),
+        (OPENAI + "aliases: {small: {}}", "aliases.small", "is an alias of no model"),
+        (
+            ANY + "aliases: {d: {any: d}, a: {any: b}, b: {any: c}, c: {any: a}}",
+            "aliases.a.any",
+            "in a circle: a -> b -> c -> a; name a model of any",
+        ),
         (
             OPENAI + "modelRouting: {profiles: {a: {}}, rules: [{use: a}, {use: a, when: {stream: true}}]}",
             "modelRouting.rules[1]",
@@ -216,6 +222,18 @@ def test_what_is_probably_not_meant_is_said(models: str, place: str, complaint: 
 def test_what_is_right_has_no_warnings(models: str) -> None:
     """Nothing is said of it."""
     assert warned(models) == []
+
+
+@pytest.mark.parametrize(
+    ("models", "complaint"),
+    [("providers: {openai: {models: [gpt-4o], keys: '${K}'}}", "no provider offers such a model"), ("", "no effect")],
+)
+def test_models_of_consumers_that_there_are_not_are_said(models: str, complaint: str) -> None:
+    """A name that is misspelt would keep the consumer from the model."""
+    auth = AUTH + "consumers: [{name: ann, models: [gpt-4, 'gpt*']}]\n"
+    configuration = parsed("- {path: /a, target: 'a:80'}\n", models=models, auth=auth, environment={"K": "key"})
+    found = [str(each) for each in checks.run(checks.WARNINGS, configuration, "warning") if each.file == "auth.yaml"]
+    assert [complaint in line for line in found if ": consumers[0].models" in line] == [True]
 
 
 def test_anonymous_callers_are_said() -> None:

@@ -52,7 +52,7 @@ def test_server_that_cannot_be_used(models: str, complaint: str) -> None:
 @pytest.mark.parametrize(
     ("models", "complaint"),
     [
-        (servers(f"{URL}, headers: {{Authorization: Bearer x}}"), "the value stands here as it is"),
+        (servers(f"{URL}, headers: {{Authorization: Bearer x}}"), "the value is in plain text"),
         (servers(f"{URL}, headers: {{Authorization: 'Bearer ${{K}}'}}"), None),
         (servers(f"{URL}, allow: [read_*], tools: {{write: {{timeout: 1s}}}}"), "this tool may not be called"),
         (servers(f"{URL}, deny: [W*], tools: {{write: {{timeout: 1s}}}}"), "this tool may not be called"),

@@ -15,7 +15,7 @@ from tests.config.support import parsed
         ("[PURGE, BREW, BAN, NOTIFY, SUBSCRIBE]", []),
     ],
 )
-def test_a_misspelt_method_is_told(methods: str, said: list[str]) -> None:
+def test_a_misspelt_method_is_reported(methods: str, said: list[str]) -> None:
     """A method that is much like a registered one is probably meant to be that; others of one's own are fine."""
     configuration = parsed(f"routes: [{{path: /x, methods: {methods}, target: 127.0.0.1:1}}]")
     found = [str(problem) for problem in run(WARNINGS, configuration, "warning") if "registered" in problem.message]

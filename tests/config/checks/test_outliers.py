@@ -26,7 +26,7 @@ def warnings(endpoints: int, outliers: str) -> list[str]:
         (5, "outliers: {success_rate: {requests: 10}}", []),
     ],
 )
-def test_rules_that_eject_nobody_are_named(endpoints: int, outliers: str, said: list[str]) -> None:
+def test_rules_that_eject_no_endpoint_are_named(endpoints: int, outliers: str, said: list[str]) -> None:
     """Of one endpoint, with too small a share, and by comparison among too few."""
     found = warnings(endpoints, outliers)
     assert len(found) == len(said)

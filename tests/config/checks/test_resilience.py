@@ -18,6 +18,6 @@ REDIS = "redis: {url: redis://127.0.0.1}"
     ],
 )
 def test_what_needs_another_endpoint_or_service(route: str, said: list[str]) -> None:
-    """Hedging with one endpoint, and a fallback to the target itself, are told with the remedy."""
+    """Hedging with one endpoint, and a fallback to the target itself, are reported with the remedy."""
     found = list(needing_others(parsed(f"{SERVICES}routes: [{{path: /x, {route}}}]", middleware=REDIS)))
     assert [text in fault.message for text, fault in zip(said, found, strict=True)] == [True] * len(said)

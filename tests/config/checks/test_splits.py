@@ -48,7 +48,7 @@ def said(*routes: str, middleware: str = "") -> list[str]:
     ],
 )
 def test_cookies_that_cannot_do_what_they_are_for(routes: list[str], expected: list[str]) -> None:
-    """Without weights, in the way of another one, or of the cache; each is told with the remedy."""
+    """Without weights, in the way of another one, or of the cache; each is reported with the remedy."""
     found = said(*routes)
     assert len(found) == len(expected)
     assert all(part in line for part, line in zip(expected, found, strict=True))
@@ -81,7 +81,7 @@ consumers: [{name: ann, groups: [beta], tenant: acme}]
     ],
 )
 def test_a_when_that_nothing_fits(when: str, schemes: str, place: tuple[str | int, ...] | None, expected: str) -> None:
-    """Names that nobody has, callers who are not known, and paths that no route has: as for `authorize`."""
+    """Unknown names, unauthenticated callers, and paths that no route has: as for `authorize`."""
     route = f"{{path: /x, target: a, auth: {schemes}, split: [{{target: b, when: {when}}}]}}"
     configuration = parsed(f"{SERVICES}routes: [{route}]", auth=AUTH)
     found = [*authorization.warnings(configuration), *paths_in_conditions.unmet(configuration)]

@@ -26,7 +26,7 @@ ROUTES = "routes: [{path: /x, target: 'b:1', trace: 10%}]"
     ],
 )
 def test_a_share_of_a_route_where_there_are_no_traces(middleware: str, warned: bool) -> None:
-    """Whoever writes it expects some."""
+    """A setting without effect gives a warning."""
     assert bool(list(idle_on_routes(parsed(ROUTES, middleware=middleware)))) is warned
 
 

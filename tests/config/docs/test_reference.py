@@ -9,7 +9,8 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration.md"
 
 
 def test_the_documentation_is_that_of_the_models() -> None:
-    """Whoever changes a key makes the document again: python -m gateway.config.docs > docs/configuration.md."""
+    """After a change of a key the document is generated again: python -m gateway.config.docs >
+    docs/configuration.md."""
     assert DOCUMENT.read_text() == render()
 
 

@@ -103,7 +103,7 @@ def test_wrong_routes_do_not_fit_the_schema(before: str, after: str) -> None:
     ],
 )
 def test_the_other_files_have_schemas_too(file: str, text: str, right: bool) -> None:
-    """Right and wrong are told apart."""
+    """Valid values pass, and invalid ones do not."""
     assert fits(file, text) is right
 
 

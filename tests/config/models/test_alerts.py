@@ -42,7 +42,7 @@ def test_the_sample_is_taken_as_it_is_written() -> None:
         ("{when: 'errors > 1', absent: requests}", "exactly one of when, objective, anomaly, absent is needed, not 2"),
         ("{when: 'error_rate > 5'}", "error_rate is compared with a value such as 5%, with its unit"),
         ("{when: 'p99 > 800'}", "p99 is compared with a value such as 800ms, with its unit"),
-        ("{when: 'p98 > 800ms'}", "there is no such name here; expected one of error_rate, p50,"),
+        ("{when: 'p98 > 800ms'}", "unknown name; expected one of error_rate, p50,"),
         ("{when: 'error_rat > 5%'}", 'did you mean "error_rate"?'),
         ("{when: 'error_rate = 5%'}", "expected a comparison such as error_rate > 5%"),
         ("{when: 'errors > 1 or errors < 0'}", "expected a comparison"),
@@ -80,7 +80,7 @@ def test_a_rule_that_cannot_be_meant_is_refused(rule: str, message: str) -> None
         ("{alertmanager: 'http://a', summary: daily at 09:00}", "summary has no meaning with alertmanager"),
         ("{slack: 'https://h/', summary: at 09:00}", "expected daily at 09:00"),
         ("{slack: 'https://h/', summary: daily at 24:00}", "expected daily at 09:00"),
-        ("{slack: 'https://h/', summary: daily at 09:00 Mars/North}", "there is no such time zone"),
+        ("{slack: 'https://h/', summary: daily at 09:00 Mars/North}", "unknown time zone"),
     ],
 )
 def test_a_sender_that_cannot_be_meant_is_refused(sender: str, message: str) -> None:
@@ -91,7 +91,7 @@ def test_a_sender_that_cannot_be_meant_is_refused(sender: str, message: str) -> 
 
 
 def test_a_rule_may_not_have_the_name_of_a_builtin_that_is_on() -> None:
-    """Alerts are told apart by the names of their rules."""
+    """Alerts are identified by the names of their rules."""
     (line,) = errors(ROUTE, middleware="alerts: {rules: {log_loss: {when: 'errors > 1'}}, builtin: [log_loss]}")
     assert "rename the rule" in line
 

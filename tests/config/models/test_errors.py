@@ -1,4 +1,4 @@
-"""How errors are told: all of them, once, in words, each with its place."""
+"""Errors are reported all at once, in words, each with its place."""
 
 import re
 
@@ -28,7 +28,7 @@ routes:
 """
 
 
-def test_every_error_of_all_files_is_told_at_once() -> None:
+def test_every_error_of_all_files_is_reported_at_once() -> None:
     """One look is enough to put a configuration right."""
     found = errors(WRONG, middleware="limit: 5\nwebsocket: 5\n", auth="- 10.0.0.1/8\n")
     assert found == [
@@ -63,7 +63,7 @@ def test_every_error_of_all_files_is_told_at_once() -> None:
     ]
 
 
-def test_a_key_of_another_file_is_told_where_it_belongs() -> None:
+def test_the_error_for_a_key_of_another_file_names_its_place() -> None:
     """So is one of another level."""
     assert errors(middleware="stall: 5s\n") == [
         "middleware.yaml:1:1: stall: unknown key here; it belongs in middleware.yaml, as limits.stall"
@@ -71,7 +71,7 @@ def test_a_key_of_another_file_is_told_where_it_belongs() -> None:
     assert errors(auth="accept_rewritten: true\n")[0].endswith("it belongs in routes.yaml, as accept_rewritten")
 
 
-def test_a_key_like_no_other_is_told_what_is_known() -> None:
+def test_the_error_for_an_unknown_key_lists_the_known_ones() -> None:
     """The reader sees the choice."""
     known = ", ".join(AuthFile.model_fields)
     assert errors(auth="zzz: 1\n") == [f"auth.yaml:1:1: zzz: unknown key; remove it. Known here: {known}"]
@@ -93,14 +93,14 @@ def test_a_number_where_a_text_is_wanted_is_shown_as_it_was_written() -> None:
     assert errors(f"{ROUTE}  headers: {{v: 1.10}}\n")[0].endswith("expected a text; put it in quotes (got 1.10)")
 
 
-def test_a_quoted_number_is_told_to_lose_its_quotes() -> None:
+def test_the_error_for_a_quoted_number_says_to_remove_the_quotes() -> None:
     """Quotes make a text."""
     (line,) = errors(middleware='limits: {headers: "5"}\n')
     assert line.endswith('expected a whole number; write it without quotes, on a line of its own (got "5")')
 
 
-def test_bounds_are_told() -> None:
-    """What is too small or too large is told the bound."""
+def test_errors_name_the_bounds() -> None:
+    """The error for a value out of range names the bound."""
     found = errors(middleware="limits: {headers: 0, connections: 99999999}\n")
     assert found[0].endswith("expected a number of at least 1 (got 0)")
     assert found[1].endswith("expected a number of at most 10000000 (got 99999999)")
@@ -130,7 +130,7 @@ def test_nothing_of_the_library_underneath_shows() -> None:
             assert not re.search(
                 r"Input|(?<!re)valid|pydantic|https?://e|\[type|(?<!content)_type|Extra|Field|instance|dictionary", line
             )
-            assert "is not what the key takes" not in line
+            assert "the key does not take this value" not in line
 
 
 def test_a_path_is_written_as_people_write_it() -> None:
@@ -146,5 +146,5 @@ def test_a_problem_of_a_whole_file_has_no_line() -> None:
 
 
 def test_a_right_configuration_has_no_errors() -> None:
-    """Nothing is told that is not wrong."""
+    """There are no false errors."""
     assert parsed(ROUTE).routes.routes

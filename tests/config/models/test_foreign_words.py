@@ -27,7 +27,7 @@ def test_a_word_of_another_gateway_is_answered_with_ours(routes: str, said: str)
 
 
 def test_a_word_is_known_wherever_it_stands() -> None:
-    """In all three files; what is also a key of ours is told where it belongs."""
+    """In all three files; for a key that is also one of ours, the error says where it belongs."""
     found = errors(
         "services: {a: {url: 'http://b:1'}}\nroutes:\n" + ROUTE,
         middleware="plugins: []\nrate_limits: {x: {limits: [1/s], minute: 5}}\ntrusted_proxies: []\n",
@@ -80,11 +80,11 @@ def test_a_path_of_another_gateway_is_translated(path: str, ours: str) -> None:
 def test_several_paths_have_a_key_of_their_own() -> None:
     """A list at `path` says so."""
     assert errors("- {path: [/d, /e], target: 'b:1'}") == [
-        "routes.yaml:1:4: routes[0].path: one path stands here; several are written paths: [...]"
+        "routes.yaml:1:4: routes[0].path: a route has one path here; write several as paths: [...]"
     ]
 
 
-def test_an_unreadable_secret_is_told_once() -> None:
+def test_an_unreadable_secret_is_reported_once() -> None:
     """Not as a short one, too."""
     for auth in (
         "schemes: {l: {jwt: {issuers: [{issuer: i, audiences: [a], algorithms: [HS256], secret: '${file:/nope}'}]}}}",

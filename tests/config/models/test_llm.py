@@ -81,7 +81,7 @@ def test_both_spellings_are_one_key() -> None:
 
 
 def test_a_provider_that_lost_its_indentation_is_recognised() -> None:
-    """The remedy is another one than for a key that nobody knows."""
+    """The remedy is another one than for an unknown key."""
     (line,) = wrong("providers:\nopenai: {keys: a}\n")
     assert line.startswith("models.yaml:2:1: openai: unknown key")
     assert line.endswith("; if it belongs to providers, indent it")
@@ -187,7 +187,7 @@ def test_windows_are_of_the_calendar_or_durations() -> None:
         ("{protocol: gemini, base_url: 'http://a/g/v1beta'}", "/v1/models/x:y", "/g/v1/models/x:y"),
     ],
 )
-def test_a_base_url_is_what_the_sdk_is_told(provider: str, path: str, sent: str) -> None:
+def test_a_base_url_is_what_the_sdk_takes(provider: str, path: str, sent: str) -> None:
     """The version stands in it for one protocol, and not for the others; both ways are understood for those."""
     assert models_of(f"providers: {{p: {provider}}}").in_force["p"].path_of(path) == sent
 

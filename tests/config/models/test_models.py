@@ -128,7 +128,7 @@ def test_name_servers_are_written_in_several_ways() -> None:
     assert found.server == ("10.0.0.2:53",)
 
 
-def test_an_unknown_service_is_told_with_the_likely_one() -> None:
+def test_an_unknown_service_is_reported_with_the_likely_one() -> None:
     """A target without a port must be a service of the file."""
     line = errors(SERVICES.replace("target: users", "target: usres"))[0]
     assert line == (
@@ -138,7 +138,7 @@ def test_an_unknown_service_is_told_with_the_likely_one() -> None:
 
 
 def test_ids_are_unique() -> None:
-    """The second one is told, with the place of the first."""
+    """The error is at the second one, with the place of the first."""
     text = "".join(f"- path: /{name}\n  target: a:1\n  id: same\n" for name in "abc")
     assert errors(text) == [
         'routes.yaml:6:3: routes[1].id: routes[0] on line 3 has the same id; rename one of them (got "same")',
@@ -147,7 +147,7 @@ def test_ids_are_unique() -> None:
 
 
 def test_derived_ids_are_unique_and_never_take_a_given_one() -> None:
-    """Routes of the same path are told apart by a number."""
+    """Routes of the same path get numbered ids."""
     text = "".join(f"- path: /a\n  target: a:1\n{line}" for line in ("", "", "  id: a-2\n", "", "  id: a\n"))
     assert [item.id for item in routes_of(text).routes] == ["a-3", "a-4", "a-2", "a-5", "a"]
 
@@ -197,7 +197,7 @@ def test_what_was_read_cannot_be_changed() -> None:
         found.routes.routes[0].path = "/y"  # type: ignore[misc]
 
 
-def test_the_digest_tells_contents_apart() -> None:
+def test_the_digest_identifies_contents() -> None:
     """It is the same for the same files, and another for each change, also of what is where."""
     first = parsed(middleware="# a\n").digest
     assert parsed(middleware="# a\n").digest == first
@@ -233,7 +233,7 @@ def test_a_route_may_have_several_paths() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "expected"),
     [
         ("path: /a, paths: [/b]", "paths: path and paths exclude each other; write all of them in paths"),
         ("paths: [/b, /b]", "paths: a path is duplicated; remove one"),
@@ -245,7 +245,7 @@ def test_a_route_may_have_several_paths() -> None:
         ("path: '/a/{x:[0-9]+?}'", "path: this regular expression cannot be used: see character 7"),
     ],
 )
-def test_paths_that_mean_nothing_are_refused(keys: str, told: str) -> None:
+def test_paths_that_mean_nothing_are_refused(keys: str, expected: str) -> None:
     """Each with its place and remedy."""
     (error,) = errors(f"- {{{keys}, target: 'a:1'}}")
-    assert told in error
+    assert expected in error

@@ -1,4 +1,4 @@
-"""What middleware.yaml may say of limits, and what it is told when it says something else."""
+"""The keys of limits in middleware.yaml, and their errors."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def refusals(middleware: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("limit", "told"),
+    ("limit", "expected"),
     [
         ("{limits: [10]}", "text"),
         ("{limits: [10/w]}", "expected a number, a slash and s, m, h or d"),
@@ -28,15 +28,15 @@ def refusals(middleware: str) -> list[str]:
         ("{}", "limits"),
     ],
 )
-def test_a_limit_that_cannot_hold_is_refused(limit: str, told: str) -> None:
+def test_a_limit_that_cannot_hold_is_refused(limit: str, expected: str) -> None:
     """Each error says what is expected."""
-    assert any(told in line for line in errors(middleware=f"rate_limits: {{main: {limit}}}"))
+    assert any(expected in line for line in errors(middleware=f"rate_limits: {{main: {limit}}}"))
 
 
 def test_a_time_zone_must_exist() -> None:
-    """A name that is no time zone is told, with what one looks like."""
+    """The error for an unknown time zone shows an example."""
     lines = refusals("quotas: {a: {limit: 1, window: day, timezone: Berlin}}")
-    assert lines == ['there is no such time zone; expected a name such as Europe/Berlin or UTC (got "Berlin")']
+    assert lines == ['unknown time zone; expected a name such as Europe/Berlin or UTC (got "Berlin")']
 
 
 @pytest.mark.parametrize("url", ["http://redis", "redis://", "redis://host:x", "redis"])
@@ -54,7 +54,7 @@ def test_a_prefix_must_be_one(prefix: str) -> None:
 
 
 def test_the_password_of_redis_is_nowhere() -> None:
-    """What is told of the configuration, such as by the admin API, does not have it."""
+    """The configuration that the admin API shows does not have it."""
     middleware = parsed(middleware=REDIS).middleware
     assert "secret" not in middleware.model_dump_json() + repr(middleware)
 

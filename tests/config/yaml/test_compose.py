@@ -28,7 +28,7 @@ def test_numbers_may_be_written_in_other_bases() -> None:
     assert (resolve("0x1F"), resolve("0o17")) == (31, 15)
 
 
-def test_a_number_of_thousands_of_digits_is_told_as_an_error() -> None:
+def test_a_number_of_thousands_of_digits_is_an_error() -> None:
     """Python's limit on the length of integers does not surface as a crash."""
     line = errors(f"services: {{a: {{endpoints: [{{address: 'b:1', weight: {'9' * 5000}}}]}}}}\nroutes:\n{ROUTE}")[0]
     assert "expected a whole number" in line
@@ -65,7 +65,7 @@ def test_a_merge_key_takes_several_mappings_the_first_first() -> None:
 
 
 def test_a_merge_key_needs_a_mapping() -> None:
-    """`<<: 5` is told with its place."""
+    """`<<: 5` is reported with its place."""
     assert errors("- <<: 5\n  path: /a\n  target: a:1\n") == [
         'routes.yaml:1:3: routes[0]["<<"]: after "<<:" there must be an alias of a mapping, or a list of such'
     ]
@@ -89,17 +89,18 @@ def test_aliases_of_aliases_cannot_nest_without_end() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- &a [*a]\n", "*a is inside of what it stands for; write the value out"),
+        ("- &a [*a]\n", "*a contains itself; write the value out"),
         ("- *a\n", "there is no &a before this alias; define it, or write the value out"),
         ("a: &a b\n*a : c\n", "an alias cannot be a key; write the key out (merge keys are <<: *name)"),
         ("? [a]\n: b\n", "a key must be a text, not a list or a mapping"),
         ("[" * 2000, "this is nested deeper than 50 levels; make it flatter"),
         ("- " * 5000, "this is nested deeper than 50 levels; make it flatter"),
-        ("a: b\n---\nc: d\n", 'a file holds one document; remove this "---" and what follows, or what is before'),
+        ("a: b\n---\nc: d\n", 'a file holds one document; remove this "---" and the part behind or before it'),
     ],
 )
 def test_structures_that_no_file_needs_are_refused(text: str, message: str) -> None:
-    """Recursion, aliases of nothing, strange keys, endless nesting and second documents are told with their line."""
+    """Recursion, aliases of nothing, strange keys, endless nesting and second documents are reported with their
+    line."""
     (line,) = errors(text)
     assert line.startswith("routes.yaml:")
     assert line.endswith(message)
@@ -113,7 +114,7 @@ def test_tags_are_refused(tag: str) -> None:
 
 @pytest.mark.parametrize("key", ["1", "true", "~", "1.5"])
 def test_keys_must_be_texts(key: str) -> None:
-    """A number as a key is told to be put in quotes."""
+    """The error for a number as a key says to quote it."""
     assert "a key must be a text; put it in quotes" in errors(f"{ROUTE}  headers: {{{key}: x}}\n")[0]
 
 
@@ -135,13 +136,13 @@ def test_keys_must_be_texts(key: str) -> None:
     ],
 )
 def test_what_is_not_yaml_has_its_place_and_a_remedy(data: bytes, place: str, message: str) -> None:
-    """A slip in the syntax is told with line, column and what to do."""
+    """A slip in the syntax is reported with line, column and what to do."""
     (line,) = errors(data)
     assert line.startswith(f"routes.yaml:{place}: ")
     assert line.endswith(message)
 
 
-def test_a_quote_that_is_never_closed_is_told_where_it_began() -> None:
+def test_the_error_for_a_quote_that_is_never_closed_names_its_beginning() -> None:
     """The end of the file is not where the slip is."""
     (line,) = errors("- path: /x\n  id: 'x\n- path: /y\n- path: /z\n")
     assert line.startswith("routes.yaml:2:7: ")
@@ -152,7 +153,7 @@ def test_a_file_that_is_too_large_is_refused() -> None:
     assert errors(b"#" * (MAX_BYTES + 1)) == ["routes.yaml: the file is larger than 16 MiB; make it smaller"]
 
 
-def test_what_was_wrong_before_the_reading_stopped_is_told_as_well() -> None:
+def test_errors_before_the_reading_stopped_are_reported_as_well() -> None:
     """A duplicated key is not hidden by a slip further down."""
     found = errors("- path: /x\n  path: /y\n- path: 'z\n")
     assert [line.split(": ")[0] for line in found] == ["routes.yaml:2:3", "routes.yaml:3:9"]

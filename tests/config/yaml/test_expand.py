@@ -75,7 +75,7 @@ def test_a_file_may_be_anywhere(tmp_path: Path) -> None:
     assert parsed(f"- path: /x\n  target: ${{file:{tmp_path}/host}}:80\n").routes.routes[0].target == "users:80"
 
 
-def test_files_that_cannot_be_used_are_told_with_the_reason(tmp_path: Path) -> None:
+def test_files_that_cannot_be_used_are_reported_with_the_reason(tmp_path: Path) -> None:
     """Missing, too large, binary, directories and pipes: each is an error that names the file, and nothing hangs."""
     (tmp_path / "large").write_bytes(b"x" * (64 * 1024 + 1))
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
@@ -92,6 +92,11 @@ def test_files_that_cannot_be_used_are_told_with_the_reason(tmp_path: Path) -> N
         "it is not a regular file",
         "embedded null byte",
     ]
+    assert [line.rpartition("; ")[2] for line in found[:3]] == [
+        "create it, or correct the path",
+        "correct it, or the path",
+        "write text into it, or correct the path",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +109,7 @@ def test_files_that_cannot_be_used_are_told_with_the_reason(tmp_path: Path) -> N
         ("${A}" * 101, "the value has more than 100 times ${...}"),
     ],
 )
-def test_what_is_not_an_expansion_is_told(text: str, message: str) -> None:
+def test_what_is_not_an_expansion_is_reported(text: str, message: str) -> None:
     """A slip is an error and never a silent literal."""
     (line,) = route_errors(f"rewrite: /{text}", A="x")
     assert line.startswith(message)
@@ -145,7 +150,7 @@ SECRET = "hunter2:/{x}{x}*$9"
     ],
 )
 def test_no_error_shows_what_came_from_outside(line: str, tmp_path: Path) -> None:
-    """A secret in the wrong place is told by the name of its variable or file."""
+    """A secret in the wrong place is reported by the name of its variable or file."""
     (tmp_path / "secret").write_text(SECRET)
     given = "" if line.startswith("path") else "path: /x\n  "
     target = "" if line.startswith("target") else "\n  target: a:1"

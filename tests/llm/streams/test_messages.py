@@ -87,7 +87,7 @@ def test_counts_that_come_late_are_merged_by_presence() -> None:
     assert lost.usage == Usage(9, 2)
 
 
-def test_what_is_cached_for_an_hour_is_told_apart() -> None:
+def test_what_is_cached_for_an_hour_is_counted_separately() -> None:
     """It costs more; the end of the stream need not repeat it."""
     reader = MessagesReader()
     written = {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 30}

@@ -10,13 +10,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.llm.apis import Api, find
-from gateway.llm.sse import Event, EventSplitter
-from gateway.llm.streams.reader import Kind
+from gateway.llm.sse import MOST_HELD, Event, EventSplitter
+from gateway.llm.streams.chat import ChatReader
+from gateway.llm.streams.gemini import GeminiReader
+from gateway.llm.streams.reader import Kind, Reader
+from gateway.llm.streams.responses import ResponsesReader
 from gateway.llm.streams.table import reader_of
 from gateway.llm.streams.whole import whole
 from gateway.llm.usage import Usage
 from tests.llm.streams import test_chat, test_gemini, test_messages, test_responses
-from tests.llm.streams.support import read, stream, summary
+from tests.llm.streams.support import event, read, stream, summary
 
 PATHS = {
     "chat": "/v1/chat/completions",
@@ -160,3 +163,25 @@ def test_nothing_breaks_a_reader(documents: list[dict[str, Any]]) -> None:
         names = " ".join([*reader.tool_calls, reader.model, reader.error.message if reader.error else ""])
         assert names.encode().decode() == names
         assert all(isinstance(called, str) for called in reader.tool_calls)
+
+
+PICTURE = "A" * (MOST_HELD + 100_000)
+LONG: list[tuple[type[Reader], dict[str, Any]]] = [
+    (
+        ResponsesReader,
+        {"type": "response.completed", "response": {"output": [{"result": PICTURE}], "usage": {"input_tokens": 7}}},
+    ),
+    (ChatReader, {"choices": [{"delta": {"content": PICTURE}}], "usage": {"prompt_tokens": 7}}),
+    (GeminiReader, {"candidates": [{"content": PICTURE}], "usageMetadata": {"promptTokenCount": 7}}),
+]
+
+
+@pytest.mark.parametrize(("kind", "document"), LONG)
+@pytest.mark.parametrize("step", [10_000, 65_536, 1_000_001])
+def test_the_usage_of_an_event_that_is_too_long_counts(kind: type[Reader], document: dict[str, Any], step: int) -> None:
+    """One with a picture, or one that repeats an answer with pictures, says its usage behind them. What texts say of
+    a usage is none."""
+    note = '"usage": {"input_tokens": 9, "prompt_tokens": 9}, "usageMetadata": {"promptTokenCount": 9}'
+    data = event(document | {"note": note}).raw
+    reader = read(kind(), [data[at : at + step] for at in range(0, len(data), step)])
+    assert reader.usage == Usage(7, 0)

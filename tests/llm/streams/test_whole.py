@@ -84,7 +84,7 @@ def test_an_answer_of_gemini_is_read() -> None:
         "usageMetadata": {"promptTokenCount": 8, "candidatesTokenCount": 2, "thoughtsTokenCount": 3},
     }
     assert answer(GEMINI, [first, last]) == Answer(Usage(8, 5, reasoning=3), "m-1", ["f"])
-    assert answer(GEMINI, last) == Answer(Usage(8, 5, reasoning=3))
+    assert answer(GEMINI, last) == Answer(Usage(8, 5, reasoning=3), tool_calls=[])
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_requests_with_odd_values_are_translated_or_refused(source: str, protoco
 def test_whole_answers_with_odd_values_are_translated_or_are_errors_of_the_provider(
     source: str, protocol: str, name: str
 ) -> None:
-    """A client gets JSON, or is told that the provider failed."""
+    """A client gets JSON, or an error that the provider failed."""
     for case in vectors(f"{name}_answers"):
         asked = found(source, protocol).request(empty(name, case), "small")
         for answer in altered(case["answer"]):

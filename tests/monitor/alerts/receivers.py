@@ -43,7 +43,8 @@ class HttpReceiver:
 
     async def wait(self, count: int) -> list[Got]:
         """Until so many came."""
-        await eventually(lambda: len(self.got) >= count, message=f"{len(self.got)} of {count} came")
+        # An alert comes with the slice of the monitor that ends next, which can be ten seconds away.
+        await eventually(lambda: len(self.got) >= count, 30, f"{len(self.got)} of {count} came")
         return self.got
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -88,7 +88,7 @@ async def test_what_waits_of_one_group_becomes_one_notice() -> None:
 
 
 class _Gate:
-    """Takes a notice, or refuses it, when it is told to: meanwhile that is on its way."""
+    """Takes a notice, or refuses it, on command: until then it is in flight."""
 
     def __init__(self) -> None:
         self.got: list[Notice] = []
@@ -106,7 +106,7 @@ class _Gate:
 
 
 @pytest.mark.parametrize("taken", [True, False])
-async def test_what_is_on_its_way_is_told_again_only_if_it_was_not_taken(*, taken: bool) -> None:
+async def test_a_notice_in_flight_is_sent_again_only_if_it_was_not_accepted(*, taken: bool) -> None:
     """That an alert is over is said once, though another one of its group fires meanwhile."""
     over = message("errors", "route orders", state="resolved")
     gate = _Gate()

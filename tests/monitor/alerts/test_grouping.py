@@ -43,7 +43,7 @@ class Ear:
         ]
 
 
-def test_alerts_of_one_rule_are_told_together_and_once() -> None:
+def test_alerts_of_one_rule_are_sent_together_and_once() -> None:
     """Two routes that fail are one message, and at the next look there is none."""
     ear = Ear()
     ear.fire("orders", "users")
@@ -52,7 +52,7 @@ def test_alerts_of_one_rule_are_told_together_and_once() -> None:
     assert ear.hear() == []
 
 
-def test_what_is_new_of_a_group_is_told_once_a_minute() -> None:
+def test_changes_of_a_group_are_sent_once_a_minute() -> None:
     """The first at once; what follows within a minute is one message at its end."""
     ear = Ear()
     ear.fire("orders")
@@ -65,7 +65,7 @@ def test_what_is_new_of_a_group_is_told_once_a_minute() -> None:
     assert ear.hear() == [("errors", ["users", "carts"], ["orders"], False)]
 
 
-def test_what_still_fires_is_told_again_after_the_time() -> None:
+def test_an_alert_that_still_fires_is_sent_again_after_the_time() -> None:
     """Every four hours, as long as it fires."""
     ear = Ear()
     ear.fire("orders")
@@ -75,7 +75,7 @@ def test_what_still_fires_is_told_again_after_the_time() -> None:
     assert ear.hear(REPEAT) == [("errors", ["orders"], [], True)]
 
 
-def test_one_that_comes_and_goes_fast_is_not_told_each_time() -> None:
+def test_a_flapping_alert_is_not_sent_each_time() -> None:
     """Twenty changes in ten minutes are at most one message a minute."""
     ear, messages = Ear(), 0
     for _ in range(20):
@@ -86,7 +86,7 @@ def test_one_that_comes_and_goes_fast_is_not_told_each_time() -> None:
     assert messages <= 11
 
 
-def test_what_is_silenced_is_not_told() -> None:
+def test_a_silenced_alert_is_not_sent() -> None:
     """Neither that it fires nor that it is over; what fires when the silence ends is sent then."""
     ear = Ear()
     ear.fire("orders", "users")
@@ -99,7 +99,7 @@ def test_what_is_silenced_is_not_told() -> None:
     assert ear.hear() == [("errors", ["orders", "users"], [], False)] or ear.hear() == []
 
 
-def test_one_that_was_told_and_then_silenced_is_told_no_more() -> None:
+def test_an_alert_that_is_silenced_later_is_not_sent_again() -> None:
     """A silence over what has been notified ends quietly where the alert does, and goes on where it does not."""
     ear = Ear()
     ear.fire("orders")
@@ -114,7 +114,7 @@ def test_one_that_was_told_and_then_silenced_is_told_no_more() -> None:
     assert ear.hear(100) == [("errors", ["orders"], [], False)]
 
 
-def test_one_of_which_nothing_is_known_any_more_is_told_to_be_over() -> None:
+def test_an_alert_without_data_is_reported_as_resolved() -> None:
     """After a restart that lost it, or where its rule was removed, the receiver is not left with an open alert."""
     ear = Ear()
     ear.fire("orders")

@@ -50,7 +50,7 @@ def test_a_request_is_good_where_all_comparisons_hold(status: int, seconds: floa
 
 @pytest.mark.parametrize(("kind", "total"), [(ErrorKind.NOT_IMPLEMENTED, 0), (ErrorKind.UPSTREAM_TIMEOUT, 1)])
 def test_clients_cannot_spend_what_an_objective_allows(kind: ErrorKind, total: int) -> None:
-    """A method that nobody knows is answered 501, and counts for nothing; what a backend is to blame for counts."""
+    """An unknown method is answered 501, and counts for nothing; what a backend is to blame for counts."""
     objectives = Objectives()
     objectives.configure(alerts(SLO).rules, ["orders"], 1000.0)
     _report(objectives, "orders", kind.status, 0.1, GatewayError(kind, "it is so"))

@@ -120,7 +120,7 @@ async def gateway(directory: Path | None = None, **more: Any) -> AsyncIterator[G
         await made.alerting.stop()
 
 
-async def test_an_alert_is_told_when_it_begins_and_when_it_is_over() -> None:
+async def test_an_alert_is_sent_when_it_fires_and_when_it_is_resolved() -> None:
     """Once each, with its times, as an api-alert message."""
     async with gateway() as one:
         one.source.scene.seen[route("orders")] = FAILING
@@ -175,7 +175,7 @@ async def test_a_restart_neither_repeats_nor_forgets(tmp_path: Path) -> None:
         assert [each.until is None for each in other.alerting.incidents.since(0)] == [False]
 
 
-async def test_what_was_told_is_kept_at_once(tmp_path: Path) -> None:
+async def test_sent_notices_are_stored_at_once(tmp_path: Path) -> None:
     """A process that is killed a moment after a message was taken does not send it again."""
     async with gateway(tmp_path) as one:
         one.source.scene.seen[route("orders")] = FAILING
@@ -215,7 +215,7 @@ async def test_counts_wait_until_the_file_can_be_written(tmp_path: Path) -> None
         assert other.alerting.objectives.window("slo", "orders", 3600).total == 1
 
 
-async def test_what_was_not_taken_before_a_restart_is_told_by_the_next_process(tmp_path: Path) -> None:
+async def test_a_notice_not_accepted_before_a_restart_is_sent_by_the_next_process(tmp_path: Path) -> None:
     """A message that still waits when the process ends is not lost."""
     async with http_receiver("500 Oops") as receiver:
         one = Gateway(receiver, tmp_path)
@@ -242,7 +242,7 @@ async def test_a_file_that_makes_no_sense_is_left_out(tmp_path: Path, caplog: py
         assert "alerts.sqlite cannot be used" in trouble
 
 
-async def test_names_that_are_no_text_are_told_and_kept(tmp_path: Path) -> None:
+async def test_names_that_are_not_text_are_sent_and_stored(tmp_path: Path) -> None:
     """A token issuer may name a tenant by half a character, or by a line end; neither keeps others from being sent."""
     name = "\ud800\n<!channel>" + "x" * 1000
     async with gateway(tmp_path) as one:

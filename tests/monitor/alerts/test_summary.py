@@ -65,7 +65,7 @@ def test_it_says_how_the_day_went() -> None:
 
 
 def test_a_day_without_anything_says_so() -> None:
-    """No incident is worth telling, too; and what is not known is left out."""
+    """A day without incidents is reported, too; and what is not known is left out."""
     notice = summary(None, [], None, 0.0)
     assert notice.title == "Health of the last 24h: no incident"
     assert notice.sections == (("Incidents", ("none",)),)

@@ -79,7 +79,7 @@ async def test_a_scraper_that_goes_away_takes_no_page_from_others() -> None:
     assert (await second).size > 100_000
 
 
-async def test_pages_that_nobody_reads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unread_pages_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where as many bytes wait for slow scrapers as may, others are refused; when those are gone, all is well again."""
     monkeypatch.setattr("gateway.monitor.exposition.page.MOST_HELD", 200_000)
     page, held = exposition(*many()), list[Page]()
@@ -99,12 +99,12 @@ async def test_a_page_is_whole() -> None:
 
 
 def test_a_series_ends_with_what_it_is_of() -> None:
-    """Nothing of a family or series is remembered that is not told any more."""
-    told = [counter("n_total", "", {("a",): 1, ("b",): 1}, ("of",)), counter("m_total", "", {(): 1})]
+    """Families and series that are not exposed any more are forgotten."""
+    shown = [counter("n_total", "", {("a",): 1, ("b",): 1}, ("of",)), counter("m_total", "", {(): 1})]
     page = Exposition()
-    page.add_source(lambda: told)
+    page.add_source(lambda: shown)
     assert ("n_total", (("of", "a"),)) in read(page.now("text"))
-    told[:] = [counter("n_total", "", {("b",): 1}, ("of",))]
+    shown[:] = [counter("n_total", "", {("b",): 1}, ("of",))]
     found = read(page.now("text"))
     assert ("n_total", (("of", "a"),)) not in found
     assert ("m_total", ()) not in found

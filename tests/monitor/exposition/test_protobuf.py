@@ -28,7 +28,7 @@ def test_every_kind() -> None:
 
 
 def test_classic_buckets_are_there_too() -> None:
-    """Whoever scrapes without native histograms finds the bounds, with their exemplars."""
+    """A scrape without native histograms gets the bounds, with their exemplars."""
     found = read(exposition().now("protobuf"))
     histogram = found["e_duration_seconds"].metric[0].histogram
     assert [bucket.upper_bound for bucket in histogram.bucket][-2:] == [300.0, math.inf]

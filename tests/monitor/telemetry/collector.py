@@ -1,4 +1,4 @@
-"""A collector: it takes OTLP over HTTP, and can be told to answer in another way."""
+"""A collector: it takes OTLP over HTTP, with configurable answers."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def lying(handler: Handler) -> None:
         (lying, ""),
     ],
 )
-async def test_a_collector_that_does_not_take_spans_is_told_of(
+async def test_a_collector_that_does_not_take_spans_is_reported(
     tmp_path: Path, answer: Callable[[Handler], None], reason: str
 ) -> None:
     """In /health and once in the log, with the reason; the requests are served, and what follows a redirect is not."""
@@ -140,7 +140,7 @@ async def test_a_collector_that_hangs_costs_nothing(tmp_path: Path) -> None:
             assert time.monotonic() - began < 8.0
 
 
-async def test_nobody_at_the_collectors_address_is_told_of(tmp_path: Path) -> None:
+async def test_a_collector_that_does_not_listen_is_reported(tmp_path: Path) -> None:
     """With what the system says of it."""
     async with backend() as behind:
         with gateway(tmp_path, behind.port, "http://127.0.0.1:9", ", timeout: 300ms") as running:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from gateway.monitor.telemetry.exports import READINGS
 from gateway.monitor.telemetry.pipeline import Pipeline, Verdict
 from gateway.monitor.telemetry.settings import Batching, Destination
 from tests.support import eventually
@@ -17,7 +18,7 @@ HERE = Destination("http", "traces", "http://collector", (), 1.0, ())
 
 
 class Scripted:
-    """A Sender that does what it is told."""
+    """A Sender with a configured result."""
 
     def __init__(self, *steps: Callable[[Sequence[int]], Verdict]) -> None:
         self.steps = list(steps)
@@ -71,6 +72,56 @@ async def test_batches_are_bounded_and_in_order() -> None:
     assert sender.closed.is_set()
 
 
+async def test_what_comes_while_a_batch_is_sent_waits_for_the_next() -> None:
+    """A batch costs the same however few records are in it."""
+    held = threading.Event()
+
+    def slowly(records: Sequence[int]) -> Verdict:
+        held.wait(10)
+        return Verdict()
+
+    sender = Scripted(slowly)
+    each = pipeline(sender, delay=3600.0)
+    await each.start()
+    for number in range(3):
+        each.put(number, 1)
+    await eventually(lambda: len(sender.batches) == 1)
+    each.put(3, 1)
+    held.set()
+    await eventually(lambda: counts(each) == (3, 0))
+    for number in (4, 5):
+        each.put(number, 1)
+    await eventually(lambda: len(sender.batches) == 2)
+    each.put(6, 1)
+    await each.stop()
+    assert sender.batches == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+async def test_large_records_do_not_wait_for_so_many_others() -> None:
+    """Half of the room is a batch, too: otherwise what follows would be dropped while nothing is sent."""
+    sender = Scripted()
+    each = pipeline(sender, delay=3600.0)
+    await each.start()
+    for number in range(2):
+        each.put(number, 300)
+    await eventually(lambda: counts(each) == (2, 0))
+    await each.stop()
+    assert sender.batches == [[0, 1]]
+
+
+async def test_records_without_a_size_are_sent_one_by_one() -> None:
+    """Readings are: at once, and nothing where there is none."""
+    sender = Scripted()
+    each = Pipeline(HERE, "number", READINGS, lambda: sender)
+    await each.start()
+    for number in range(2):
+        each.put(number, 0)
+    await eventually(lambda: counts(each) == (2, 0))
+    await asyncio.sleep(0.1)
+    await each.stop()
+    assert sender.batches == [[0], [1]]
+
+
 async def test_what_finds_no_room_is_dropped_and_counted() -> None:
     """By number and by bytes; and there is room again for what follows."""
     sender = Scripted()
@@ -118,7 +169,7 @@ async def test_a_collector_that_fails_is_left_alone_for_a_while() -> None:
     assert counts(each) == (4, 1)
 
 
-async def test_a_sender_that_hangs_is_told_of_and_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_sender_that_hangs_is_reported_and_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of the process waits for it for a bounded time."""
     monkeypatch.setattr("gateway.monitor.telemetry.pipeline.STOP_SECONDS", 0.1)
     held = threading.Event()
@@ -139,7 +190,7 @@ async def test_a_sender_that_hangs_is_told_of_and_left_behind(monkeypatch: pytes
     held.set()
 
 
-async def test_a_sender_that_cannot_be_made_is_told_of() -> None:
+async def test_a_sender_that_cannot_be_made_is_reported() -> None:
     """And nothing else happens."""
 
     def make() -> Scripted:

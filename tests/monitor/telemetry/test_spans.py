@@ -1,4 +1,4 @@
-"""The spans that a collector gets of requests, and what backends are told of them."""
+"""The spans that a collector gets of requests, and the trace context of backends."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def route(port: int, more: str = "") -> str:
 
 
 async def test_a_request_is_a_server_span_and_a_client_span_below_it(tmp_path: Path) -> None:
-    """The backend is told the client span, so that its own spans stand below that."""
+    """The backend gets the client span, so that its own spans stand below that."""
     with running_collector() as collector:
         async with backend() as behind:
             with gateway(tmp_path, collector, route(behind.port)) as running:
@@ -151,7 +151,7 @@ async def test_a_parent_that_is_trusted_stays_the_parent(tmp_path: Path) -> None
 
 
 async def test_each_attempt_is_a_span(tmp_path: Path) -> None:
-    """The second and those behind it say so; each backend is told its own."""
+    """The second and those behind it say so; each backend gets its own."""
     async with backend(b"") as down, backend() as up:
         service = (
             f"services: {{s: {{endpoints: ['127.0.0.1:{free_port()}', '127.0.0.1:{down.port}', '127.0.0.1:{up.port}']"
@@ -177,8 +177,8 @@ async def test_each_attempt_is_a_span(tmp_path: Path) -> None:
         assert all(child.end_time_unix_nano <= server.end_time_unix_nano for child in children)
         longest = max(longest, len(children))
     assert longest > 1
-    told = {span for _, span, _ in (*down.parents(), *up.parents())}
-    assert told <= {span.span_id.hex() for span in collector.spans if span.kind == CLIENT}
+    span_ids = {span for _, span, _ in (*down.parents(), *up.parents())}
+    assert span_ids <= {span.span_id.hex() for span in collector.spans if span.kind == CLIENT}
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ async def test_statuses_are_errors_as_the_conventions_have_it(
 
 
 async def test_what_is_refused_or_fails_has_a_span(tmp_path: Path) -> None:
-    """Also where no route takes it, or it is no request; and the client is told the id of its trace."""
+    """Also where no route takes it, or it is no request; and the client gets the id of its trace."""
     middleware = "ip_allow: {none: {networks: [192.0.2.0/24], routes: [shut]}}\n"
     routes = (
         f"- {{id: shut, path: /shut, target: a:80}}\n- {{id: dead, path: /dead, target: '127.0.0.1:{free_port()}'}}\n"
@@ -223,7 +223,7 @@ async def test_what_is_refused_or_fails_has_a_span(tmp_path: Path) -> None:
 
 
 async def test_names_have_no_more_values_than_there_are_routes(tmp_path: Path) -> None:
-    """A method that nobody knows, and which of several paths a route was asked by."""
+    """An unknown method, and the path of several by which a route was called."""
     async with backend() as behind:
         target = f"target: '127.0.0.1:{behind.port}'"
         routes = f"- {{id: two, paths: ['/a/{{x}}', '/b/{{x}}/*'], methods: [GET, BREW], {target}}}\n"

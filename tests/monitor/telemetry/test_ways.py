@@ -40,12 +40,12 @@ def children(spans: list[Span], parent: Span) -> list[Span]:
 
 
 async def test_a_websocket_is_a_span_until_it_is_closed(tmp_path: Path) -> None:
-    """On both sides, and the backend was told the client span with the handshake."""
-    told: list[str] = []
+    """On both sides, and the backend got the client span with the handshake."""
+    parent_ids: list[str] = []
 
     async def echo(server: ServerConnection) -> None:
         assert server.request is not None
-        told.append(server.request.headers["traceparent"])
+        parent_ids.append(server.request.headers["traceparent"])
         async for message in server:
             await server.send(message)
 
@@ -60,7 +60,7 @@ async def test_a_websocket_is_a_span_until_it_is_closed(tmp_path: Path) -> None:
                     assert not collector.spans
                 await asyncio.to_thread(collector.wait, 2)
     server, client_span = sorted(collector.spans, key=lambda span: span.kind)
-    assert told == [f"00-{server.trace_id.hex()}-{client_span.span_id.hex()}-03"]
+    assert parent_ids == [f"00-{server.trace_id.hex()}-{client_span.span_id.hex()}-03"]
     for span in (server, client_span):
         assert attributes(span.attributes)["http.response.status_code"] == 101
         assert span.end_time_unix_nano - span.start_time_unix_nano > 0.1e9
@@ -128,7 +128,7 @@ async def test_a_mirror_is_no_span_but_knows_whose_child_it_is(tmp_path: Path) -
     assert mirror.parents() == [(server.trace_id.hex(), server.span_id.hex(), "03")]
 
 
-async def test_an_application_in_this_process_is_told_its_span(tmp_path: Path) -> None:
+async def test_an_application_in_this_process_gets_its_span(tmp_path: Path) -> None:
     """As any backend."""
     code = """
 async def app(scope, receive, send):

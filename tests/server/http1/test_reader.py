@@ -12,7 +12,7 @@ from gateway.config.models import ClientLimits
 from gateway.errors import GatewayError
 from gateway.http import Headers
 from gateway.http.messages import RequestHead
-from gateway.server.http1.reader import RequestReader
+from gateway.server.http1.reader import RequestReader, looks_whole
 
 
 @dataclass
@@ -176,9 +176,27 @@ def test_extensions_and_trailers_below_their_bounds() -> None:
     ],
 )
 def test_who_keeps_the_connection(version: str, connection: str, kept: bool) -> None:
-    """HTTP/1.1 keeps the connection unless told otherwise, HTTP/1.0 only when told so."""
+    """HTTP/1.1 keeps the connection by default, HTTP/1.0 only with keep-alive."""
     recorder = Recorder()
     reader = RequestReader(recorder, ClientLimits())
     reader.read(f"GET / HTTP/{version}\r\nhost: a\r\nconnection: {connection}\r\n\r\n".encode())
     assert recorder.head is not None
     assert recorder.keep_alive is kept
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", True),
+        (b"POST /a?b HTTP/1.1\r\nA: b\r\nhost: a\r\nContent-Length: 9\r\n\r\nabc", True),
+        (b"\r\nPROPFIND /a HTTP/1.1\r\nHOST:a\r\n\r\n", True),
+        (b"OPTIONS * HTTP/1.0\r\n\r\n", True),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n", False),
+        (b"GET / HTTP/1.1\r\n\r\n", False),
+        (b"G@T / HTTP/1.1\r\nHost: a\r\n\r\n", False),
+        (b"\x16\x03\x01\x02\x00", False),
+    ],
+)
+def test_what_looks_like_a_whole_request(data: bytes, expected: bool) -> None:
+    """Its line, a Host, and the end of its head; all else is found out when it is read."""
+    assert looks_whole(data) is expected

@@ -45,7 +45,7 @@ REFUSED = {
     "a coding in an incomplete list, and a length": get(b"Transfer-Encoding: ,chunked\r\nContent-Length: 5")
     + b"0\r\n\r\n",
     "a coding in an incomplete list": get(b"Transfer-Encoding: ,chunked") + b"0\r\n\r\n",
-    "a coding that nobody knows": get(b"Transfer-Encoding: blegh") + b"1\r\nZ\r\n0\r\n\r\n",
+    "an unknown coding": get(b"Transfer-Encoding: blegh") + b"1\r\nZ\r\n0\r\n\r\n",
     "two codings": get(b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked") + b"1\r\nZ\r\n0\r\n\r\n",
     "a coding between \\xa0": get(b"Transfer-Encoding: \xa0chunked\xa0") + b"0\r\n\r\n",
     "a coding between \\xff": get(b"Transfer-Encoding: \xffchunked\xff") + b"1\r\nZ\r\n0\r\n\r\n",

@@ -1,4 +1,4 @@
-// Alerts that fire, are pending or were over a while ago, how they are told, and silences.
+// Alerts that fire, are pending or were over a while ago, how they are sent, and silences.
 
 import { change, get } from "../api.js";
 import { el, emptyRow, fill, number, stateMark, table } from "../dom.js";
@@ -52,11 +52,11 @@ export class AlertsView {
   }
 
   drawSenders({ senders, speaks }) {
-    fill(this.senders, el("h3", {}, "Who is told"), table("Senders", SENDERS, senders.length ? senders.map((each) => el("tr", {},
+    fill(this.senders, el("h3", {}, "Receivers"), table("Senders", SENDERS, senders.length ? senders.map((each) => el("tr", {},
       el("th", { scope: "row" }, each.name), el("td", {}, each.kind), number(count(each.sent)), number(count(each.waiting)),
       number(count(each.failures), { class: each.failures ? "bad" : "" }), number(count(each.dropped), { class: each.dropped ? "bad" : "" }),
-      el("td", { class: "why bad" }, each.failure))) : emptyRow(SENDERS.length, "Nobody: alerts.send of middleware.yaml is empty.")),
-    speaks ? null : el("p", { class: "quiet" }, "Another gateway of the same Redis tells people at the moment."));
+      el("td", { class: "why bad" }, each.failure))) : emptyRow(SENDERS.length, "None: alerts.send of middleware.yaml is empty.")),
+    speaks ? null : el("p", { class: "quiet" }, "Another gateway of the same Redis sends the alerts at the moment."));
   }
 
   drawSilences({ silences }) {

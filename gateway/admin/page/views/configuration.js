@@ -16,7 +16,7 @@ export class ConfigurationView {
   constructor() {
     this.state = el("div", { role: "status" });
     this.body = el("tbody");
-    const shown = table("Configurations that were served", COLUMNS, this.body);
+    const shown = table("Former configurations", COLUMNS, this.body);
     this.difference = el("div", { "aria-live": "polite" });
     this.element = el("div", {}, this.state, shown, this.difference);
     this.versions = [];
@@ -51,7 +51,7 @@ export class ConfigurationView {
 
   draw() {
     fillRows(this.body, this.versions.length ? this.versions.map((version, index) => this.row(version, index))
-      : emptyRow(COLUMNS.length, "Nothing was served, yet."));
+      : emptyRow(COLUMNS.length, "No former configurations yet."));
   }
 
   row(version, index) {
@@ -77,13 +77,13 @@ export class ConfigurationView {
     const { data } = await get("/config/diff", { from: this.from, to: this.to });
     const lines = data.split("\n").map((line) => el("span", { class: kindOf(line) }, `${line}\n`));
     fill(this.difference, el("h3", {}, `From ${this.from.slice(0, 12)} to ${this.to.slice(0, 12)}`),
-      data.trim() ? el("pre", { class: "diff", tabindex: "0", "aria-label": "What changed" }, lines)
+      data.trim() ? el("pre", { class: "diff", tabindex: "0", "aria-label": "Changes" }, lines)
         : el("p", { class: "quiet" }, "The files are the same."));
   }
 
   async rollBack(version) {
     const name = version.digest.slice(0, 12);
-    const agreed = await confirm(`Serve ${name} again?`, "At once, in place of what the files say, until these change or are "
+    const agreed = await confirm(`Serve ${name} again?`, "At once, in place of the files, until these change or are "
       + "read again. Requests in flight end with the configuration that they began with.", "Serve it");
     if (agreed) await this.change("POST", `/config/rollback?to=${encodeURIComponent(version.digest)}`, `Serve ${name} again`);
   }

@@ -4,20 +4,20 @@ import { el, pairs, row, stateMark, table } from "../dom.js";
 
 const STATES = { forwarded: "up", redirected: "up", answered: "up", refused: "down", "no route": "down", undecided: "degraded" };
 
-export function explanation(told) {
+export function explanation(answer) {
   return el("div", { class: "explanation" },
-    el("p", {}, told.outcome ? stateMark(STATES[told.outcome] ?? "none", told.outcome) : null, " ", told.verdict ?? told.result),
+    el("p", {}, answer.outcome ? stateMark(STATES[answer.outcome] ?? "none", answer.outcome) : null, " ", answer.verdict ?? answer.result),
     pairs([
-      ["route", told.verdict ? told.result : null], ["group", told.group], ["why", told.why], ["path", told.path],
-      ["sent", told.sent], ["timeouts", told.timeouts],
-      ["parameters", Object.entries(told.parameters ?? {}).map(([name, value]) => `${name}=${value}`).join(", ")],
+      ["route", answer.verdict ? answer.result : null], ["group", answer.group], ["why", answer.why], ["path", answer.path],
+      ["sent", answer.sent], ["timeouts", answer.timeouts],
+      ["parameters", Object.entries(answer.parameters ?? {}).map(([name, value]) => `${name}=${value}`).join(", ")],
     ]),
-    list("What the policies say", told.rules), list("About failures", told.resilience),
-    list("Endpoints that it could go to", told.considered),
-    told.lost?.length ? el("details", {}, el("summary", {}, "Routes that do not take it"),
-      table("Routes that do not take it", ["Route", "Pattern", "Why"],
-        told.lost.map((each) => row(each.route, each.pattern, each.why)))) : null,
-    told.handlers?.length ? el("details", {}, el("summary", {}, "Handlers"), list(null, told.handlers)) : null);
+    list("Decisions of policies", answer.rules), list("Resilience", answer.resilience),
+    list("Candidate endpoints", answer.considered),
+    answer.lost?.length ? el("details", {}, el("summary", {}, "Other routes"),
+      table("Other routes", ["Route", "Pattern", "Why"],
+        answer.lost.map((each) => row(each.route, each.pattern, each.why)))) : null,
+    answer.handlers?.length ? el("details", {}, el("summary", {}, "Handlers"), list(null, answer.handlers)) : null);
 }
 
 function list(title, texts) {

@@ -60,7 +60,7 @@ export class LimitsView {
 
   force(each) {
     const to = each.state.startsWith("forced") ? "auto" : "open";
-    const words = to === "open" ? "Open" : "Judge by calls";
+    const words = to === "open" ? "Open" : "Automatic";
     return el("button", { type: "button", "aria-label": `${words}: breaker of ${each.route} for ${each.target}`, on: { click: async () => {
       const path = `/breakers/${encodeURIComponent(each.route)}?target=${encodeURIComponent(each.target)}`;
       await change("PUT", path, `${words}: the breaker of ${each.route}`, { state: to, reason: "from the page" })
@@ -71,11 +71,11 @@ export class LimitsView {
 
   drawServices(limits, budgets) {
     const columns = ["Service", { name: "In flight", number: true }, { name: "Limit", number: true }, { name: "Refused", number: true }];
-    const retries = ["Service", { name: "Retries left", number: true }, { name: "Made", number: true }, { name: "Refused", number: true }];
+    const retries = ["Service", { name: "Remaining retries", number: true }, { name: "Made", number: true }, { name: "Refused", number: true }];
     const busiest = [...limits.data].sort((one, other) => other.in_flight / other.limit - one.in_flight / one.limit);
     const poorest = [...budgets.data].sort((one, other) => other.refused - one.refused || other.retries - one.retries);
     fill(this.services,
-      el("h3", {}, "Requests at once", more(limits.total)),
+      el("h3", {}, "Concurrent requests", more(limits.total)),
       table("Concurrency limits", columns, busiest.length ? busiest.map((each) => el("tr", {},
         el("th", { scope: "row" }, each.service), number(count(each.in_flight)),
         number(`${count(each.limit)}${each.adaptive ? " (adaptive)" : ""}`), number(count(each.refused), { class: each.refused ? "bad" : "" })))
@@ -90,14 +90,14 @@ export class LimitsView {
     const columns = ["Kind", "Whom", "Until", "Why"];
     fill(this.blocked, el("h3", {}, "Blocklist", more(total)), table("Blocklist", columns,
       entries.length ? entries.map((each) => el("tr", {}, el("td", {}, each.kind), el("th", { scope: "row" }, each.value),
-        el("td", {}, each.until ?? "for ever"), el("td", { class: "why" }, each.reason))) : emptyRow(columns.length, "Nobody is blocked.")));
+        el("td", {}, each.until ?? "for ever"), el("td", { class: "why" }, each.reason))) : emptyRow(columns.length, "No client is blocked.")));
   }
 
   drawCache(caches) {
     fill(this.cache, caches.map((each) => {
       const hits = each.hits_total + each.collapsed_total + each.stale_total + each.revalidated_total;
       const asked = hits + each.misses_total;
-      return [el("h3", {}, "Cache"), el("p", {}, asked ? `${percent(hits / asked)} of ${count(asked)} requests that it could answer` : "Nothing was asked of it, yet.")];
+      return [el("h3", {}, "Cache"), el("p", {}, asked ? `${percent(hits / asked)} of ${count(asked)} requests that it could answer` : "No requests yet.")];
     }));
   }
 

@@ -61,7 +61,7 @@ export class MapView {
       + `${headers.get("x-down")} down, ${headers.get("x-degraded")} degraded`);
     this.former.disabled = this.offset === 0;
     this.next.disabled = end >= total;
-    fillRows(this.body, data.length ? data.map((route) => this.rows(route)) : emptyRow(COLUMNS.length, "No such route."));
+    fillRows(this.body, data.length ? data.map((route) => this.rows(route)) : emptyRow(COLUMNS.length, "Unknown route."));
     await Promise.all(data.filter((route) => this.open.has(route.route)).map((route) => this.detail(route)));
   }
 
@@ -96,7 +96,7 @@ export class MapView {
         " ", route.minute ? el("button", { type: "button", on: { click: () => this.go("traffic", { by: "route", name: route.route }) } }, "Its charts") : null,
         " ", el("button", { type: "button", on: { click: () => this.go("explain", { url: route.paths[0] }) } }, "Explain a request")),
       breakers.map((way) => el("p", { class: "problem" }, `${way.name}: ${way.reason ?? `the breaker is ${way.breaker.replaceAll("_", " ")}`}`)),
-      parts.length ? parts : el("p", { class: "quiet" }, "The gateway answers this by itself."));
+      parts.length ? parts : el("p", { class: "quiet" }, "The gateway itself answers this."));
   }
 
   async service(name) {

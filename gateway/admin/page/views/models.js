@@ -11,7 +11,7 @@ const USED = ["Model", { name: "Requests", number: true }, { name: "Input", numb
 const CALLERS = ["Tenant", "Consumer", { name: "Requests", number: true }, { name: "Input", number: true },
   { name: "Output", number: true }, { name: "Cost", number: true }];
 const SWITCHES = ["From", "To", "Why", { name: "Requests", number: true }];
-const ALONE = ["Provider", "Model", "Why", { name: "Seconds more", number: true }];
+const ALONE = ["Provider", "Model", "Why", { name: "Seconds left", number: true }];
 const BUDGETS = ["Budget", "Caller", "Window", "Used", { name: "Held", number: true }, { name: "Of", number: true }];
 
 export class ModelsView {
@@ -23,7 +23,7 @@ export class ModelsView {
     this.used = el("section", { class: "whole", "aria-label": "Models" });
     this.callers = el("section", { "aria-label": "Callers" });
     this.switches = el("section", { "aria-label": "Switches" });
-    this.alone = el("section", { "aria-label": "Left alone" });
+    this.alone = el("section", { "aria-label": "Paused" });
     this.budgets = el("section", { "aria-label": "Budgets" });
     this.element = el("div", { class: "columns" }, this.used, this.alone, this.switches, this.callers, this.budgets);
   }
@@ -48,8 +48,8 @@ export class ModelsView {
         number(count(each.cache_read_tokens)), number(count(each.output_tokens)), number(cost(each)),
         number(seconds(its.first_token_p50)), number(seconds(its.first_token_p95)), number(rate(its.tokens_per_second_p50)));
     });
-    fill(this.used, el("h3", {}, "What they took", el("span", { class: "quiet" }, ` begun ${since(began)}`)),
-      table("Models", USED, rows.length ? rows : emptyRow(USED.length, "Nothing was asked, yet.")),
+    fill(this.used, el("h3", {}, "Usage", el("span", { class: "quiet" }, ` begun ${since(began)}`)),
+      table("Models", USED, rows.length ? rows : emptyRow(USED.length, "No requests yet.")),
       prices.warnings.map((text) => el("p", { class: "quiet" }, text)));
   }
 
@@ -58,7 +58,7 @@ export class ModelsView {
       el("th", { scope: "row" }, each.consumer || "–"), number(count(each.requests)), number(count(each.input_tokens)),
       number(count(each.output_tokens)), number(cost(each))));
     fill(this.callers, el("h3", {}, "Who asked"),
-      table("Callers", CALLERS, rows.length ? rows : emptyRow(CALLERS.length, "Nobody, yet.")));
+      table("Callers", CALLERS, rows.length ? rows : emptyRow(CALLERS.length, "None yet.")));
   }
 
   drawSwitches(switches) {
@@ -72,8 +72,8 @@ export class ModelsView {
     const rows = alone.slice(0, MOST).map((each) => el("tr", {},
       el("th", { scope: "row" }, each.provider), el("td", {}, each.model || "all"),
       el("td", { class: "why" }, each.reason.replaceAll("_", " ")), number(count(each.seconds))));
-    fill(this.alone, el("h3", {}, "Left alone now"),
-      table("Left alone", ALONE, rows.length ? rows : emptyRow(ALONE.length, "Every provider may be asked.")));
+    fill(this.alone, el("h3", {}, "Paused providers"),
+      table("Paused", ALONE, rows.length ? rows : emptyRow(ALONE.length, "No provider is paused.")));
   }
 
   drawBudgets(budgets) {
@@ -81,7 +81,7 @@ export class ModelsView {
       el("td", {}, caller.caller || "all"), el("td", {}, each.window), el("td", {}, meter(amount(caller, "used"), amount(each, "limit")),
         ` ${shown(caller, "used")}`), number(shown(caller, "held")), number(shown(each, "limit"))))).slice(0, MOST);
     fill(this.budgets, el("h3", {}, "Budgets"),
-      table("Budgets", BUDGETS, rows.length ? rows : emptyRow(BUDGETS.length, "Nothing is counted, yet.")));
+      table("Budgets", BUDGETS, rows.length ? rows : emptyRow(BUDGETS.length, "No counts yet.")));
   }
 }
 

@@ -89,7 +89,7 @@ export class OverviewView {
     if (text === this.said) return;
     this.said = text;
     const total = services.up + services.degraded + services.down;
-    fill(this.wrong, el("h3", { id: "wrong-title" }, problems.length ? `Wrong now (${problems.length + more})` : "Nothing is wrong"),
+    fill(this.wrong, el("h3", { id: "wrong-title" }, problems.length ? `Wrong now (${problems.length + more})` : "No problems"),
       problems.length ? el("ul", { class: "plain problems" }, problems.map((each) => el("li", {},
         stateMark(each.state), el("a", { href: `#${each.view}?${new URLSearchParams({ search: each.name })}` }, each.text))))
         : el("p", {}, stateMark("up", `${plural(total, "service")} up, the configuration is that of the files`)),

@@ -20,16 +20,16 @@ export function requestDetail(request, explained, go) {
         ["route", request.route], ["service", request.upstream], ["error", request.error],
         ["cache", request.cache], ["bytes", `${count(request.bytes_in)} in, ${count(request.bytes_out)} out`],
       ])),
-    el("section", { "aria-label": "What was tried" },
+    el("section", { "aria-label": "Attempts" },
       el("h3", {}, "Attempts"),
       request.attempts.length ? attempts(request.attempts) : el("p", { class: "quiet" }, "None: it was not forwarded."),
       request.model ? lines("Model", modelLines(request.model)) : null,
       lines("Decisions", request.decisions), lines("Limits", request.limits)),
-    el("section", { "aria-label": "What would become of it now" },
-      el("h3", {}, "Such a request now"),
+    el("section", { "aria-label": "Result with the current configuration" },
+      el("h3", {}, "The same request now"),
       el("p", { class: "quiet" }, "Asked without headers and query, which are not kept."),
       explanation(explained),
-      el("p", {}, el("button", { type: "button", on: { click: () => go("explain", likeIt(request)) } }, "Explain with more"))));
+      el("p", {}, el("button", { type: "button", on: { click: () => go("explain", likeIt(request)) } }, "More options"))));
 }
 
 function modelLines(model) {
@@ -46,7 +46,7 @@ function modelLines(model) {
 }
 
 function attempts(tried) {
-  const columns = [{ name: "No.", number: true }, "Endpoint", "Came of it", { name: "After", number: true }, "Next"];
+  const columns = [{ name: "No.", number: true }, "Endpoint", "Result", { name: "After", number: true }, "Next"];
   return table("Attempts", columns, tried.map((attempt, index) => row(
     number(String(index + 1)), attempt.endpoint, String(attempt.status ?? "") || attempt.error, number(milliseconds(attempt.ms)),
     attempt.why_next ? `tried again: ${attempt.why_next}` : attempt.why_not ? `none: ${attempt.why_not}` : "")));

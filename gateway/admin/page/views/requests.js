@@ -98,7 +98,7 @@ export class RequestsView {
     const missed = this.missed ? `; ${count(this.missed)} more came too fast to be shown` : "";
     fill(this.counts, `${this.requests.length} shown, the newest first${waiting}${missed}`);
     fillRows(this.body, this.requests.length ? this.requests.map((each) => this.rows(each))
-      : emptyRow(COLUMNS.length, this.filters ? "No request fits, yet." : "No requests, yet."));
+      : emptyRow(COLUMNS.length, this.filters ? "No matching requests yet." : "No requests, yet."));
   }
 
   rows(each) {

@@ -37,7 +37,7 @@ export class TrafficView {
     this.chosen = el("h3");
     this.element = el("div", {},
       el("form", { class: "filters", role: "search", on: { submit: (event) => event.preventDefault() } },
-        field("By", this.by), field("Name", this.search), field("Window", this.window), field("Highest first", this.sort),
+        field("By", this.by), field("Name", this.search), field("Window", this.window), field("Sort by", this.sort),
         field("Charts", this.span), this.counts),
       el("section", { "aria-live": "off" }, this.chosen, this.history.element),
       table("Traffic", COLUMNS, this.body, { class: "traffic" }),

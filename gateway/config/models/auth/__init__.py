@@ -1,1 +1,1 @@
-"""What auth.yaml may say, one file for each kind of scheme."""
+"""The models of auth.yaml, one file for each kind of scheme."""

@@ -39,7 +39,7 @@ Condition = Annotated[str, Kind("condition"), AfterValidator(_check_condition)]
 
 
 class Authorize(Model):
-    """What a caller must have, and what must hold. At least one of scopes, groups, tenants, consumers, when is needed.
+    """Requirements on a caller and a request. At least one of scopes, groups, tenants, consumers, when is needed.
 
     All that an entry says must hold, and every entry of the route that is for the method.
     """

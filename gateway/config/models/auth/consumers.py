@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from gateway.config.models.auth.http_signature import SignatureKeyConfig
 from gateway.config.models.auth.mtls import Certificate
 from gateway.config.models.base import Hidden, Model, Section
+from gateway.config.models.llm.values import ModelPatterns
 from gateway.config.models.policy import RuleName
 from gateway.config.models.rate_limits import Windows
 from gateway.config.values.addresses import OwnHeader
@@ -99,6 +100,12 @@ class ApiKeyConfig(Model):
         """`sha256:` and the hash, where the key is not in a file."""
         return self.hash or self.key
 
+    @property
+    def digest(self) -> bytes | None:
+        """The SHA-256, where the key is not in a file."""
+        text = self.sha256
+        return None if text is None else bytes.fromhex(text.removeprefix("sha256:"))
+
 
 class BasicConfig(Model):
     """User name and password, for HTTP Basic."""
@@ -136,7 +143,7 @@ class ConsumerConfig(Model):
     name: Name = Field(description="Its name, unique, in logs, limits and for backends.", examples=["acme-app"])
     tenant: Unset[Name] = Field(None, description="The customer or department that it belongs to.")
     groups: Several[Group] = Field((), description="Its groups: for authorization, and tiers of limits.")
-    scopes: Several[Scope] = Field((), description="What it may do. A token with scopes of its own counts instead.")
+    scopes: Several[Scope] = Field((), description="Its permissions. The scopes of a token replace them.")
     keys: Several[ApiKey] = Field((), description="Its API keys; several hold at once, so that one can follow another.")
     basic: Unset[BasicConfig] = Field(None, description="Its user name and password, for HTTP Basic.")
     signatures: Several[SignatureKeyConfig] = Field((), description="Keys with which it signs requests (RFC 9421).")
@@ -145,6 +152,12 @@ class ConsumerConfig(Model):
         (),
         description="Subjects of tokens that are this consumer. A token whose subject has the name of a consumer that "
         "does not list it here is refused: a consumer cannot be taken over by having the same name.",
+    )
+    models: Unset[ModelPatterns] = Field(
+        None,
+        description="The models of models.yaml that it may use, aliases included; `*` stands for any text. Others are "
+        "refused with 403, and not listed to it. Unset: it may name all.",
+        examples=["small"],
     )
     limits: dict[RuleName, Windows] = Field(
         {}, description="Its own limits, by the names of rate limits in middleware.yaml, in place of what these say."
@@ -163,7 +176,7 @@ class IdentityHeaders(Section):
     @classmethod
     def _is_free(cls, header: str) -> str:
         if folded(header.encode()).startswith((b"x-request-id", b"x-forwarded-", b"sec-", b"proxy-")):
-            raise refuse("this header has a meaning of its own; take another, such as X-Consumer-Name")
+            raise refuse("this header is reserved; use another, such as X-Consumer-Name")
         return header
 
     @model_validator(mode="after")

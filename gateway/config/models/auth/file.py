@@ -1,16 +1,23 @@
 """auth.yaml: who may call."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WrapValidator
 
 from gateway.config.models.auth.consumers import ConsumerConfig, IdentityHeaders
+from gateway.config.models.auth.plain_consumers import Consumer, PlainConsumer
 from gateway.config.models.auth.scheme_keys import SchemeName, SchemeNames
 from gateway.config.models.auth.schemes import SchemeConfig
 from gateway.config.models.base import Section
 from gateway.config.values import addresses
 from gateway.config.values.instants import Zone
 from gateway.config.values.kinds import Several, or_empty
+
+
+def _as_read(value: Any, check: Callable[[Any], ConsumerConfig]) -> Consumer:
+    """What was checked while the file was read is not checked again."""
+    return value if isinstance(value, PlainConsumer) else check(value)
 
 
 class AuthFile(Section):
@@ -24,7 +31,7 @@ class AuthFile(Section):
         description="Networks (CIDR) or addresses of proxies whose `X-Forwarded-*` and `Forwarded` are trusted.",
     )
     identity_headers: IdentityHeaders = Field(
-        IdentityHeaders(), description="The headers that name the caller to a backend."
+        IdentityHeaders.unset(), description="The headers that name the caller to a backend."
     )
     mode: Literal["enforce", "shadow"] = Field(
         "enforce", description="`shadow`: log what would be refused for want of a credential, and let it pass."
@@ -36,8 +43,8 @@ class AuthFile(Section):
     schemes: Annotated[
         dict[SchemeName, SchemeConfig],
         BeforeValidator(or_empty({}), json_schema_input_type=dict[str, SchemeConfig] | None),
-    ] = Field({}, description="How callers prove who they are, by name.")
+    ] = Field({}, description="Authentication schemes, by name.")
     consumers: Annotated[
-        Several[ConsumerConfig],
+        Several[Annotated[ConsumerConfig, WrapValidator(_as_read)]],
         BeforeValidator(or_empty([]), json_schema_input_type=list[ConsumerConfig] | None),
-    ] = Field((), description="Who calls.")
+    ] = Field((), description="Consumers: known callers.")

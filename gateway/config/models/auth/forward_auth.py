@@ -30,7 +30,7 @@ class ForwardAuthScheme(Model):
     may pass. 401, 403 and redirects are the caller's answer, as they are. Anything else is as if it had not answered.
     """
 
-    url: HttpUrl = Field(description="What is asked.", examples=["http://auth:8080/verify"])
+    url: HttpUrl = Field(description="The URL of the service.", examples=["http://auth:8080/verify"])
     request_headers: Several[addresses.HeaderName] = Field(
         ("authorization", "cookie"),
         description="Headers of the request that the service gets to see; `X-Forwarded-*`, and others by which proxies "
@@ -39,8 +39,8 @@ class ForwardAuthScheme(Model):
     from_: TokenFrom = TOKEN_FROM
     response_headers: Several[addresses.HeaderName] = Field(
         (),
-        description="Headers of its answer that the backend gets to see. What clients send under these is removed, and "
-        "so it is under those that say who calls. Those that the gateway writes itself are refused.",
+        description="Headers of its answer that the backend gets. Clients' headers of these names are removed, as are "
+        "identity headers. Those that the gateway writes itself are refused.",
     )
     client_response_headers: Several[addresses.HeaderName] = Field(
         (),
@@ -48,9 +48,9 @@ class ForwardAuthScheme(Model):
         "request pass: `Set-Cookie` for a session that it renews.",
         examples=["set-cookie"],
     )
-    identity: IdentityFrom = Field(IdentityFrom(), description="Which headers of its answer say who calls.")
+    identity: IdentityFrom = Field(IdentityFrom.unset(), description="Headers of its answer that identify the caller.")
     timeout: Duration = Field(2, description="To answer.")
     on_failure: Literal["unavailable", "forbidden"] = Field(
         "unavailable",
-        description="What callers get where it does not answer: 503 (`unavailable`) or 403 (`forbidden`).",
+        description="The answer to callers if it does not answer: 503 (`unavailable`) or 403 (`forbidden`).",
     )

@@ -68,8 +68,8 @@ class HttpSignatureScheme(Section):
 
     components: SomeOf[Component] = Field(
         ("@method", "@authority", "@path", "@query"),
-        description="What a signature must cover, at least. `@target-uri` covers `@scheme`, `@authority`, `@path` and "
-        "`@query`, too, and `@request-target` the last two.",
+        description="The components that a signature must cover. `@target-uri` covers `@scheme`, `@authority`, `@path` "
+        "and `@query`, too, and `@request-target` the last two.",
     )
     body: Literal["signed", "unsigned"] = Field(
         "signed",

@@ -26,7 +26,7 @@ class IntrospectionScheme(Model):
     token: Unset[Secret] = Field(None, description="Instead of both: a bearer token that the gateway shows there.")
     issuer: Unset[Text] = Field(None, description="The `iss` that answers must have, if they have one. Unset: any.")
     audiences: Several[Text] = Field((), description="One of these must be in `aud`. None: it is not looked at.")
-    claims: Claims = Field(Claims(), description="Which members of the answer say what.")
+    claims: Claims = Field(Claims.unset(), description="Which members of the answer say what.")
     cache: DurationOrZero = Field(
         60,
         description="How long an answer is reused, and never longer than the token is valid. That is also how long "

@@ -47,11 +47,11 @@ class IssuerConfig(Model):
         None, description="The secret that it shares with the gateway, for HS*: `${JWT_SECRET}`, not the text itself."
     )
     leeway: DurationOrZero = Field(60, description="How far its clock may be off, for `exp`, `nbf` and `iat`.")
-    required_claims: Several[Text] = Field((), description="Claims that must be there, beside `iss` and `exp`.")
-    claims: Claims = Field(Claims(), description="Which claims say what.")
+    required_claims: Several[Text] = Field((), description="Required claims, beside `iss` and `exp`.")
+    claims: Claims = Field(Claims.unset(), description="Which claims say what.")
     refresh: Duration = Field(
         600,
-        description="How old its keys grow before they are fetched again beside the traffic; less if it says so.",
+        description="The age of its keys after which they are fetched again in the background; less if it says so.",
     )
     stale: Duration = Field(
         86400, description="How long its keys still hold when they cannot be fetched again, counted from the last time."

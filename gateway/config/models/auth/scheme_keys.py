@@ -80,4 +80,4 @@ class TokenFrom(Section):
     )
 
 
-TOKEN_FROM = Field(TokenFrom(), alias="from", description="Where a token may be, beside `Authorization: Bearer`.")
+TOKEN_FROM = Field(TokenFrom.unset(), alias="from", description="Where a token may be, beside `Authorization: Bearer`.")

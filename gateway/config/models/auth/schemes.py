@@ -101,7 +101,7 @@ class SchemeConfig(Model):
     mtls: Annotated[MtlsScheme | None, BeforeValidator(or_empty({}))] = Field(
         None, description="Certificates of clients (mutual TLS)."
     )
-    forward_auth: Unset[ForwardAuthScheme] = Field(None, description="A service that is asked for every request.")
+    forward_auth: Unset[ForwardAuthScheme] = Field(None, description="A service that is called for every request.")
     anonymous: Annotated[AnonymousScheme | None, BeforeValidator(or_empty({}))] = Field(
         None, description="Callers without a credential; the last of the schemes of a route."
     )
@@ -119,5 +119,5 @@ class SchemeConfig(Model):
 
     @property
     def settings(self) -> Any:
-        """What is below that key."""
+        """The model below that key."""
         return getattr(self, self.kind)

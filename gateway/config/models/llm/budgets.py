@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.models.base import Model
-from gateway.config.models.llm.values import ModelPatterns, Tokens, Usd, Window
+from gateway.config.models.llm.values import MIDNIGHT, STORE_FILE, ModelPatterns, Store, Tokens, Usd, Window
 from gateway.config.models.policy import Policy
 from gateway.config.models.rate_limits import KEY_DESCRIPTION, ON_FAILURE_DESCRIPTION, check_part
 from gateway.config.values.instants import Zone
@@ -59,22 +59,18 @@ class Budget(Policy):
     models: ModelPatterns = Field(("*",), description="Only requests of these models; `*` stands for any text.")
     output_reserve: Literal["learned", "requested"] = Field(
         "learned",
-        description="How much output is reserved: `learned`: what 95% of the answers of this model on this route had; "
-        "`requested`: what the request allows, or the model.",
+        description="How much output is reserved: `learned`: the 95th percentile of answers of this model on this "
+        "route; `requested`: the maximum of the request, or of the model.",
     )
 
     charge: Literal["delivered", "attempts"] = Field(
         "delivered",
-        description="What counts: `delivered`: the answer that the client got; `attempts`: also what a provider that "
-        "failed had written before another one was asked.",
+        description="The charged answers: `delivered`: the one that the client got; `attempts`: also "
+        "the output of failed providers before.",
     )
-    timezone: Zone = Field("UTC", description="Where the midnight of `day`, `week` and `month` is.")
-    store: Literal["memory", "sqlite", "redis"] = Field(
-        "sqlite",
-        description="`memory`: of this process, gone with it. `sqlite`: a file of this gateway. `redis`: for all "
-        "replicas together.",
-    )
-    file: Text = Field("budgets.sqlite", description="With `sqlite`: the file, relative to `state_directory`.")
+    timezone: Zone = MIDNIGHT
+    store: Store = "sqlite"
+    file: Text = STORE_FILE
     on_failure: Literal["open", "closed", "local"] = Field("local", description=ON_FAILURE_DESCRIPTION)
 
     @model_validator(mode="after")

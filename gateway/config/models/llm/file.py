@@ -29,18 +29,16 @@ def _long(value: object) -> SecretStr:
 
 
 class OpenClawGateway(Section):
-    """What such files elsewhere say of the gateway itself."""
+    """Settings of the gateway itself in such files elsewhere."""
 
-    bind: Unset[Text] = Field(
-        None, description="Not used: where the gateway listens is said when it is started, by `--host` and `--port`."
-    )
+    bind: Unset[Text] = Field(None, description="Not used: `--host` and `--port` of `gateway serve` set the address.")
     request_timeout_ms: Unset[Annotated[int, Field(ge=1, le=366 * 24 * 3600 * 1000)]] = Field(
         None, description="How long a request to a model may take in all, in milliseconds. Unset: as for other routes."
     )
 
 
 class Content(Section):
-    """Whether prompts and answers stand in the access log and in spans."""
+    """Whether prompts and answers are in the access log and in spans."""
 
     mode: ContentMode = Field(
         "none",
@@ -49,7 +47,7 @@ class Content(Section):
     )
     routes: dict[Text, ContentMode] = Field({}, description="The same for some routes, by their ids.")
     max_size: Size = Field(16 * 1024, description="How much of a prompt or answer, at most.")
-    never_of: SomeOf[Text] = Field((), description="Tenants of which nothing is logged, whatever else stands here.")
+    never_of: SomeOf[Text] = Field((), description="Tenants of which nothing is logged, whatever the other keys say.")
 
 
 class Affinity(Section):
@@ -63,7 +61,7 @@ class Affinity(Section):
     )
     secret: Unset[Annotated[SecretStr, Kind("text"), BeforeValidator(_long)]] = Field(
         None,
-        description="What ids are sealed with, the same for all gateways that serve the same clients: "
+        description="The secret that encrypts ids, the same for all gateways that serve the same clients: "
         "`${AFFINITY_SECRET}`, not the text itself; at least 16 characters. Unset: one that is made at the first "
         "start and kept in the file `models-key` of `state_directory`.",
     )
@@ -73,26 +71,28 @@ class ModelsFile(Section):
     """Models of several providers behind one door: see docs/models.md. The file is optional; it may be JSON, and keys
     may be written in camelCase, too: `preferProviders`."""
 
-    model_routing: ModelRouting = Field(ModelRouting(), description="Which profile a request gets.")
+    model_routing: ModelRouting = Field(ModelRouting.unset(), description="Which profile a request gets.")
     providers: Named[Provider] = Field(
         {}, description="The providers, by their names.", examples=[{"openai": {"keys": ["${OPENAI_KEY}"]}}]
     )
     aliases: dict[ModelName, NamesByProvider] = Field(
         {},
-        description="Names that clients may use for models: for each, what it is called by which provider.",
+        description="Aliases of models: for each, its name at each provider.",
         examples=[{"default-chat": {"openai": "gpt-5", "anthropic": "claude-sonnet-5"}}],
     )
-    prices: Prices = Field(Prices(), description="What tokens cost.")
+    prices: Prices = Field(Prices.unset(), description="Prices of tokens.")
     budgets: Named[Budget] = Field({}, description="How much callers may use, by name.")
     tool_quotas: Named[ToolQuota] = Field({}, description="How often tools may be called, by name.")
     mcp: Named[McpEndpoint] = Field({}, description="MCP servers behind one endpoint, by name.")
-    guardrails: Named[Guardrail] = Field({}, description="Policies on what is said, by name; profiles name them.")
-    gateway: OpenClawGateway = Field(OpenClawGateway(), description="What other gateways have in such a file.")
-    affinity: Affinity = Field(Affinity(), description="Which requests go to the same provider and key.")
+    guardrails: Named[Guardrail] = Field(
+        {}, description="Policies on prompts and answers, by name; profiles refer to them."
+    )
+    gateway: OpenClawGateway = Field(OpenClawGateway.unset(), description="Keys of other gateways in such a file.")
+    affinity: Affinity = Field(Affinity.unset(), description="Which requests go to the same provider and key.")
     on_disconnect: Literal["cancel", "drain"] = Field(
         "cancel",
-        description="What becomes of a stream whose client went away: `cancel`: it is ended, and what came is counted; "
-        "`drain`: it is read to its end, for an exact bill.",
+        description="The handling of a stream whose client disconnected: `cancel`: it is ended, and the received part "
+        "is counted; `drain`: it is read to its end, for an exact bill.",
     )
     drains: int = Field(100, ge=0, le=100_000, description="With `drain`: streams at a time; others are cancelled.")
     hold_size: Size = Field(
@@ -103,12 +103,17 @@ class ModelsFile(Section):
         32 * 1024**2, description="The largest request body in JSON, which is read before it is sent."
     )
     content: Annotated[Content, BeforeValidator(shorthand("mode"), json_schema_input_type=ContentMode | Content)] = (
-        Field(Content(), description="Whether prompts and answers stand in the access log and in spans.")
+        Field(Content.unset(), description="Whether prompts and answers are in the access log and in spans.")
+    )
+    list_stored: bool = Field(
+        False,
+        description="Pass on `GET /v1/chat/completions`, which lists what all callers have stored with the key of the "
+        "provider. Unset, only callers without an identity get it, on routes that anybody may use.",
     )
     response_headers: bool = Field(
         True,
-        description="Say in headers of the response who answered: `X-Gateway-Model-Backend`, `X-Gateway-Profile`, "
-        "`X-Gateway-Switched`.",
+        description="Name the answering provider in headers of the response: `X-Gateway-Model-Backend`, "
+        "`X-Gateway-Profile`, `X-Gateway-Switched`.",
     )
 
     @property

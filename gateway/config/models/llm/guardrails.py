@@ -25,16 +25,16 @@ class Guardrail(Model):
         BeforeValidator(as_list, json_schema_input_type=Stage | SomeOf[Stage]),
     ] = Field(
         ("input", "output", "stream"),
-        description="`input`: what is sent; `output`: whole answers; `stream`: streamed ones, as they come.",
+        description="`input`: prompts; `output`: whole answers; `stream`: streamed ones, while they are received.",
     )
     mode: Literal["enforce", "shadow"] = Field(
-        "enforce", description="`shadow`: count and log what it would do, and change nothing."
+        "enforce", description="`shadow`: count and log its decisions without applying them."
     )
     on_failure: Literal["refuse", "pass"] = Field(
-        "refuse", description="What becomes of a request where the class itself fails."
+        "refuse", description="The handling of a request if the class itself fails."
     )
     config: Annotated[dict[str, Any], Kind("keys of the class"), Hidden()] = Field(
-        {}, description="What the class's `Config` takes."
+        {}, description="The settings for the class's `Config`."
     )
 
     @field_serializer("config", when_used="json")

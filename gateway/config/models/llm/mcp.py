@@ -66,7 +66,7 @@ HeaderSecret = Annotated[SecretStr, Kind("text"), BeforeValidator(_header_value,
 
 
 class McpTool(Model):
-    """What holds for some tools of a server."""
+    """Settings of some tools of a server."""
 
     timeout: Unset[Duration] = Field(
         None, description="How long a call may take, until its result. Unset: the `timeout` of the server."
@@ -89,7 +89,7 @@ class McpServer(Model):
     """One MCP server, which speaks Streamable HTTP."""
 
     name: McpName = Field(
-        description="What it is called in logs and, where there are several, in front of its tools: `files__read`.",
+        description="Its name in logs and, with several servers, in front of its tools: `files__read`.",
         examples=["files"],
     )
     url: Unset[HttpUrl] = Field(None, description="Where it is, with its path.", examples=["http://127.0.0.1:7001/mcp"])
@@ -121,13 +121,13 @@ class McpServer(Model):
         300, description="How long it may take to answer a request; for a call of a tool, until its result."
     )
     breaker: BreakerOfRoute = Field(
-        Breaker(profile="long-tail"),
+        Breaker.model_construct(profile="long-tail"),
         description="When it is left alone for a while: `long-tail`, for tools that take minutes, unless another one "
         "is named.",
     )
     tools: dict[ToolPattern, McpTool] = Field(
         {},
-        description="What holds for tools by their names, which may be patterns: the first that fits.",
+        description="Settings of tools by name or pattern; the first match applies.",
         examples=[{"search_*": {"timeout": "2m", "limit": {"limits": ["10/m"]}}}],
     )
 
@@ -146,7 +146,7 @@ class McpServer(Model):
 
     @property
     def target(self) -> str:
-        """As a route names it: a service, or `http://host:port`."""
+        """The target as a route names it: a service, or `http://host:port`."""
         if self.service is not None:
             return self.service
         parts = urlsplit(self.url or "")
@@ -168,7 +168,7 @@ class McpEndpoint(Model):
     path: Annotated[BasePath, Field(min_length=1)] = Field("/mcp", description="Where clients find it.")
     secret: Unset[Annotated[SecretStr, Kind("text")]] = Field(
         None,
-        description="What session ids are sealed with, the same for all gateways that serve the same clients: "
+        description="The secret that encrypts session ids, the same for all gateways that serve the same clients: "
         "`${MCP_SECRET}`, not the text itself; at least 16 characters. Unset: one that is made at the first start and "
         "kept in the file `mcp-key` of `state_directory`.",
     )
@@ -177,7 +177,7 @@ class McpEndpoint(Model):
         16 * 1024**2, description="The largest message of a server, as far as it has to be read as a whole."
     )
     instructions: Unset[Text] = Field(
-        None, description="What models are told of it, in front of what the servers say, where there are several."
+        None, description="Instructions for models; with several servers, put before the servers' own."
     )
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ METADATA: Final = "mcp-metadata"
 METHODS: Final = ("GET", "POST", "DELETE")
 
 PATHS: Final = (
-    "/v1/chat/completions",
+    "/v1/chat/completions/*",
     "/v1/responses/*",
     "/v1/completions",
     "/v1/embeddings",
@@ -35,4 +35,4 @@ PATHS: Final = (
 takes nothing, too: `/v1/responses` as well as `/v1/responses/ID/cancel`."""
 
 PROBES: Final = ("/",)
-"""What clients ask with HEAD to see whether anything is there."""
+"""Paths that clients request with HEAD to test for existence."""

@@ -38,13 +38,13 @@ class Rates(Model):
 
 
 class PriceTier(Rates):
-    """What all tokens of a request cost instead, where its input is longer."""
+    """Prices of all tokens of a request with a longer input."""
 
     above: Tokens = Field(description="Tokens of input.")
 
 
 class ListedPrice(Rates):
-    """What one model costs."""
+    """Prices of one model."""
 
     request: Dollars = Field(Decimal(0), description="Dollars for each request, beside its tokens.")
     tiers: SomeOf[PriceTier] = Field((), description="Other prices of long requests.")

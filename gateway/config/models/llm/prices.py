@@ -27,11 +27,11 @@ class Prices(Section):
     )
     unknown: Literal["refuse", "free", "assume"] = Field(
         "refuse",
-        description="What becomes of a model without a price, where a budget is in dollars: `refuse`: a 403; `free`: "
-        "it costs nothing; `assume`: it costs what `assume` says.",
+        description="The handling of a model without a price in a budget in dollars: `refuse`: a 403; `free`: "
+        "it costs nothing; `assume`: its price is `assume`.",
     )
     assume: Unset[AssumedPrice] = Field(
         None,
-        description="With `unknown: assume`: what such a model costs. Unset: as much as the dearest that is known.",
+        description="With `unknown: assume`: the price of such a model. Unset: that of the dearest known one.",
         examples=[{"input": 10, "output": 50}],
     )

@@ -20,7 +20,7 @@ Translated = Literal["chat", "messages", "responses"]
 
 
 class WellKnown(NamedTuple):
-    """What is meant where a provider of this name says nothing else."""
+    """Defaults of a provider of this name."""
 
     protocol: Protocol
     base_url: str
@@ -66,11 +66,11 @@ class Provider(Section):
     and either `base_url` or `service`."""
 
     protocol: Unset[Protocol] = Field(
-        None, description="What it speaks. Unset: what the provider of this name speaks.", examples=["openai"]
+        None, description="Its protocol. Unset: that of the provider of this name.", examples=["openai"]
     )
     base_url: Unset[HttpUrl] = Field(
         None,
-        description="Where it is, as its SDK is told: of OpenAI and what speaks like it with the version "
+        description="Its base URL, as its SDK takes it: for OpenAI and compatible APIs with the version "
         "(`https://llm.example.com/v1`), of the others without. A URL without a path stands for the usual paths.",
         examples=["https://llm.example.com/v1"],
     )
@@ -102,7 +102,8 @@ class Provider(Section):
         description="Share of the requests among providers that are equally preferred. 0: no new ones.",
     )
     breaker: BreakerOfRoute = Field(
-        Breaker(profile="llm"), description="When it is left alone for a while: `llm`, unless another one is named."
+        Breaker.model_construct(profile="llm"),
+        description="When it is left alone for a while: `llm`, unless another one is named.",
     )
     timeout: Unset[TimeoutsOfRoute] = Field(
         None,
@@ -110,18 +111,18 @@ class Provider(Section):
     )
     health: Unset[Health] = Field(
         None,
-        description="How it is found out whether it is up, with `base_url`. Unset: by what becomes of requests; asking "
-        "models costs money.",
+        description="Active health checks, with `base_url`. Unset: only the results of requests count; calls of models "
+        "cost money.",
         examples=[{"path": "/v1/models", "interval": "30s", "timeout": "5s"}],
     )
     translate: SomeOf[Translated] = Field(
         (),
         description="Requests in another protocol than its own that are translated for it: `messages` and `responses` "
-        "for one that speaks `openai`, `chat` for one that speaks `anthropic`. None: only what it speaks itself.",
+        "for one that speaks `openai`, `chat` for one that speaks `anthropic`. Empty: only its own protocol.",
     )
     unsupported: Literal["fail", "drop"] = Field(
         "fail",
-        description="What becomes of a field that cannot be translated: `fail`: a 400 that names it; `drop`: it is "
+        description="The handling of a field that cannot be translated: `fail`: a 400 that names it; `drop`: it is "
         "left out, and listed in the header `X-Gateway-Dropped`.",
     )
 
@@ -132,7 +133,7 @@ class Provider(Section):
         if self.base_url is not None and "?" in self.base_url:
             raise refuse("a base_url has no query; remove what begins with ?")
         if self.service is not None and self.health is not None:
-            raise refuse("the health of a service stands with the service in routes.yaml; move it there")
+            raise refuse("the health of a service is set at the service in routes.yaml; move it there")
         return self
 
     @property

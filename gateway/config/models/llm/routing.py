@@ -23,10 +23,10 @@ Globs = Annotated[
 
 
 class ValueWhen(Model):
-    """What a header or claim must be: one of equals, prefix, regex and present. Only a name: it is there."""
+    """A condition on a header or claim: one of equals, prefix, regex and present. Only a name: it is present."""
 
     equals: Unset[Text] = Field(None, description="The value, character by character.")
-    prefix: Unset[Text] = Field(None, description="What the value begins with.")
+    prefix: Unset[Text] = Field(None, description="A prefix of the value.")
     regex: Unset[Text] = Field(
         None, description="A regular expression for the whole value, as those of `matches`; see Conditions."
     )
@@ -38,10 +38,10 @@ class ValueWhen(Model):
     @classmethod
     def _is_named(cls, value: Any) -> Any:
         if isinstance(value, str):
-            raise refuse("expected lines with name, and what the value must be", f"; write {{name: {value}}}")
+            raise refuse("expected entries with name, and a condition on the value", f"; write {{name: {value}}}")
         if isinstance(value, dict) and len(value) == 1 and cls.model_fields.keys().isdisjoint(value):
             key, wanted = next(iter(value.items()))
-            raise refuse("the name stands behind name:", f"; write {{name: {key}, equals: {wanted}}}")
+            raise refuse("write the name as `name:`", f"; write {{name: {key}, equals: {wanted}}}")
         return value
 
     @model_validator(mode="after")
@@ -66,7 +66,7 @@ class ClaimWhen(ValueWhen):
 
 
 class EstimatedTokens(Model):
-    """What is estimated of the request: its input, without what is to be answered."""
+    """The estimated size of the request: its input, without the answer."""
 
     gt: Unset[Annotated[int, Field(ge=0, le=10**15)]] = Field(None, description="More than so many.")
     lt: Unset[Tokens] = Field(None, description="Less than so many.")
@@ -85,7 +85,7 @@ def _as_list(value: Any) -> Any:
 
 
 class When(Section):
-    """What must hold of a request, all of it. Nothing: every request."""
+    """Conditions on a request, all of which must be true. Empty: every request."""
 
     header: Annotated[
         SomeOf[HeaderWhen],
@@ -97,7 +97,7 @@ class When(Section):
         Kind("keys below, or list of them"),
         BeforeValidator(_as_list, json_schema_input_type=ClaimWhen | SomeOf[ClaimWhen]),
     ] = Field((), description="A claim of the caller's token, or several, which must all be so.")
-    model: ModelPatterns = Field((), description="The model that is asked for, or an alias; `*` stands for any text.")
+    model: ModelPatterns = Field((), description="The requested model, or an alias; `*` stands for any text.")
     consumer: Texts = Field((), description="The consumer is one of these.")
     tenant: Texts = Field((), description="The tenant is one of these.")
     group: Texts = Field((), description="The consumer is in one of these groups.")
@@ -117,7 +117,7 @@ class When(Section):
 class ModelRule(Model):
     """Which requests get which profile. The first rule counts whose `when` holds."""
 
-    when: When = Field(When(), description="Which requests.")
+    when: When = Field(When.unset(), description="Which requests.")
     use: Name = Field(description="The profile that they get.", examples=["heavy"])
 
 
@@ -198,8 +198,8 @@ class Profile(Section):
 
     max_context_tokens: Unset[Tokens] = Field(
         None,
-        description="The most tokens of input and output together, as estimated. What is longer gets the profile "
-        "`overflow`, or is refused (400). Unset: what the provider takes.",
+        description="The most tokens of input and output together, as estimated. Longer requests get the "
+        "profile `overflow`, or are refused (400). Unset: the limit of the provider.",
         examples=[32000],
     )
     prefer_providers: SomeOf[Name] = Field(
@@ -213,12 +213,16 @@ class Profile(Section):
     aliases: dict[ModelName, NamesByProvider] = Field(
         {}, description="Aliases of this profile, before those of the file."
     )
-    overflow: Unset[Name] = Field(None, description="The profile for what is too long for this one.")
-    allow: Allow = Field(Allow(), description="Who may have it, whatever headers say. Nothing: every caller.")
+    overflow: Unset[Name] = Field(None, description="The profile for requests that are too long for this one.")
+    allow: Allow = Field(
+        Allow.unset(), description="Callers that may use it, whatever the headers say. Unset: every caller."
+    )
     max_output_tokens: Unset[Tokens] = Field(
         None, description="The most tokens of output that a request may ask for; more is brought down to it."
     )
-    temperature: Bounds = Field(Bounds(), description="Between what `temperature` may be; what is not is a 400.")
+    temperature: Bounds = Field(
+        Bounds.unset(), description="The allowed range of `temperature`; other values are a 400."
+    )
     cache: Unset[
         Annotated[ModelCache, BeforeValidator(shorthand("ttl"), json_schema_input_type=Duration | ModelCache)]
     ] = Field(None, description="Use answers again. Unset: never.")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from gateway.config.models.llm.mcp import ToolPatterns
-from gateway.config.models.llm.values import Tokens, Window
+from gateway.config.models.llm.values import MIDNIGHT, STORE_FILE, Store, Tokens, Window
 from gateway.config.models.policy import Policy
 from gateway.config.models.rate_limits import KEY_DESCRIPTION, ON_FAILURE_DESCRIPTION, check_part
 from gateway.config.values.instants import Zone
@@ -40,11 +40,7 @@ class ToolQuota(Policy):
         "as `30m`, one after the other.",
         examples=["day"],
     )
-    timezone: Zone = Field("UTC", description="Where the midnight of `day`, `week` and `month` is.")
-    store: Literal["memory", "sqlite", "redis"] = Field(
-        "sqlite",
-        description="`memory`: of this process, gone with it. `sqlite`: a file of this gateway. `redis`: for all "
-        "replicas together.",
-    )
-    file: Text = Field("budgets.sqlite", description="With `sqlite`: the file, relative to `state_directory`.")
+    timezone: Zone = MIDNIGHT
+    store: Store = "sqlite"
+    file: Text = STORE_FILE
     on_failure: Literal["open", "closed", "local"] = Field("local", description=ON_FAILURE_DESCRIPTION)

@@ -17,7 +17,7 @@ Name = Annotated[
         "such a name is letters, digits, hyphens and underscores, at most 63",
     ),
 ]
-"""Of a provider, profile, budget or guardrail: it ends up in labels of metrics and in headers."""
+"""The name of a provider, profile, budget or guardrail: it is used in labels of metrics and in headers."""
 
 ModelName = Annotated[
     str,
@@ -38,7 +38,7 @@ def _by_provider(value: object) -> object:
 
 
 NamesByProvider = Annotated[dict[Name, ModelName], BeforeValidator(_by_provider)]
-"""What a model is called by which provider."""
+"""The name of a model at each provider."""
 
 ModelPattern = Annotated[
     str,
@@ -107,3 +107,14 @@ Window = Annotated[
         json_schema_input_type=Annotated[str, Field(pattern=f"^({'|'.join(WINDOWS)})$|{DURATION_PATTERN}")],
     ),
 ]
+
+MIDNIGHT = Field("UTC", description="Where the midnight of `day`, `week` and `month` is.")
+Store = Annotated[
+    Literal["memory", "sqlite", "redis"],
+    Field(
+        description="`memory`: of this process, lost when it ends. `sqlite`: a file of this gateway. `redis`: for all "
+        "replicas together."
+    ),
+]
+STORE_FILE = Field("budgets.sqlite", description="With `sqlite`: the file, relative to `state_directory`.")
+"""These three are the same for budgets and quotas of tools."""

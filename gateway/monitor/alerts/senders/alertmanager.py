@@ -59,7 +59,7 @@ class Alertmanager:
 
 
 def alert_of(alert: ApiAlert, now: float) -> dict[str, Any]:
-    """One alert, as Alertmanager has it. Its labels are what tells it from all others. `now` is Unix time."""
+    """One alert, as Alertmanager has it. Its labels identify it. `now` is Unix time."""
     kind, _, name = alert.subject.partition(" ")
     made: dict[str, Any] = {
         "labels": {

@@ -1,4 +1,4 @@
-"""What senders by HTTP have in common."""
+"""Common parts of senders by HTTP."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Http:
 
 
 def described(error: Exception) -> str:
-    """What became of a call, without the URL that was called."""
+    """The error of a call, without its URL."""
     if isinstance(error, httpx2.TimeoutException):
         return f"no answer within {STEP_SECONDS:g} s"
     if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol):

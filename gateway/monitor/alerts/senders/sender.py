@@ -1,4 +1,4 @@
-"""What a sender is."""
+"""The interface of senders."""
 
 from __future__ import annotations
 

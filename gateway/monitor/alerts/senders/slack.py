@@ -35,7 +35,7 @@ class Slack:
 
 
 def payload(notice: Notice) -> dict[str, Any]:
-    """What Slack gets. `text` is what notifications show."""
+    """The body for Slack. `text` is shown in notifications."""
     return {"text": escaped(notice.title), "blocks": list(_blocks(notice))}
 
 

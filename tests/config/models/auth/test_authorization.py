@@ -1,4 +1,4 @@
-"""`authorize` in routes.yaml: what is taken, and how errors are told."""
+"""`authorize` in routes.yaml: what is accepted, and its errors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from tests.config.support import errors, parsed, route
 HEAD = "- path: /x/*\n  target: backend:80\n  authorize:\n"
 
 
-def test_a_wrong_condition_is_told_with_file_line_column_and_a_caret() -> None:
-    """Whoever writes a condition sees at once which character is wrong."""
+def test_a_wrong_condition_is_reported_with_file_line_column_and_a_caret() -> None:
+    """The error shows which character of the condition is wrong."""
     assert errors(HEAD + "  - scopes: [a]\n  - when: '\"gold\" in groups and claim.level >= 3'\n") == [
         "routes.yaml:5:5: routes[0].authorize[1].when: the condition is wrong at character 22: "
         'unknown name "claim", did you mean "claims"?\n'
@@ -60,6 +60,6 @@ def test_an_entry_is_read() -> None:
 
 
 def test_the_time_zone_must_exist() -> None:
-    """A misspelt time zone is told when the file is loaded."""
-    assert "there is no such time zone" in errors(auth="timezone: Europe/Berlim\n")[0]
+    """A misspelt time zone is reported when the file is loaded."""
+    assert "unknown time zone" in errors(auth="timezone: Europe/Berlim\n")[0]
     assert parsed(auth="timezone: Europe/Berlin\n").auth.timezone == "Europe/Berlin"

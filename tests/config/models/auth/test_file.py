@@ -1,4 +1,4 @@
-"""What auth.yaml may say, and what is told of mistakes in it."""
+"""The keys of auth.yaml, and its errors."""
 
 import json
 from typing import Any
@@ -30,7 +30,7 @@ def problems(auth: str, routes: str = ROUTE) -> list[str]:
         ("schemes: {k: {jwt: }}", "schemes.k.jwt: a value is needed here"),
         ("schemes: {k: {jwk: {}}}", 'did you mean "jwt"?'),
         ("schemes: {1k: {basic: }}", "the name of a scheme is a letter"),
-        ("schemes: {k: {api_key: {header: Cookie}}}", "this header has a meaning of its own"),
+        ("schemes: {k: {api_key: {header: Cookie}}}", "this header is reserved"),
         ("schemes: {k: {api_key: {cookie: 'a b'}}}", "the name of a cookie"),
         ("schemes: {k: {basic: {realm: 'a\"b'}}}", "without quotes"),
         ("consumers: [{name: a}, {name: a}]", "consumers[1].name: a consumer has this name already"),
@@ -46,7 +46,7 @@ def problems(auth: str, routes: str = ROUTE) -> list[str]:
             "exactly one of hash, key and file is needed",
         ),
         ("consumers: [{name: a, keys: [{file: x, expires: tomorrow}]}]", "expected a point in time"),
-        ("consumers: [{name: a, keys: [{file: x, expires: 2026-02-30}]}]", "there is no such day"),
+        ("consumers: [{name: a, keys: [{file: x, expires: 2026-02-30}]}]", "the day or time of day does not exist"),
         ("consumers: [{name: a, keys: [{file: x, not_before: 2026-02-01, expires: 2026-01-01}]}]", "never hold"),
         ("consumers: [{name: a, basic: {username: 'a:b', password: x}}]", "cannot have a colon"),
         (
@@ -56,12 +56,12 @@ def problems(auth: str, routes: str = ROUTE) -> list[str]:
         ("consumers: [{name: ' a'}]", "without spaces around"),
         ("consumers: [{name: a, groups: ['a,b']}]", "a group has no commas"),
         ("consumers: [{name: a, scopes: ['a b']}]", "a scope is without spaces"),
-        ("identity_headers: {consumer: Host}", "this header has a meaning of its own"),
-        ("identity_headers: {consumer: X-Forwarded-User}", "this header has a meaning of its own"),
+        ("identity_headers: {consumer: Host}", "this header is reserved"),
+        ("identity_headers: {consumer: X-Forwarded-User}", "this header is reserved"),
         ("identity_headers: {consumer: X-Who, tenant: x_who}", "two of the headers have the same name"),
     ],
 )
-def test_a_mistake_is_told_with_its_place_and_remedy(auth: str, why: str) -> None:
+def test_a_mistake_is_reported_with_its_place_and_remedy(auth: str, why: str) -> None:
     """One sentence for each."""
     found = problems(auth)
     assert any(why in line for line in found), found
@@ -106,7 +106,7 @@ def test_an_issuer_has_fitting_keys_and_algorithms(change: dict[str, Any], why: 
 
 
 def test_an_issuer_is_there_once() -> None:
-    """Which of two entries counts could not be told."""
+    """Two entries of one name are ambiguous."""
     one = {"jwks_url": "https://a/"}
     assert "an issuer is duplicated" in problems(jwt_auth(one, one))[0]
 
@@ -151,7 +151,7 @@ def test_schemes_have_short_forms() -> None:
 
 
 def test_a_secret_is_not_shown() -> None:
-    """Not even where somebody prints the configuration."""
+    """Not even if the configuration is printed."""
     auth = context(jwt_auth({"secret": "${S}", "algorithms": ["HS256"]}), S=SECRET).configuration.auth
     assert SECRET not in repr(auth)
 
@@ -175,5 +175,5 @@ def test_points_in_time(text: str, seconds: float) -> None:
 @pytest.mark.parametrize("text", ["2026-01-31T12:00:00", "2026-1-1", "now", "", 1769860800, None, "2026-01-31T25:00Z"])
 def test_what_is_no_point_in_time(text: Any) -> None:
     """A time without a zone would mean another moment on every machine."""
-    with pytest.raises(ValueError, match=r"point in time|no such day"):
+    with pytest.raises(ValueError, match=r"point in time|day does not exist|time of day does not exist"):
         parse_instant(text)

@@ -42,7 +42,7 @@ ROUTES = "routes: [{path: /a, target: 'asgi:tests.lifecycle.apps:one'}]\n"
 BODY = {"model": "small", "messages": [{"role": "user", "content": "prompt-s3cret"}]}
 
 
-class Told:
+class Observed:
     """A gateway process, its two providers, and what it says."""
 
     def __init__(self, process: GatewayProcess, client: httpx2.AsyncClient, one: DemoModels, two: DemoModels) -> None:
@@ -69,7 +69,7 @@ class Told:
 
 
 @asynccontextmanager
-async def telling(directory: Path, middleware: str = "") -> AsyncIterator[Told]:
+async def observing(directory: Path, middleware: str = "") -> AsyncIterator[Observed]:
     async with AsyncExitStack() as opened:
         one, two = DemoModels(), DemoModels()
         ports = [await opened.enter_async_context(serving(each)) for each in (one, two)]
@@ -78,26 +78,26 @@ async def telling(directory: Path, middleware: str = "") -> AsyncIterator[Told]:
         (files / "models.yaml").write_text(MODELS % tuple(ports))
         process = opened.enter_context(running_gateway(directory, ROUTES, middleware, AUTH, environment=FAST))
         client = await opened.enter_async_context(httpx2.AsyncClient(base_url=process.url, timeout=20))
-        yield Told(process, client, one, two)
+        yield Observed(process, client, one, two)
 
 
 async def test_requests_to_models_are_in_metrics_and_in_the_log(tmp_path: Path) -> None:
     """Who answered, by which rule, why another one did not, tokens, money and speed: metrics sum up what lines say."""
-    async with telling(tmp_path) as told:
-        whole = (await told.ask()).json()["usage"]
-        told.one.fault = "fail-429"
-        streamed = await told.ask({"X-Second": "yes"}, stream=True, stream_options={"include_usage": True})
+    async with observing(tmp_path) as observed:
+        whole = (await observed.ask()).json()["usage"]
+        observed.one.fault = "fail-429"
+        streamed = await observed.ask({"X-Second": "yes"}, stream=True, stream_options={"include_usage": True})
         assert streamed.status_code == 200
-        switched = await told.ask()
+        switched = await observed.ask()
         assert switched.headers["x-gateway-model-backend"] == "two/small"
         assert switched.headers["x-gateway-switched"] == "one/small; reason=rate_limited"
-        assert (await told.ask(model="none-of-these")).status_code == 404
-        first, second, third, refused = await told.lines(4)
-        metrics = await told.metrics()
+        assert (await observed.ask(model="none-of-these")).status_code == 404
+        first, second, third, refused = await observed.lines(4)
+        metrics = await observed.metrics()
         async with httpx2.AsyncClient() as admin:
-            usage = (await admin.get(admin_url(told.process, "/models/usage"))).json()
-            last = (await admin.get(admin_url(told.process, "/requests"))).json()
-        printed = cli("last", "-n", "2", "--admin", f"127.0.0.1:{told.process.admin_port}")
+            usage = (await admin.get(admin_url(observed.process, "/models/usage"))).json()
+            last = (await admin.get(admin_url(observed.process, "/requests"))).json()
+        printed = cli("last", "-n", "2", "--admin", f"127.0.0.1:{observed.process.admin_port}")
 
     assert [line["model_backend"] for line in (first, second, third, refused)] == [
         "one/small",
@@ -139,9 +139,10 @@ async def test_requests_to_models_are_in_metrics_and_in_the_log(tmp_path: Path) 
     assert [each["model"] for each in last[:4]] == [
         {"backend": line["model_backend"]} | line["model"] for line in (refused, third, second, first)
     ]
-    assert "model: two/s*, profile fast as no rule fits\n  candidates: one/small, two/s*\n" in printed.stdout, (
-        printed.stderr
-    )
+    assert (
+        "model: small; sent to two/s*; profile fast as no rule fits\n  candidates: one/small, two/s*\n"
+        in printed.stdout
+    ), printed.stderr
     assert "  switched: one/small to two/s*: rate_limited\n" in printed.stdout, printed.stderr
     reserved, charged = third["model"]["reserved_tokens"], third["model"]["committed_tokens"]
     assert f"budgets of models: {reserved} tokens reserved, {charged} charged\n" in printed.stdout
@@ -150,11 +151,13 @@ async def test_requests_to_models_are_in_metrics_and_in_the_log(tmp_path: Path) 
 async def test_spans_have_the_attributes_of_generative_ai(tmp_path: Path) -> None:
     """The server span says model, provider, tokens, cost, and what was decided; and no prompt, answer or key."""
     with running_collector() as collector:
-        async with telling(tmp_path, f"telemetry: {{otlp: '{collector.url}'}}\ntrace: {{sample: 100%}}\n") as told:
-            told.one.fault = "fail-503"
-            usage = (await told.ask()).json()["usage"]
+        async with observing(
+            tmp_path, f"telemetry: {{otlp: '{collector.url}'}}\ntrace: {{sample: 100%}}\n"
+        ) as observed:
+            observed.one.fault = "fail-503"
+            usage = (await observed.ask()).json()["usage"]
             await asyncio.to_thread(collector.wait, 3)
-            (line,) = await told.lines(1)
+            (line,) = await observed.lines(1)
     server, *attempts = sorted(collector.spans, key=lambda span: span.kind)
     found = attributes(server.attributes)
     said = {name: value for name, value in found.items() if name.startswith("gen_ai.")}
@@ -175,19 +178,19 @@ async def test_spans_have_the_attributes_of_generative_ai(tmp_path: Path) -> Non
 
 async def test_no_prompt_no_answer_and_no_key_is_written_anywhere(tmp_path: Path) -> None:
     """Logs, metrics, the admin API and all files of the gateway have none, whatever fails."""
-    async with telling(tmp_path) as told:
-        answer = (await told.ask()).json()["choices"][0]["message"]["content"]
+    async with observing(tmp_path) as observed:
+        answer = (await observed.ask()).json()["choices"][0]["message"]["content"]
         for fault in ("fail-401", "fail-500", "error-200", "cut-after", "malformed", "overflow"):
-            told.one.fault = told.two.fault = fault
-            await told.ask()
-            await told.ask(stream=True)
-        await told.ask({"authorization": "Bearer gw_a-key-that-nobody-has"})
-        await told.lines(14)
-        pages = [await told.page()]
-        async with httpx2.AsyncClient(headers=told.process.admin_token) as admin:
+            observed.one.fault = observed.two.fault = fault
+            await observed.ask()
+            await observed.ask(stream=True)
+        await observed.ask({"authorization": "Bearer gw_a-key-that-nobody-has"})
+        await observed.lines(14)
+        pages = [await observed.page()]
+        async with httpx2.AsyncClient(headers=observed.process.admin_token) as admin:
             for path in ("/health", "/requests", "/models/usage", "/config", "/monitor"):
-                pages.append((await admin.get(admin_url(told.process, path))).text)
-        log, access_log, directory = told.process.log, told.process.access_log, told.process.directory
+                pages.append((await admin.get(admin_url(observed.process, path))).text)
+        log, access_log, directory = observed.process.log, observed.process.access_log, observed.process.directory
     pages += [log, access_log]
     pages += [
         each.read_text("latin-1") for each in directory.rglob("*") if each.is_file() and each.name != "models.yaml"

@@ -1,0 +1,1 @@
+"""The HTTP API: one router for each kind of object; table.py lists them."""

@@ -1,0 +1,59 @@
+"""Connections of clients, which may not hold one for ever by sending a request as slowly as they can."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
+
+HEAD_SECONDS: Final = 15.0  # for the head of a request, from its first byte on, or from the connection on
+
+
+class Connection(H11Protocol):
+    """One of them; uvicorn bounds how large a head is, and how long nothing comes between two requests."""
+
+    _head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._end_head()
+        elif self._head is None:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_head()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._head = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        self._head = None
+        if self.conn.their_state is h11.IDLE:
+            self.transport.close()
+
+    def _end_head(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+
+class WebSocketConnection(WebSocketsSansIOProtocol):
+    """One that may be refused by an answer of ours: to uvicorn, only an acceptance and its own 403 end a handshake, so
+    that it logs each other answer as an error of the application."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True

@@ -1,0 +1,178 @@
+"""What a gateway tells the bridge and takes from it by the admin API, where there is no Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.lifecycle.support import admin_url
+from tests.support import GatewayProcess, running_gateway, until
+
+KEY = "planted_key_of_acme_4eC39H"
+ROUTES = """\
+services:
+  users: {endpoints: ["127.0.0.1:1", "127.0.0.1:2"]}
+  user-api: {discovery: {agents: acme, hold_empty: 1h, first_answer: 0.2s}}
+  alone: {endpoints: ["127.0.0.1:3"]}
+routes:
+- {path: /users/*, target: users, auth: [keys]}
+- {path: /api/*, target: user-api}
+- {path: /alone, target: alone}
+"""
+MIDDLEWARE = "agents: {prefix: acme, networks: [10.0.0.0/8], stale_after: 0.7s}\n"
+AUTH = f"""\
+schemes: {{keys: {{api_key: {{header: X-API-Key, query: api_key}}}}}}
+consumers: [{{name: acme-corp, keys: ["sha256:{sha256(KEY.encode()).hexdigest()}"]}}]
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    with running_gateway(tmp_path_factory.mktemp("agents"), ROUTES, MIDDLEWARE, AUTH) as it:
+        yield it
+
+
+def _say(gateway: GatewayProcess, kind: str, **body: Any) -> httpx2.Response:
+    messages = {"messages": [{"kind": kind, "body": body}]}
+    return httpx2.post(admin_url(gateway, "/agents/messages"), json=messages, headers=gateway.admin_token)
+
+
+def _records(gateway: GatewayProcess, after: str = "", wait: float = 0) -> Any:
+    path = f"/agents/messages?after={after}&wait={wait}"
+    return httpx2.get(admin_url(gateway, path), headers=gateway.admin_token).raise_for_status().json()
+
+
+def _service(gateway: GatewayProcess, name: str) -> Any:
+    return httpx2.get(admin_url(gateway, f"/services/{name}")).json()
+
+
+def _refused_votes(gateway: GatewayProcess) -> float:
+    page = httpx2.get(admin_url(gateway, "/metrics")).text
+    return float(page.split("\ngateway_agents_feedback_refused_total ")[1].split()[0])
+
+
+def _health(gateway: GatewayProcess) -> Any:
+    return httpx2.get(admin_url(gateway, "/health")).json()
+
+
+def _registry(gateway: GatewayProcess, *hosts: str) -> None:
+    instances = [{"host": host, "port": 8080, "health": "passing"} for host in hosts]
+    said = _say(gateway, "agent-registry", prefix="acme", service="user-api", by="acme-discovery", instances=instances)
+    assert said.json() == {"taken": 1}
+
+
+def test_a_service_is_what_its_agent_says(gateway: GatewayProcess) -> None:
+    """The set is used at once, kept where nothing more comes and said to be stale, and an empty one is held back."""
+    _registry(gateway, "10.0.1.5", "10.0.1.6", "192.0.2.1")
+    until(lambda: len(_service(gateway, "user-api")["endpoints"]) == 2)
+    shown = _service(gateway, "user-api")
+    assert shown["source"] == "the agent acme-discovery"
+    assert any("192.0.2.1:8080) not used" in trouble for trouble in _health(gateway)["failing"])
+    until(lambda: _service(gateway, "user-api")["stale"] is not None)
+    assert "no service-registry of user-api for" in _service(gateway, "user-api")["stale"]
+    explained = httpx2.get(admin_url(gateway, "/explain?url=/api/x")).json()["source"]
+    assert explained.startswith("the agent acme-discovery; stale: no service-registry of user-api for")
+    assert len(_service(gateway, "user-api")["endpoints"]) == 2
+    _registry(gateway)
+    until(lambda: "has no instances any more" in str(_health(gateway)["failing"]))
+    assert len(_service(gateway, "user-api")["endpoints"]) == 2
+
+
+def test_feedback_of_an_agent_is_one_vote(gateway: GatewayProcess) -> None:
+    """It takes an instance out, by name, and never below the endpoints that must be left."""
+    before = _refused_votes(gateway)
+    fields = {"service": "users", "status": "failing", "error_rate": 0.42, "by": "acme-monitor"}
+    assert _say(gateway, "health-feedback", instance="127.0.0.1:1", **fields).status_code == 200
+    until(lambda: _service(gateway, "users")["endpoints"][0]["state"] == "out")
+    assert _service(gateway, "users")["endpoints"][0]["reason"] == "agents: acme-monitor says failing, 42% errors"
+    _say(gateway, "health-feedback", instance="127.0.0.1:2", **fields)
+    _say(gateway, "health-feedback", **fields | {"service": "alone", "instance": "127.0.0.1:3"})
+    until(lambda: _refused_votes(gateway) == before + 2)
+    assert _service(gateway, "users")["endpoints"][1]["state"] == "in"
+    assert _service(gateway, "alone")["endpoints"][0]["state"] == "in"
+    _say(gateway, "health-feedback", instance="127.0.0.1:1", **fields | {"status": "passing"})
+    until(lambda: _service(gateway, "users")["endpoints"][0]["state"] == "in")
+
+
+def test_an_agent_takes_back_only_what_agents_said(gateway: GatewayProcess) -> None:
+    """The vote of the gateway's own monitor, or of an operator, stays until these take it back, or it ends."""
+    vote = {"service": "users", "instance": "127.0.0.1:1", "status": "failing"}
+    own, before = admin_url(gateway, "/health-feedback"), _refused_votes(gateway)
+    assert httpx2.post(own, json=vote, headers=gateway.admin_token).status_code == 200
+    _say(gateway, "health-feedback", **vote, by="acme-monitor")
+    _say(gateway, "health-feedback", **vote | {"status": "passing"}, by="acme-monitor")
+    _say(gateway, "health-feedback", **vote | {"service": "alone", "instance": "127.0.0.1:3"}, by="acme-monitor")
+    until(lambda: _refused_votes(gateway) != before)  # so that those before were heard
+    endpoint = _service(gateway, "users")["endpoints"][0]
+    assert (endpoint["state"], endpoint["reason"]) == ("out", "feedback: a monitor says failing")
+    httpx2.post(own, json=vote | {"status": "passing"}, headers=gateway.admin_token).raise_for_status()
+    until(lambda: _service(gateway, "users")["endpoints"][0]["state"] == "in")
+
+
+def test_the_bridge_gets_requests_without_their_keys(gateway: GatewayProcess) -> None:
+    """It learns of what was decided, and how attempts ended; a new reader begins with the services."""
+    first = _records(gateway)
+    services = {each["body"]["service"] for each in first["messages"]}
+    assert services >= {"users", "alone"}
+    httpx2.get(f"{gateway.url}/users/1?a=b", headers={"x-api-key": KEY})
+    httpx2.get(f"{gateway.url}/users/2", headers={"x-api-key": "another"})
+    httpx2.get(f"{gateway.url}/users/3?api_key={KEY}")
+    reports: list[Any] = []
+    after = first["next"]
+    for _ in range(20):
+        records = _records(gateway, after, wait=5)
+        after = records["next"]
+        reports += [each["body"] for each in records["messages"] if each["kind"] == "request-report"]
+        if len(reports) == 3:
+            break
+    allowed, denied, of_query = reports
+    assert (allowed["client"], allowed["decision"], allowed["path"]) == ("acme-corp", "allow", "/users/1")
+    assert (allowed["credential"], allowed["fingerprint"]) == (
+        "api_key",
+        f"sha256:{sha256(KEY.encode()).hexdigest()[:16]}",
+    )
+    assert ["users", "127.0.0.1:1", True] in allowed["attempts"]
+    assert (denied["decision"], denied["attempts"]) == ("deny", [])
+    assert (of_query["credential"], of_query["path"]) == ("api_key", "/users/3")
+    assert allowed["fingerprint"].startswith(of_query["fingerprint"])
+    assert KEY not in str(reports)
+    assert "planted" not in str(reports)
+
+
+def test_what_the_bridge_says_needs_a_token_and_a_form(gateway: GatewayProcess) -> None:
+    """Reading needs one, too, since credentials may be in it; what is wrong is said with its place."""
+    url = admin_url(gateway, "/agents/messages")
+    assert httpx2.get(url).status_code == 401
+    assert httpx2.post(url, json={"messages": []}).status_code == 401
+    assert "messages[0].kind is one of" in _say(gateway, "service-registry").json()["error"]
+    assert "messages[0].body.service" in _say(gateway, "health-feedback", by="x").json()["error"]
+    answer = _say(gateway, "health-feedback", service="users", instance="127.0.0.1:1", status="failing")
+    assert "body.by says which agent" in answer.json()["error"]
+    for wait in ("x", "nan", "-1", "1e400"):
+        answer = httpx2.get(f"{url}?after=zzz-9&wait={wait}", headers=gateway.admin_token)
+        assert answer.status_code == (400 if wait == "x" else 200)
+
+
+def test_health_says_how_bridges_do(gateway: GatewayProcess) -> None:
+    """By name, with their problems among the troubles, and their counts among the metrics."""
+    counts = {"refused": {"role": 2}, "dropped": {"access-log": 7}}
+    _say(
+        gateway,
+        "agent-standing",
+        hostname="acme-router",
+        role="router",
+        state="waiting",
+        problems=["no daemon"],
+        counts=counts,
+    )
+    until(lambda: "acme-router" in _health(gateway)["agents"])
+    assert _health(gateway)["agents"]["acme-router"]["state"] == "waiting"
+    assert "the bridge of the agent acme-router: no daemon" in _health(gateway)["failing"]
+    assert httpx2.get(admin_url(gateway, "/agents")).json()["acme-router"]["refused"] == {"role": 2}
+    metrics = httpx2.get(admin_url(gateway, "/metrics")).text
+    assert 'gateway_agents_refused_total{agent="acme-router",reason="role"} 2.0' in metrics
+    assert 'gateway_agents_connected{agent="acme-router"} 0.0' in metrics

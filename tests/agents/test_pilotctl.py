@@ -1,0 +1,81 @@
+"""The command `pilotctl`: what it answers, and what becomes of it where it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.agents.pilotctl import Pilotctl, PilotctlError
+from tests.support import eventually
+
+
+def command(directory: Path, script: str) -> Pilotctl:
+    """One that is a script for the shell."""
+    path = directory / "pilotctl"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return Pilotctl(str(path), "/run/pilot.sock", 1.0)
+
+
+async def test_the_data_of_an_answer_is_returned(tmp_path: Path) -> None:
+    """It gets its arguments as they are, the socket by the environment, and a text on its standard input."""
+    script = """printf '{"status": "ok", "data": {"said": "%s %s %s %s"}}' "$1" "$3" "$PILOT_SOCKET" "$(cat)" """
+    found = await command(tmp_path, script).run("find", "$(id); x", text=b"in")
+    assert found == {"said": "--json $(id); x /run/pilot.sock in"}
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (
+            """echo '{"status": "error", "code": "trust_required", "message": "no", "hint": "handshake"}'; exit 1""",
+            "trust_required",
+        ),
+        ("echo nonsense", "garbled"),
+        ("echo '[]'", "garbled"),
+        ("""echo '{"status": "ok", "data": 7}'""", "garbled"),
+        ("true", "garbled"),
+        ("kill -9 $$", "garbled"),
+    ],
+)
+async def test_what_is_no_answer_is_an_error_with_a_code(tmp_path: Path, script: str, code: str) -> None:
+    """Its own code where it has one."""
+    with pytest.raises(PilotctlError) as failed:
+        await command(tmp_path, script).run("publish")
+    assert failed.value.code == code
+
+
+async def test_one_that_hangs_is_ended(tmp_path: Path) -> None:
+    """After its time, and no process is left."""
+    pilotctl = command(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    with pytest.raises(PilotctlError) as failed:
+        await pilotctl.run("inbox")
+    assert failed.value.code == "timeout"
+    number = int((tmp_path / "pid").read_text())
+
+    def is_gone() -> bool:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, 0)
+            return False
+        return True
+
+    await eventually(is_gone)
+
+
+async def test_one_that_is_not_there_says_where_it_is_looked_for() -> None:
+    """The key of the configuration."""
+    with pytest.raises(PilotctlError, match=r"agents\.pilotctl") as failed:
+        await Pilotctl("/none/pilotctl", "/run/pilot.sock").run("info")
+    assert failed.value.code == "missing"
+
+
+async def test_an_answer_without_end_is_not_kept(tmp_path: Path) -> None:
+    """It is ended by its time or its length, whichever comes first."""
+    pilotctl = command(tmp_path, "exec cat /dev/zero")
+    with pytest.raises(PilotctlError):
+        async with asyncio.timeout(20):
+            await pilotctl.run("inbox")
