@@ -13,18 +13,18 @@ from gateway.http import Headers, Response, WholeBody
 from gateway.llm import failures
 from gateway.llm.affinity import Origin, SealingStream
 from gateway.llm.answers import refusal
-from gateway.llm.apis import MESSAGES
 from gateway.llm.failures import Failure
 from gateway.llm.going import Going, Sent
 from gateway.llm.guarded_stream import GuardedStream
 from gateway.llm.guarding import guard_answer, refused_answer
 from gateway.llm.guardrails import Refused
 from gateway.llm.holding import Beginning, Limits, hold
-from gateway.llm.origins import items, signatures
+from gateway.llm.origins import items, made_in
 from gateway.llm.passing import Decoder, MeteredStream, MeteredWhole, Turning
 from gateway.llm.providers import KEPT_WITH_LENGTH, Provider, for_client, without_keys
 from gateway.llm.speaking import ModelError
 from gateway.llm.streams.errors import ProviderError
+from gateway.llm.streams.gemini import GeminiReader
 from gateway.llm.streams.messages import MessagesReader
 from gateway.llm.streams.reader import document_of
 from gateway.llm.streams.table import reader_of
@@ -144,7 +144,7 @@ async def _streamed(
     turning: Turning | None = sent.translated.stream() if sent.translated is not None else None
     if (sealing := going.seals(sent)) is not None:
         turning = SealingStream(sealing, sent.origin, reader.cut_off, partial(_note_items, going, sent.origin))
-    if going.origins is not None and isinstance(reader, MessagesReader) and sent.translated is None:
+    if going.origins is not None and isinstance(reader, MessagesReader | GeminiReader) and sent.translated is None:
         reader.signed = partial(_note_signature, going, sent.origin)
     clean = partial(without_keys, providers=providers)
     guarded = None
@@ -203,7 +203,7 @@ def _whole(
             raise GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, _NO_ANSWER)
     except GatewayError as error:
         return failures.truncated(error)
-    if sent.api.generates or _is_json(kind):  # servers leave out what it is
+    if sent.api.generates or (_is_json(kind) and not sent.api.opaque):  # servers leave out what it is
         document = _parsed(data)
         said = unread(sent.api, len(data)) if document is None else whole(sent.api, document, status)
         if said.error is not None:
@@ -216,11 +216,15 @@ def _whole(
         except BadAnswer as error:
             return _untranslatable(going, str(error))
     if going.origins is not None:
-        made = signatures(data) if sent.api is MESSAGES else items(data)
-        going.origins.note(made, sent.origin, going.exchange)
-    if going.sealing is None or (sealing := going.seals(sent)) is None:
-        return data
-    return sealing.answer(data, sent.origin)
+        going.origins.note(made_in(sent.api, data), sent.origin, going.exchange)
+    return _sealed(going, sent, data) if going.issued is not None or going.sealing is not None else data
+
+
+def _sealed(going: Going, sent: Sent, data: bytes) -> bytes:
+    if going.issued is not None and sent.api.stored:
+        return data if sent.api.opaque else going.issued.answer(going.call, data, sent.origin)
+    sealing = going.seals(sent)
+    return data if sealing is None else sealing.answer(data, sent.origin)
 
 
 async def _held(
@@ -231,7 +235,8 @@ async def _held(
     assert not isinstance(response.body, bytes)
     beginning = Beginning(response.body)
     guarded = going.watch is not None and bool(going.watch.on("output"))
-    if guarded or sent.translated is not None or going.seals(sent) is not None:
+    sealed = going.issued is not None and bool(sent.api.stored) and not sent.api.opaque
+    if guarded or sent.translated is not None or sealed or going.seals(sent) is not None:
         limits = Limits(MOST_TRANSLATED, LONGEST_TRANSLATED)
     elif going.request.stream and not _is_one_document(sent, response):
         limits = Limits(0, limits.seconds)

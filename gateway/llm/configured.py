@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -31,6 +32,7 @@ from gateway.llm.failover import Failover
 from gateway.llm.guardrails import Guard
 from gateway.llm.handler import Models, Settings
 from gateway.llm.holding import Limits
+from gateway.llm.issued import Issuing
 from gateway.llm.money import money_of
 from gateway.llm.origins import Origins
 from gateway.llm.providers import CREDENTIALS, Key, Loads, key_of
@@ -211,18 +213,32 @@ def models_of(context: Context, way: Way, total: float, guards: Mapping[str, Gua
     failover = Failover(providers, cooldowns, loads, Limits(models.hold_size, models.hold_time), drains)
     money = context.once("model money", lambda: money_of(context))
     keys = sum(len(provider.keys) for provider in providers.values() if provider.protocol == "openai")
-    seal = _seal(context, models) if keys > 1 else None
-    signing = sum(provider.protocol == "anthropic" for provider in providers.values())
-    origins = context.plan.need(("model origins",), Origins, PLACE) if keys > 1 or signing > 1 else None
+    protocols = Counter(provider.protocol for provider in providers.values())
+    made = context.plan.need(("model origins",), Origins, PLACE)
+    origins = made if keys > 1 or protocols["anthropic"] > 1 or protocols["gemini"] > 1 else None
+    seal = _seal(context, models)
     keeping = any(profile.cache is not None for profile in models.model_routing.profiles.values())
     answers = AnswerCache(cache_of(context), context.configuration.digest) if keeping else None
-    return Models(table_of(models, guards), money, failover, seal, settings, answers, origins)
+    return Models(
+        table_of(models, guards),
+        money,
+        failover,
+        seal if keys > 1 else None,
+        settings,
+        answers,
+        origins,
+        Issuing(seal, made),
+    )
 
 
 def _seal(context: Context, models: ModelsFile) -> Seal:
     secret = models.affinity.secret.get_secret_value() if models.affinity.secret is not None else ""
     path = None if secret else context.base / context.configuration.middleware.state_directory / KEY_FILE
-    return Seal(context.plan.need(("model ids key", secret, path), partial(CookieKey, secret, path), PLACE))
+    return Seal(
+        context.plan.need(
+            ("model ids key", secret, path), partial(CookieKey, secret, path, "ids of what models have made"), PLACE
+        )
+    )
 
 
 def provider_of(name: str, config: Provider, handler: Handler) -> ProviderLive:

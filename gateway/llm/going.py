@@ -15,6 +15,7 @@ from gateway.llm.apis import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Api, Call
 from gateway.llm.choosing import Candidate
 from gateway.llm.cooldown import Deployment
 from gateway.llm.guardrails import Watch
+from gateway.llm.issued import Issued
 from gateway.llm.metering import Meter
 from gateway.llm.money import Money
 from gateway.llm.origins import Origins
@@ -77,7 +78,8 @@ class Going:
 
     # Defaults of the class: most requests differ in few of them.
     origins: Origins | None = None  # who made what; None: nobody else could have
-    signer: Origin | None = None  # who signed the thinking that it brings back
+    signer: Origin | None = None  # who made, signed or issued what it brings back or refers to
+    issued: Issued | None = None  # the files and the like that it is about, or refers to
     watch: Watch | None = None  # the guardrails of the request and of its answer
     several: bool = False  # deployments could answer: ids in the answer are sealed
     draining: bool = False  # its client went away, and its answer is read on
@@ -137,7 +139,7 @@ class Going:
             self._session_headers,
         )
         made.watch = None if self.watch is None else Watch(self.watch.guards, exchange, record)
-        made.origins, made.signer = self.origins, self.signer
+        made.origins, made.signer, made.issued = self.origins, self.signer, self.issued
         made.several, made.draining, made.output_limit = self.several, self.draining, self.output_limit
         made.lines, made.query, made.hidden, made.fields = self.lines, self.query, self.hidden, self.fields
         return made

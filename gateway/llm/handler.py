@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.algorithms.globs import Glob
-from gateway.auth.credentials import without_parameters
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind
 from gateway.http import Decision, Exchange, Response
@@ -19,15 +18,14 @@ from gateway.llm.accounting import Bill
 from gateway.llm.affinity import NotOurs, Seal, Sealing
 from gateway.llm.answering import final
 from gateway.llm.apis import (
-    AUDIO,
     CHAT_STORED,
-    IMAGES,
+    GENERATE,
+    ISSUED,
     MESSAGES,
     RESPONSE_TOKENS,
     RESPONSES,
     RESPONSES_BY_ID,
     Call,
-    find,
 )
 from gateway.llm.cache import AnswerCache
 from gateway.llm.choosing import (
@@ -41,6 +39,7 @@ from gateway.llm.choosing import (
     choose,
     usual_choice,
 )
+from gateway.llm.concealing import LONGEST_NAME, called, conceal
 from gateway.llm.content import Contents, Keeping
 from gateway.llm.explaining import Decided
 from gateway.llm.failover import Failover, is_final
@@ -48,24 +47,23 @@ from gateway.llm.failures import Failure
 from gateway.llm.going import Going
 from gateway.llm.guarding import guard_request
 from gateway.llm.hedging import hedged
+from gateway.llm.issued import Issued, Issuing, not_yours
 from gateway.llm.metering import Meter
 from gateway.llm.money import Money
-from gateway.llm.naming import named_in_query
 from gateway.llm.offering import Offering
-from gateway.llm.origins import Origins, signatures
+from gateway.llm.origins import Origins
 from gateway.llm.profile_bounds import allowed_output, check_temperature
 from gateway.llm.providers import CREDENTIALS
 from gateway.llm.reading import read_at_once, read_body
-from gateway.llm.realtime import find_realtime
-from gateway.llm.referring import deployments, find_origin, keeping, not_stored, of_unknown_origin, only_from
+from gateway.llm.referring import find_origin, keeping, kept, looking_at_all
 from gateway.llm.request import BadBody, ModelRequest, read
 from gateway.llm.speaking import ModelError, bad_body, who_answered
-from gateway.llm.upload import Upload, is_form, read_form
+from gateway.llm.storing import check_batch, name_model, takes_model
+from gateway.llm.upload import Upload, is_form, read_file, read_form
 from gateway.upstream.websocket import Upgraded
 
-LONGEST_NAME: Final = 256  # characters of a model's name
 _SEALED: Final = frozenset({RESPONSES, RESPONSES_BY_ID, RESPONSE_TOKENS})
-_KEYS: Final = frozenset({b"key"})  # parameters of a query
+_REMEMBERED: Final = frozenset({MESSAGES, RESPONSES, GENERATE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +95,10 @@ class Models:
         settings: Settings,
         answers: AnswerCache | None = None,
         origins: Origins | None = None,
+        issuing: Issuing | None = None,
     ) -> None:
         self._answers = answers  # None: no profile has a cache
+        self._issuing = issuing  # None: ids of files and the like pass as they are
         self._origins = origins  # None: nothing could come from several
         self.table = table
         self.money = money
@@ -112,12 +112,12 @@ class Models:
         began = time.perf_counter()
         if exchange.method == "HEAD" and exchange.target_path == "/":
             return Response(200, [(b"content-length", b"0")])
-        call = _called(exchange)
+        call = called(exchange)
         if call.api.name == "models":
             return self._offering.listed(exchange, call)
         if exchange.query or exchange.extra_headers:
-            self._conceal(exchange, call)
-        whole = None if call.api is IMAGES or call.api is AUDIO else read_at_once(exchange, self.settings.most_body)
+            conceal(exchange, call, self.settings.concealed)
+        whole = None if call.api.forms else read_at_once(exchange, self.settings.most_body)
         going = self._begun(exchange, call, began, await self._body(exchange, call) if whole is None else whole)
         try:
             if self.money.tools.quotas:
@@ -176,30 +176,20 @@ class Models:
         """Who may answer. Raises GatewayError."""
         stored = going.call.api.stored
         choice = self._stored(going) if stored else self._chosen(going)
-        if going.origins is not None and going.call.api is MESSAGES:
-            going.signer = going.origins.of(signatures(going.request.body), going.exchange)
-            return choice if going.signer is None else only_from(going, choice, going.signer)
-        if going.sealing is None and not stored:
+        if going.sealing is None and going.origins is None and going.issued is None and not stored:
             return choice
-        going.several = deployments(choice, self.failover.providers) > 1
-        if going.origin is not None:
-            return only_from(going, choice, going.origin)
-        if going.several and going.sealing is not None and going.sealing.unknown:
-            raise of_unknown_origin(going.sealing.unknown)
-        if going.several and stored:
-            raise not_stored(going.call)
-        return choice
+        return kept(going, choice, self.failover.providers)
 
     async def explain(self, exchange: Exchange) -> Decided | None:
         """The decision, without reserving or sending anything; None if the gateway itself would answer.
         Raises GatewayError."""
         if exchange.method == "HEAD" and exchange.target_path == "/":
             return None
-        call = _called(exchange)
+        call = called(exchange)
         if call.api.name == "models":
             return None
         if exchange.query:
-            self._conceal(exchange, call)
+            conceal(exchange, call, self.settings.concealed)
         going = self._begun(exchange, call, time.perf_counter(), await self._body(exchange, call))
         ask = self._ask(going, counted=True)
         choice = self._stored(going) if call.api.stored else self._chosen_for(going, ask)
@@ -213,14 +203,20 @@ class Models:
 
     def _body(self, exchange: Exchange, call: Call) -> Awaitable[bytes | tuple[ModelRequest, Upload]]:
         """As much of a body as decides what becomes of the request. What is returned raises GatewayError."""
-        if (call.api is IMAGES or call.api is AUDIO) and is_form(exchange):
+        if call.api.forms and call.api.stored and exchange.method == "POST":
+            return read_file(exchange, call)
+        if call.api.forms and is_form(exchange):
             return read_form(exchange, call, self.settings.most_body)
         return read_body(exchange, self.settings.most_body)
 
     def _begun(self, exchange: Exchange, call: Call, began: float, body: bytes | tuple[ModelRequest, Upload]) -> Going:
         """A request, as far as its body says. Raises GatewayError."""
-        sealing, upload = None, None
+        sealing, upload, issued, issuing = None, None, None, self._issuing
         try:
+            if issuing is not None and call.api in ISSUED:
+                issued = Issued(issuing, exchange)
+                call = issued.open_call(call)
+                exchange.query = issued.open_query(exchange.query)
             if self._seal is not None and call.api in _SEALED:
                 sealing = Sealing(self._seal, exchange)
                 call = sealing.open_call(call)
@@ -232,9 +228,13 @@ class Models:
                 sealing.open_request(request)
                 if self._origins is not None:
                     find_origin(sealing, request, self._origins)
+            if issuing is not None and (issued is not None or request.refers):
+                issued = issued or Issued(issuing, exchange)
+                issued.open_request(request)
+                if takes_model(call):
+                    name_model(exchange, call, request)
         except NotOurs:
-            detail = "there is no response of this id, or it is not yours"
-            raise ModelError(ErrorKind.NO_ROUTE, detail, "response_not_found") from None
+            raise not_yours(call) from None
         except BadBody as error:
             raise bad_body(error) from None
         record = exchange.model = ModelRecord(call.api.name, self.settings.revision)
@@ -261,7 +261,9 @@ class Models:
             sealing,
             self.settings.session_headers,
         )
-        if self._origins is not None and (call.api is MESSAGES or call.api is RESPONSES):
+        if issued is not None:
+            going.issued = issued
+        if self._origins is not None and call.api in _REMEMBERED:
             going.origins = self._origins
         return going
 
@@ -316,11 +318,14 @@ class Models:
 
     def _stored(self, going: Going) -> Choice:
         """The providers that may have what is stored. Raises GatewayError."""
-        if not going.call.id:
-            self._offering.check_list(going.exchange, shared=self.settings.list_stored)
-        choice = keeping(going, self.table)
+        call, exchange, model = going.call, going.exchange, going.request.model
+        if not call.id and exchange.method == "GET":
+            of_models = call.api is CHAT_STORED
+            self._offering.check_list(exchange, shared=self.settings.list_stored, of_models=of_models)
+        choice = self._chosen_for(going, self._ask(going, counted=False)) if model else keeping(going, self.table)
+        check_batch(call, self.table, choice.profile, self.money, restricted=self._offering.restricts(exchange))
         self._note(going.record, choice)
-        return choice
+        return replace(choice, profile=looking_at_all(self.table))
 
     async def _reserve(self, going: Going, choice: Choice) -> None:
         """Hold what the request may need, and see that its answer has a limit where it needs one. Raises Refused."""
@@ -362,34 +367,3 @@ class Models:
         await guard_request(going, following.guards)
         self._note(going.record, replace(other, rule=choice.rule))
         return await self.failover.answer(going, other.candidates, (before, failure.reason))
-
-    def _conceal(self, exchange: Exchange, call: Call) -> None:
-        """Keep from providers whatever may be a key of the client, and who calls."""
-        query = exchange.query
-        if query:
-            if (named := named_in_query(query)) and not (call.api is CHAT_STORED and not call.id):
-                _refuse_query(exchange, named)
-            exchange.query = without_parameters(query, _KEYS)
-            exchange.query_concealed |= exchange.query != query
-        if exchange.extra_headers:
-            dropped = self.settings.concealed
-            exchange.extra_headers = tuple([line for line in exchange.extra_headers if line[0] not in dropped])
-
-
-def _refuse_query(exchange: Exchange, named: Sequence[str]) -> None:
-    """Have the model named in one place. Raises ModelError."""
-    if not exchange.websocket:
-        detail = f"`{named[0][:LONGEST_NAME]}` is no parameter of the query here; name the model in the body"
-        raise ModelError(ErrorKind.BAD_REQUEST, detail, "model_invalid", param="model", logged="a query names a model")
-    if [*named] != ["model"]:
-        detail = "the query of a session in real time must name one model, as `model`"
-        raise ModelError(ErrorKind.BAD_REQUEST, detail, "model_invalid", param="model")
-
-
-def _called(exchange: Exchange) -> Call:
-    """The call that a request is. Raises ModelError."""
-    call = find_realtime(exchange) if exchange.websocket else find(exchange.method, exchange.target_path)
-    if call is None:
-        detail = f"there is no API of models at {exchange.method} {exchange.target_path}"
-        raise ModelError(ErrorKind.NO_ROUTE, detail, "unknown_url")
-    return call

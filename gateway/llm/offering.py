@@ -46,16 +46,21 @@ class Offering:
             detail = "a member of the body is duplicated, which servers read in different ways; write it once"
             raise ModelError(ErrorKind.BAD_REQUEST, detail, "invalid_request")
 
-    def check_list(self, exchange: Exchange, *, shared: bool) -> None:
-        """Have no caller list what others have stored, unless these are `shared`, and then only of models that it may
-        use. Raises ModelError."""
+    def restricts(self, exchange: Exchange) -> bool:
+        """Whether the caller may not use every model."""
+        identity = exchange.identity
+        return identity is not None and self._allowed.get(identity.consumer) is not None
+
+    def check_list(self, exchange: Exchange, *, shared: bool, of_models: bool) -> None:
+        """Have no caller list what others have stored, unless these are `shared`, and then, where the entries are `of
+        models`, only of one that it may use. Raises ModelError."""
         identity = exchange.identity
         if identity is None:
             return
         if not shared:
             detail = "lists of what is stored show that of all callers, and are not given; ask for it by its id"
             raise ModelError(ErrorKind.FORBIDDEN, detail, "list_not_available")
-        globs = self._allowed.get(identity.consumer)
+        globs = self._allowed.get(identity.consumer) if of_models else None
         models = [value.decode("utf-8", "replace") for value in query_values(exchange.query, "model")]
         if globs is not None and not (len(models) == 1 and fits(globs, models[0])):
             detail = "name a model that you may use, as `model` of the query"

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 from gateway.errors import ErrorKind
+from gateway.http import Exchange
 from gateway.http.model_record import LeftOut
 from gateway.llm.affinity import Origin, Sealing
 from gateway.llm.answering import not_there
-from gateway.llm.apis import CHAT_STORED, Call
-from gateway.llm.choosing import Candidate, Choice, Table
+from gateway.llm.apis import GENERATE, MESSAGES, RESPONSES_BY_ID, Call
+from gateway.llm.choosing import Candidate, Choice, Profile, Table
 from gateway.llm.going import Going
-from gateway.llm.origins import Origins, references
+from gateway.llm.origins import Origins, references, signatures
 from gateway.llm.providers import Provider
 from gateway.llm.request import ModelRequest
 from gateway.llm.speaking import ModelError
+from gateway.llm.storing import choose_one, takes_model
+
+_OF_RESPONSES: Final = frozenset({"previous_response_id", "input"})
 
 
 def find_origin(sealing: Sealing, request: ModelRequest, origins: Origins) -> None:
@@ -28,17 +33,68 @@ def find_origin(sealing: Sealing, request: ModelRequest, origins: Origins) -> No
 
 
 def keeping(going: Going, table: Table) -> Choice:
-    """The providers that may have what is stored, and the guardrails of any profile that may have made it. Raises
-    ModelError where there is no provider."""
+    """The providers that may have what is stored, of those that the caller may use. Raises ModelError where there
+    is none."""
+    allowed = _allowed(table, going.exchange)
     found = tuple(
         Candidate(offer.name, "", f"{offer.name}/*", translated=False)
         for offer in table.offers.values()
-        if offer.protocol == going.call.api.family
+        if offer.protocol == going.call.api.family and (allowed is None or offer.name in allowed)
     )
     if not found:
         raise not_stored(going.call)
+    return Choice(None, table.profiles[table.default], found, ())
+
+
+def looking_at_all(table: Table) -> Profile:
+    """The profile of what is stored: the guardrails of any profile that may have made it, and nothing else."""
     guards = tuple(dict.fromkeys(guard for profile in table.profiles.values() for guard in profile.guards))
-    return Choice(None, replace(table.profiles[table.default], guards=guards), found, ())
+    return Profile(table.default, guards=guards)
+
+
+def _allowed(table: Table, exchange: Exchange) -> frozenset[str] | None:
+    """The providers of the profiles that the caller may use; None: all."""
+    found: set[str] = set()
+    for profile in table.profiles.values():
+        if profile.allows(exchange):
+            if not profile.only:
+                return None
+            found.update(name for tier in profile.tiers for name, _ in tier)
+    return frozenset(found)
+
+
+def kept(going: Going, choice: Choice, providers: Mapping[str, Provider]) -> Choice:
+    """The choice, of those only who made what the request brings back or refers to. Raises ModelError where no
+    provider may be guessed."""
+    api, issued, sealing = going.call.api, going.issued, going.sealing
+    if going.origins is not None and (api is MESSAGES or api is GENERATE):
+        going.signer = going.origins.of(signatures(going.request.body), going.exchange)
+    if issued is not None:
+        issued.check_one(going.origin)
+        if issued.origin is not None and sealing is not None:
+            sealing.origin = issued.origin
+        elif issued.origin is not None:
+            going.signer = issued.origin
+    going.several = deployments(choice, providers) > 1
+    if going.origin is not None:
+        return only_from(going, choice, going.origin)
+    if going.several and sealing is not None and sealing.unknown:
+        raise of_unknown_origin(sealing.unknown)
+    if going.several and issued is not None and issued.unknown and not going.call.id:
+        raise of_unknown_origin(issued.unknown)
+    if api.stored:
+        _check_stored(going, choice)
+    return choice
+
+
+def _check_stored(going: Going, choice: Choice) -> None:
+    """Have it be known which provider has it, or is to have it: that a new one has several keys does not matter, the
+    id will say which it was. Raises ModelError."""
+    call, creates = going.call, going.exchange.method == "POST" and not going.call.id
+    if not creates and going.several:
+        raise not_stored(call)
+    if creates and len(choice.candidates) > 1 and not going.request.model:
+        raise choose_one(call)
 
 
 def only_from(going: Going, choice: Choice, origin: Origin) -> Choice:
@@ -47,6 +103,9 @@ def only_from(going: Going, choice: Choice, origin: Origin) -> Choice:
     others = [each.provider for each in choice.candidates if each.provider != origin.provider]
     going.record.left_out += tuple(LeftOut(name, "affinity") for name in others)
     going.record.candidates = tuple(candidate.backend for candidate in found)
+    if not found and others and going.issued is not None and going.issued.origin == origin:
+        detail = f"the request refers to what {origin.provider} has issued, which does not answer for this model here"
+        raise ModelError(ErrorKind.BAD_REQUEST, detail, "mixed_providers", param="model")
     if not found:
         raise not_there(going)
     return replace(choice, candidates=found)
@@ -59,17 +118,20 @@ def deployments(choice: Choice, providers: Mapping[str, Provider]) -> int:
 
 def of_unknown_origin(member: str) -> ModelError:
     """No provider is guessed."""
-    what = "a response" if member == "previous_response_id" else "an item"
+    what = {"previous_response_id": "a response", "input": "an item"}.get(member, "something")
+    code = "previous_response_not_found" if member in _OF_RESPONSES else "unknown_origin"
     detail = f"`{member}` refers to {what} of which it is not known which of several providers has made it"
-    return ModelError(ErrorKind.BAD_REQUEST, detail, "previous_response_not_found", param=member)
+    return ModelError(ErrorKind.BAD_REQUEST, detail, code, param=member)
 
 
 def not_stored(call: Call) -> ModelError:
     """Nobody knows who has it, or nobody has it."""
     if not call.id:
+        if takes_model(call):
+            return choose_one(call)
         detail = f"several providers may have a stored {call.api.stored}, and their lists are not made one"
         return ModelError(ErrorKind.NO_ROUTE, detail, "list_not_available")
     code, detail = f"{call.api.stored.replace(' ', '_')}_not_found", f"there is no {call.api.stored} of this id"
-    if call.api is CHAT_STORED:
+    if call.api is not RESPONSES_BY_ID:
         detail = f"it is not known which of several providers has the {call.api.stored} of this id"
     return ModelError(ErrorKind.NO_ROUTE, detail, code)

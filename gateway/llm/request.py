@@ -88,6 +88,7 @@ class ModelRequest:
         "output_limit",
         "previous_response_id",
         "prompt_cache_key",
+        "refers",
         "size",
         "stream",
         "tools",
@@ -118,6 +119,8 @@ class ModelRequest:
         self.output_limit: int | None = None  # tokens; None where the request names none
         self.tools = 0
         self.prompt_cache_key = self.previous_response_id = ""
+        # Whether it may refer to what a provider has issued: files, and what is named for them.
+        self.refers = b"gw1_" in body or b"file_id" in body
         if call.model or "," in self.model or not document.keys() <= _WITHOUT_MEANING:
             self._read_others(call, document)
 
@@ -130,6 +133,8 @@ class ModelRequest:
         self.stream = _flag(document, "stream") or call.stream
         _object(document, "stream_options")
         names = document.keys()
+        if "container" in names or "conversation" in names or ("tools" in names and _has_store(self.body)):
+            self.refers = True
         if not names.isdisjoint(_OF_CHOICES):
             self.n = min(_choices(document) * _prompts(self.api.name, document), MOST_TOKENS)
         if not names.isdisjoint(_OF_OUTPUT):
@@ -271,6 +276,10 @@ def _text(document: Mapping[str, Any], name: str) -> str:
     if not value.isascii() and value.encode(errors="replace").decode() != value:
         raise BadBody(f"`{name}` has half of a character", name)
     return value
+
+
+def _has_store(body: bytes) -> bool:
+    return b'"container"' in body or b'"vector_store_ids"' in body
 
 
 def _flag(document: Mapping[str, Any], name: str) -> bool:

@@ -58,10 +58,10 @@ def bad_body(error: BadBody) -> ModelError:
 
 def family_of(exchange: Exchange, path: str) -> Family:
     """Whose SDK has sent this, by its path and headers."""
-    call = find(exchange.method, path)
+    fields = exchange.fields
+    call = find(exchange.method, path, anthropic=b"anthropic-version" in fields)
     if call is not None and call.api is not MODELS:
         return call.api.family
-    fields = exchange.fields
     if b"anthropic-version" in fields or path.startswith("/v1/messages"):
         return "anthropic"
     of_google = path.startswith("/v1beta/") or b"x-goog-api-key" in fields or b"x-goog-api-client" in fields

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.errors import ErrorKind
 from gateway.http import Exchange, Headers, WholeBody
 from gateway.http.bodies import Body
@@ -9,6 +11,8 @@ from gateway.llm.apis import Call
 from gateway.llm.form import FormReader, boundary_of
 from gateway.llm.request import BadBody, ModelRequest
 from gateway.llm.speaking import ModelError, bad_body
+
+MOST_HELD: Final = 256 * 1024  # bytes of a file that is uploaded
 
 
 class Upload:
@@ -74,6 +78,29 @@ class Following:
 def is_form(exchange: Exchange) -> bool:
     """Whether the body is one."""
     return exchange.fields.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
+
+
+async def read_file(exchange: Exchange, call: Call) -> tuple[ModelRequest, Upload]:
+    """Read what can be held of a file that is uploaded, so that a small one can be sent again. Raises GatewayError."""
+    try:
+        boundary, body = boundary_of(exchange.fields.get(b"content-type", b"")), exchange.body
+        if boundary is None or body is None:
+            raise BadBody("a file is uploaded as a form (multipart/form-data)")
+        reader = FormReader(boundary, names=())
+        held: list[bytes] = []
+        size = 0
+        while size < MOST_HELD:
+            piece = await body.read()
+            reader.feed(piece)
+            if not piece:
+                return reader.request(call), Upload(b"".join(held), None, size, reader)
+            size += len(piece)
+            held.append(piece)
+        announced = exchange.fields.get(b"content-length", b"")
+        whole = int(announced) if announced.isdigit() else None
+        return reader.request(call), Upload(b"".join(held), body, whole, reader)
+    except BadBody as error:
+        raise bad_body(error) from None
 
 
 async def read_form(exchange: Exchange, call: Call, most: int) -> tuple[ModelRequest, Upload]:

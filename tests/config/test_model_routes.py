@@ -141,7 +141,7 @@ def test_overlaps_are_listed() -> None:
     first, second = (line for line in warned(served(routes)) if "models.yaml describes" in line)
     assert first.startswith(
         "routes.yaml:1:4: routes[0].path: it takes requests that would go to what models.yaml describes: "
-        "/v1/chat/completions/*, /v1/responses/*, /v1/completions and 8 other paths; "
+        "/v1/chat/completions/*, /v1/responses/*, /v1/completions and 12 other paths; "
     )
     assert second.startswith("routes.yaml:3:4: routes[2].path: it takes requests")
     assert "/v1/responses/*;" in second

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from gateway.llm.apis import Family
@@ -18,10 +18,11 @@ class GeminiReader(Reader):
 
     family: Family = "gemini"
 
-    __slots__ = ("_candidates",)
+    __slots__ = ("_candidates", "signed")
 
     def __init__(self) -> None:
         super().__init__()
+        self.signed: Callable[[str], None] | None = None  # is told the signatures of thoughts
         self._candidates: dict[int, bool] = {}  # those that have begun, and whether they had a finish reason
 
     @property
@@ -62,7 +63,9 @@ class GeminiReader(Reader):
                 if not value or name == "thought":
                     continue
                 found = True
-                if name == "text":
+                if name in ("thoughtSignature", "thought_signature") and self.signed is not None:
+                    self.signed(str(value))
+                elif name == "text":
                     self.text_bytes += size(value)
                 elif name == "functionCall":
                     call = members(value)

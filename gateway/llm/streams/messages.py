@@ -31,7 +31,7 @@ class MessagesReader(Reader):
 
     def __init__(self) -> None:
         super().__init__()
-        self.signed: Callable[[str], None] | None = None  # is told the signatures of thinking
+        self.signed: Callable[[str], None] | None = None  # is told what is to go back to who made it
         self._counts: dict[str, Any] = {}
         self._output_said = False  # not only the number that stands in the first event, whatever the answer will be
 
@@ -47,10 +47,12 @@ class MessagesReader(Reader):
             return self._block(members(document.get("content_block")))
         if kind == "message_start":
             message = members(document.get("message"))
+            self._note_container(message)
             self.answered_by(message.get("model"))
             self._merge(members(message.get("usage")), first=True)
         elif kind in ("message_delta", "message_stop"):
             self._merge(members(document.get("usage")), first=False)
+            self._note_container(members(document.get("delta")))
             self.done = self.done or kind == "message_stop" or bool(members(document.get("delta")).get("stop_reason"))
             return Kind.FINAL
         elif error := error_in(document):
@@ -70,6 +72,11 @@ class MessagesReader(Reader):
             self._output_said = True
         self.usage = of_anthropic(self._counts)
 
+    def _note_container(self, said: Mapping[str, Any]) -> None:
+        id = members(said.get("container")).get("id") if self.signed is not None else None
+        if self.signed is not None and isinstance(id, str):
+            self.signed(id)
+
     def _delta(self, delta: Mapping[str, Any]) -> Kind:
         found = False
         for name, value in delta.items():
@@ -87,6 +94,8 @@ class MessagesReader(Reader):
             text = block.get(kind)
             self.text_bytes += size(text)
             return Kind.CONTENT if text else Kind.LIFECYCLE
+        if kind == "redacted_thinking" and self.signed is not None and isinstance(block.get("data"), str):
+            self.signed(block["data"])
         if kind in TOOLS:
             self.called(block.get("name"))
         return Kind.CONTENT
