@@ -190,8 +190,8 @@ async def test_the_file_is_bounded(tmp_path: Path) -> None:
 
 
 async def test_the_loop_is_free_with_10000_subjects(tmp_path: Path) -> None:
-    """With 5,000 routes and 5,000 endpoints that all have requests, no piece of the monitor's work takes more than
-    some milliseconds of the event loop."""
+    """With 5,000 routes and 5,000 endpoints that all have requests, the monitor does its work in more than 200 pieces,
+    none longer than some milliseconds: a part of the whole, which a busy machine makes longer as it does the pieces."""
     watched = Watched(tmp_path)
     pool = Pool("shop", [Backend(f"10.0.{n // 250}.{n % 250}:80") for n in range(5000)])
     monitor = Monitor(watched.traffic, lambda: [pool])
@@ -217,4 +217,4 @@ async def test_the_loop_is_free_with_10000_subjects(tmp_path: Path) -> None:
     await watching
     gc.unfreeze()
     assert monitor.figures(Subject("endpoint", "shop/10.0.1.7:80"), 10, BEGAN + FINE).requests == 2
-    assert sorted(lags)[-3] < 0.003
+    assert sorted(lags)[-3] < sum(lags) / 200
