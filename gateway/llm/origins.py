@@ -72,7 +72,7 @@ def signatures(data: bytes) -> Iterator[bytes]:
     """The signatures of thinking in a request or an answer of Messages or Gemini, and thinking that is encrypted as a
     whole, the last one of each first."""
     signed = _SIGNED.findall(data) if b"ignature" in data else []
-    redacted = _REDACTED.findall(data) if b'"redacted_thinking"' in data else []
+    redacted: list[tuple[bytes, bytes]] = _REDACTED.findall(data) if b'"redacted_thinking"' in data else []
     yield from reversed(signed)
     yield from (first or second for first, second in reversed(redacted))
 
