@@ -176,7 +176,10 @@ def _borders(node: Node) -> set[int]:
 def _expression(graph: dict[_State, dict[_State, list[tuple[int, int]]]], start: _State) -> str | None:
     """The expression of an automaton: its states are taken out one after the other, and what led through each is
     written at what is left (Brzozowski and McCluskey, 1963)."""
-    useful = _leading_to_an_end(graph)
+    leading = {state for state in graph if _nullable(state[0]) and _nullable(state[1])}  # to an end
+    while more := {state for state, steps in graph.items() if state not in leading and not leading.isdisjoint(steps)}:
+        leading |= more
+    useful = [state for state in graph if state in leading]
     edges: dict[tuple[object, object], str] = {("start", start): ""}
     for state in useful:
         for following, ranges in graph[state].items():
@@ -196,24 +199,13 @@ def _expression(graph: dict[_State, dict[_State, list[tuple[int, int]]]], start:
                     through = before + "+" + _in_chain(after)
                 else:
                     through = _in_chain(before) + around + _in_chain(after)
-                text = _or(edges[a, b], through) if (a, b) in edges else through
+                text = through
+                if (beside := edges.get((a, b))) is not None:
+                    text = f"{beside}|{through}" if beside and through else _atom(beside or through) + "?"
                 if len(text) > LONGEST:
                     return None
                 edges[a, b] = text
     return edges.get(("start", "end"))
-
-
-def _leading_to_an_end(graph: dict[_State, dict[_State, list[tuple[int, int]]]]) -> list[_State]:
-    useful = {state for state in graph if _nullable(state[0]) and _nullable(state[1])}
-    while more := {state for state, steps in graph.items() if state not in useful and not useful.isdisjoint(steps)}:
-        useful |= more
-    return [state for state in graph if state in useful]
-
-
-def _or(one: str, other: str) -> str:
-    if not one or not other:
-        return _atom(one or other) + "?"
-    return f"{one}|{other}"
 
 
 def _in_chain(text: str) -> str:

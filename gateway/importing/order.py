@@ -102,19 +102,20 @@ def _reached(ranked: list[Entry], description: Description) -> list[Entry]:
         before = next((other for other in others if other.takes_all(entry)), None)
         if before is None:
             kept[number] = entry
-        elif before.route is not entry.route and not entry.route.leftover and not _is_elsewhere(entry, ranked):
+        elif (
+            before.route is not entry.route
+            and not entry.route.leftover
+            and not any(  # another path of its route has these requests, at another place in the order
+                intersection(other.path.pattern, entry.path.pattern) is not None
+                for other in ranked
+                if other.route is entry.route and other is not entry
+            )
+        ):
             description.report.unsaid(
                 entry.route.place,
                 f"{entry.path.pattern.text} is left out: line {before.route.place} comes before, and takes all of it",
             )
     return list(kept.values())
-
-
-def _is_elsewhere(entry: Entry, ranked: list[Entry]) -> bool:
-    """Whether another path of the same route has these requests, at another place in the order."""
-    pattern = entry.path.pattern
-    same = (each for each in ranked if each.route is entry.route and each is not entry)
-    return any(intersection(each.path.pattern, pattern) is not None for each in same)
 
 
 def _in_file(entries: list[Entry]) -> list[Entry]:

@@ -46,22 +46,15 @@ def written(description: Description) -> Written:
     for name, contents in (("middleware.yaml", _middleware(description, names)), ("auth.yaml", auth)):
         if contents:
             files[name] = _HEAD.format(source=source) + _yaml(contents)
-    _probes(description)
     for route in description.routes:
+        paths = [path.pattern for path in route.paths if path.pattern.segments]
+        if probes := sorted({probe for pattern in paths for probe in _PROBES if pattern.fits(probe)}):
+            text = f"GET {', '.join(probes)}: probes, which the gateway answers itself for every host"
+            description.report.differs(route.place, text)
         if route not in names and not route.leftover:
             description.report.unsaid(route.place, "none of its paths can be expressed, so the route is left out")
     in_file = sorted((entry for _, entry in found), key=lambda entry: entry.path.stray)
     return Written(files, [entry.route for entry in in_file])
-
-
-def _probes(description: Description) -> None:
-    for route in description.routes:
-        taken = {
-            probe for path in route.paths if path.pattern.segments for probe in _PROBES if path.pattern.fits(probe)
-        }
-        if taken:
-            text = f"GET {', '.join(sorted(taken))}: probes, which the gateway answers itself for every host"
-            description.report.differs(route.place, text)
 
 
 _PROBES = ("/health", "/health/live", "/health/ready")

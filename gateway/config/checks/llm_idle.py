@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from gateway.algorithms.globs import Glob
 from gateway.config.models import Configuration, ModelsFile
-from gateway.config.models.llm.providers import Provider
 from gateway.config.models.llm.routing import When
 from gateway.config.problems import Fault, Path
 from gateway.config.yaml.document import Scalar
@@ -47,22 +46,18 @@ def _providers(configuration: Configuration, models: ModelsFile) -> Iterator[Fau
         if service is not None and service.endpoints and not any(each.weight for each in service.endpoints):
             message = f"every endpoint of {provider.service} has the weight 0, and gets no requests; give one a weight"
             yield Fault((*place, "service"), message, show_value=False)
-        yield from _keys(configuration, place, provider)
+        document = configuration.documents["models.yaml"]
+        for number, key in enumerate(provider.keys):
+            path = (*place, "keys", number)
+            found = document.find(path).node
+            if isinstance(found, Scalar) and not found.expanded and key.get_secret_value():
+                yield Fault(path, "the key is in plain text; write ${file:...} or ${NAME}", show_value=False)
+            if key in provider.keys[:number]:
+                yield Fault(path, "this key is there already; remove one of them", show_value=False)
+        if provider.keys and provider.origin.startswith("http:") and not _is_near(provider.origin):
+            yield Fault((*place, "base_url"), "its keys are sent over http, where others can read them; use https")
         if not provider.weight and all(each.weight == 0 for each in models.in_force.values()):
             yield Fault((*place, "weight"), "the weight of every provider is 0; give one of them a weight")
-
-
-def _keys(configuration: Configuration, place: Path, provider: Provider) -> Iterator[Fault]:
-    document = configuration.documents["models.yaml"]
-    for number, key in enumerate(provider.keys):
-        path = (*place, "keys", number)
-        found = document.find(path).node
-        if isinstance(found, Scalar) and not found.expanded and key.get_secret_value():
-            yield Fault(path, "the key is in plain text; write ${file:...} or ${NAME}", show_value=False)
-        if key in provider.keys[:number]:
-            yield Fault(path, "this key is there already; remove one of them", show_value=False)
-    if provider.keys and provider.origin.startswith("http:") and not _is_near(provider.origin):
-        yield Fault((*place, "base_url"), "its keys are sent over http, where others can read them; use https")
 
 
 def _is_near(origin: str) -> bool:

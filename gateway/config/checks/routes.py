@@ -166,9 +166,9 @@ def _rivals(
 ) -> Iterator[tuple[Candidate[None], Sequence[str]]]:
     for candidates, segments in table.find(host, path):
         for candidate in candidates:
-            if candidate.form == "declared" and _share_methods(candidate, rewritten):
+            if candidate.form == "declared" and (
+                candidate.methods is None
+                or rewritten.methods is None
+                or not candidate.methods.isdisjoint(rewritten.methods)
+            ):
                 yield candidate, segments
-
-
-def _share_methods(one: Candidate[None], other: Candidate[None]) -> bool:
-    return one.methods is None or other.methods is None or not one.methods.isdisjoint(other.methods)

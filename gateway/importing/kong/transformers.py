@@ -18,7 +18,13 @@ def request_transformer(config: Item, effect: Effect, description: Description) 
     for action in ("remove", "replace", "rename", "add", "append"):
         if (below := config.get(action)) is not None:
             changes.headers(action, below)
-            _parameters(action, below, effect)
+            for parameter in below.items("querystring"):
+                name, _, value = parameter.own_text.partition(":")
+                if action not in ("add", "replace") or "$(" in value or is_secret(name):
+                    parameter.unsaid("query parameters are set to a value (`set` of routes), and not otherwise changed")
+                    continue
+                effect.settings.setdefault("set", {})[f"query.{name.strip()}"] = escaped(value.strip())
+                parameter.differs("it is set whether the request had such a parameter or not")
             for key in ("body", "json", "json_types"):
                 for item in below.items(key):
                     item.unsaid("only headers are changed; say it in the backend or in a policy")
@@ -37,16 +43,6 @@ def request_transformer(config: Item, effect: Effect, description: Description) 
     config.ignore_default("allow", None)
     if changes.settings:
         effect.policy(description, "headers", f"request-headers-{effect.item.line}", {"request": changes.settings})
-
-
-def _parameters(action: str, below: Item, effect: Effect) -> None:
-    for item in below.items("querystring"):
-        name, _, value = item.own_text.partition(":")
-        if action not in ("add", "replace") or "$(" in value or is_secret(name):
-            item.unsaid("query parameters are set to a value (`set` of routes), and not otherwise changed")
-            continue
-        effect.settings.setdefault("set", {})[f"query.{name.strip()}"] = escaped(value.strip())
-        item.differs("it is set whether the request had such a parameter or not")
 
 
 def response_transformer(config: Item, effect: Effect, description: Description) -> None:

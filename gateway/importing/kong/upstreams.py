@@ -17,7 +17,11 @@ def read(root: Item, description: Description) -> None:
     for item in root.items("upstreams"):
         name = item.text("name")
         item.ignore_keys("id", "tags", "slots", "created_at", "updated_at", "_comment")
-        targets = [*item.items("targets"), *(t for t in root.items("targets") if _owner(t) == name)]
+        targets = item.items("targets")
+        for target in root.items("targets"):
+            owner = target.get("upstream")
+            if name == ("" if owner is None else owner.own_text or owner.text("name")):
+                targets.append(target)
         endpoints = list(_endpoints(targets, description))
         if not endpoints:
             item.unsaid("it has no targets, so that there is no service")
@@ -33,11 +37,6 @@ def read(root: Item, description: Description) -> None:
         description.services[identifier(name)] = settings
         description.upstreams[name] = identifier(name)
         item.said(f"service {identifier(name)}")
-
-
-def _owner(target: Item) -> str:
-    upstream = target.get("upstream")
-    return "" if upstream is None else upstream.own_text or upstream.text("name")
 
 
 def _endpoints(targets: list[Item], description: Description) -> Iterator[Settings | str]:

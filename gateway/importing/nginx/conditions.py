@@ -19,21 +19,17 @@ _OF_REQUESTS = re.compile(
 def refuse_by_conditions(location: Directive, route: Route) -> None:
     """Every `if` that holds for a location: methods that it refuses, and who must bring something."""
     for condition in [below for level in location.levels() for below in level.block if below.name == "if"]:
-        if condition.became != "blocklist by user_agent" and _refuses(condition):
+        if condition.became != "blocklist by user_agent" and any(
+            (below.name == "return" and below.argument in ("401", "403", "404", "405", "410", "444"))
+            or (below.name == "deny" and below.argument == "all")
+            for below in condition.block
+        ):
             _condition(condition, route)
     for condition in location.all("if"):
         if condition.became == "":
             condition.unsaid(
                 "conditions within a location are not translated; see predicates of routes and `authorize`"
             )
-
-
-def _refuses(condition: Directive) -> bool:
-    return any(
-        (below.name == "return" and below.argument in ("401", "403", "404", "405", "410", "444"))
-        or (below.name == "deny" and below.argument == "all")
-        for below in condition.block
-    )
 
 
 def _condition(condition: Directive, route: Route) -> None:

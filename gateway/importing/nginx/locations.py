@@ -95,7 +95,17 @@ class Locations:
             if (above := location.directive.above) is not None:
                 self._within.setdefault(above, []).append(location)
         if found:
-            self._ask_server(self._level(next(each for each in self._within if each not in known)))
+            server = self._level(next(each for each in self._within if each not in known))
+            self._ask_exact(server, None, 0)
+            apart = [each.text for each in server.prefixes if each.kind == "^~" or self._within.get(each.directive)]
+            simple = [each for each in server.prefixes if not each.text.startswith(tuple(apart))]
+            for prefix in [each for each in server.prefixes if each not in simple]:
+                outer = [] if prefix.kind == "^~" else [server.expressions]
+                self._ask_prefix(prefix, tuple(prefix_patterns(prefix.text)), outer)
+            for expression in server.expressions:
+                self._ask_expression(expression, None, 0)
+            for prefix in simple:
+                self._ask(prefix, None, 0)
 
     def _level(self, directive: Directive) -> _Level:
         found = [location for location in self._within.get(directive, ()) if location.kind != "@"]
@@ -104,18 +114,6 @@ class Locations:
             sorted([location for location in found if location.kind in ("", "^~")], key=lambda each: -len(each.text)),
             [location for location in found if location.is_expression],
         )
-
-    def _ask_server(self, level: _Level) -> None:
-        self._ask_exact(level, None, 0)
-        apart = [each.text for each in level.prefixes if each.kind == "^~" or self._within.get(each.directive)]
-        simple = [each for each in level.prefixes if not each.text.startswith(tuple(apart))]
-        for prefix in [each for each in level.prefixes if each not in simple]:
-            outer = [] if prefix.kind == "^~" else [level.expressions]
-            self._ask_prefix(prefix, tuple(prefix_patterns(prefix.text)), outer)
-        for expression in level.expressions:
-            self._ask_expression(expression, None, 0)
-        for prefix in simple:
-            self._ask(prefix, None, 0)
 
     def _ask_exact(self, level: _Level, within: tuple[Pattern, ...] | None, region: int) -> None:
         """The exact ones, and the redirects of those who forgot the slash of one that ends in it."""

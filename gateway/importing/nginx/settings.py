@@ -46,7 +46,16 @@ class Shared:
 
 def apply(location: Directive, route: Route, shared: Shared) -> None:
     """Add to a route all that holds for a location, from whichever level it comes."""
-    _timeouts(location, route)
+    timeout: Settings = {}
+    for name, keys in (("proxy_connect_timeout", ("connect",)), ("proxy_read_timeout", ("response_header", "idle"))):
+        if (directive := location.one(name)) is not None:
+            timeout |= dict.fromkeys(keys, duration(directive.argument))
+            directive.said(f"timeout.{keys[0]} of routes")
+    if (send := location.one("proxy_send_timeout")) is not None:
+        timeout.setdefault("idle", duration(send.argument))
+        send.said("timeout.idle of routes")
+    if timeout:
+        route.settings["timeout"] = timeout
     _retries(location, route)
     if (size := location.one("client_max_body_size")) is not None:
         match = re.fullmatch(r"(\d+)([kmgKMG]?)", size.argument)
@@ -61,26 +70,23 @@ def apply(location: Directive, route: Route, shared: Shared) -> None:
     response_headers(location, route, shared.policy, shared.description)
     _addresses(location, route)
     _limits(location, route, shared)
-    _compression(location, route, shared)
+    encodings = [name for name, key in (("br", "brotli"), ("gzip", "gzip")) if location.value(key) == "on"]
+    settings: Settings = {"encodings": encodings}
+    if (types := location.one("gzip_types")) is not None and "*" not in types.arguments:
+        settings["types"] = list(dict.fromkeys(["text/html", *types.arguments]))
+        types.said("compression.types")
+    if (length := location.one("gzip_min_length")) is not None and length.argument.isdigit() and int(length.argument):
+        settings["min_size"] = int(length.argument)
+        length.said("compression.min_size")
+    if encodings and (compression := location.one("gzip") or location.one("brotli")) is not None:
+        compression.said("compression")
+        route.policies.append(shared.policy(compression, "compression", "", settings))
     _caching(location, route, shared)
 
 
 def answered(location: Directive, route: Route, shared: Shared) -> None:
     """Add to a route that is answered here what holds for all answers."""
     response_headers(location, route, shared.policy, shared.description)
-
-
-def _timeouts(location: Directive, route: Route) -> None:
-    timeout: Settings = {}
-    for name, keys in (("proxy_connect_timeout", ("connect",)), ("proxy_read_timeout", ("response_header", "idle"))):
-        if (directive := location.one(name)) is not None:
-            timeout |= dict.fromkeys(keys, duration(directive.argument))
-            directive.said(f"timeout.{keys[0]} of routes")
-    if (send := location.one("proxy_send_timeout")) is not None:
-        timeout.setdefault("idle", duration(send.argument))
-        send.said("timeout.idle of routes")
-    if timeout:
-        route.settings["timeout"] = timeout
 
 
 def duration(text: str) -> str:
@@ -188,20 +194,6 @@ def _counted_by(zone: Directive, description: Description) -> list[str]:
         else:
             return []
     return list(dict.fromkeys(parts))
-
-
-def _compression(location: Directive, route: Route, shared: Shared) -> None:
-    encodings = [name for name, key in (("br", "brotli"), ("gzip", "gzip")) if location.value(key) == "on"]
-    settings: Settings = {"encodings": encodings}
-    if (types := location.one("gzip_types")) is not None and "*" not in types.arguments:
-        settings["types"] = list(dict.fromkeys(["text/html", *types.arguments]))
-        types.said("compression.types")
-    if (length := location.one("gzip_min_length")) is not None and length.argument.isdigit() and int(length.argument):
-        settings["min_size"] = int(length.argument)
-        length.said("compression.min_size")
-    if encodings and (directive := location.one("gzip") or location.one("brotli")) is not None:
-        directive.said("compression")
-        route.policies.append(shared.policy(directive, "compression", "", settings))
 
 
 def _caching(location: Directive, route: Route, shared: Shared) -> None:

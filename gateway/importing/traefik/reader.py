@@ -29,7 +29,11 @@ def read(root: Item) -> Description:
             item.unsaid("only HTTP is forwarded")
     strict: set[str] = set()
     if (tls := root.get("tls")) is not None:
-        strict = _asking_for_certificates(tls)
+        options = tls.get("options")
+        for name, option in options.pairs() if options is not None else ():
+            client = option.get("clientAuth")
+            if client is not None and client.text("clientAuthType").lower().startswith("require"):
+                strict.add(name)  # clients without a certificate get no connection
         tls.unsaid(_TLS + "; put certificates and options there")
     http = root.get("http")
     if http is None:
@@ -74,17 +78,6 @@ def _keep_out(guard: Route, expression: str, item: Item, description: Descriptio
         if "target" in route.settings and route.paths[0].rank > guard.paths[0].rank:
             route.authorize.append({"when": f"not path.matches('{text}')"})
     item.differs("what fits its expression is refused by the other routes, until its paths are said", "rule")
-
-
-def _asking_for_certificates(tls: Item) -> set[str]:
-    """The TLS options by which a client without a certificate gets no connection."""
-    options = tls.get("options")
-    found = set()
-    for name, option in options.pairs() if options is not None else ():
-        client = option.get("clientAuth")
-        if client is not None and client.text("clientAuthType").lower().startswith("require"):
-            found.add(name)
-    return found
 
 
 class _Routers:
