@@ -54,25 +54,14 @@ def parse(
     """
     expander = Expander(environment, base, secrets, read)
     routes, whole = _routes(files)
-    spelled, spelling = _models_document(files)
-    kind = RoutesFile if spelled is None else RoutesBesideModels
-    readings = {"routes.yaml": _Reading(routes.document, routes.problems, expander, whole=whole, model=kind)}
-    for name in ("middleware.yaml", "auth.yaml"):
-        folding = Folding("consumers", PlainConsumers().fold) if name == "auth.yaml" else None
-        document, problems = compose(name, files.get(name, b""), folding)
-        readings[name] = _Reading(document or Document(name, None), problems, expander, whole=document is not None)
-    if spelled is not None:
-        readings[spelled.file] = _Reading(spelled, spelling, expander, whole=spelled.root is not None)
-    elif "models.yaml" in files and not any(files.get(name) for name in in_order(files)):
-        message = "the file is empty, and there is no routes.yaml; name a provider here, or write a route there"
-        readings["routes.yaml"].problems = [Problem("models.yaml", 0, 0, "", message)]
+    readings = _readings(files, routes, expander, whole=whole)
     names = expander.named.union(*(reading.named for reading in readings.values()))
     if named is not None:
         named |= names
     problems = [problem for reading in readings.values() for problem in reading.problems]
     if problems:
         raise ConfigError(problems)
-    models = cast(ModelsFile | None, readings["models.yaml"].model if spelled is not None else None)
+    models = cast(ModelsFile | None, readings["models.yaml"].model if "models.yaml" in readings else None)
     for secret in models.secrets if models is not None else ():
         expander.secrets.add(secret.get_secret_value())
     middleware = cast(MiddlewareFile, readings["middleware.yaml"].model)
@@ -99,6 +88,26 @@ def parse(
     if problems:
         raise ConfigError(problems)
     return configuration
+
+
+def _readings(
+    files: Mapping[str, bytes], routes: RouteFiles, expander: Expander, *, whole: bool
+) -> dict[str, "_Reading"]:
+    """Each file by itself, by name, against its model; models.yaml only where something is in it. `whole`: all route
+    files could be read to their end."""
+    spelled, spelling = _models_document(files)
+    kind = RoutesFile if spelled is None else RoutesBesideModels
+    readings = {"routes.yaml": _Reading(routes.document, routes.problems, expander, whole=whole, model=kind)}
+    for name in ("middleware.yaml", "auth.yaml"):
+        folding = Folding("consumers", PlainConsumers().fold) if name == "auth.yaml" else None
+        document, problems = compose(name, files.get(name, b""), folding)
+        readings[name] = _Reading(document or Document(name, None), problems, expander, whole=document is not None)
+    if spelled is not None:
+        readings[spelled.file] = _Reading(spelled, spelling, expander, whole=spelled.root is not None)
+    elif "models.yaml" in files and not any(files.get(name) for name in in_order(files)):
+        message = "the file is empty, and there is no routes.yaml; name a provider here, or write a route there"
+        readings["routes.yaml"].problems = [Problem("models.yaml", 0, 0, "", message)]
+    return readings
 
 
 def _models_document(files: Mapping[str, bytes]) -> tuple[Document | None, list[Problem]]:
