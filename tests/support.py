@@ -188,7 +188,7 @@ async def read_head(reader: asyncio.StreamReader) -> bytes:
     return await reader.readuntil(b"\r\n\r\n")
 
 
-async def exchange(port: int, data: bytes, *, seconds: float = 10.0) -> bytes:
+async def exchange(port: int, data: bytes, *, seconds: float = 30.0) -> bytes:
     """Send bytes on a new connection, and return everything that comes until the other side closes or resets."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     received = b""
@@ -204,7 +204,7 @@ async def exchange(port: int, data: bytes, *, seconds: float = 10.0) -> bytes:
     return received
 
 
-def until(condition: Callable[[], bool], seconds: float = 10.0, message: str = "it did not happen") -> None:
+def until(condition: Callable[[], bool], seconds: float = 30.0, message: str = "it did not happen") -> None:
     """Poll until a condition of another process holds."""
     end = time.monotonic() + seconds
     while not condition():
@@ -213,7 +213,7 @@ def until(condition: Callable[[], bool], seconds: float = 10.0, message: str = "
         time.sleep(0.02)
 
 
-async def eventually(condition: Callable[[], bool], seconds: float = 10.0, message: str = "it did not happen") -> None:
+async def eventually(condition: Callable[[], bool], seconds: float = 30.0, message: str = "it did not happen") -> None:
     """The same, without blocking the event loop."""
     end = time.monotonic() + seconds
     while not condition():

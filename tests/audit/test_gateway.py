@@ -212,15 +212,16 @@ def test_a_deleted_file_is_reported(gateway: GatewayProcess) -> None:
 
 def test_without_the_log_a_request_pays_nothing() -> None:
     """Off is the default: a report returns at once, and nothing waits to be written."""
+    of_others = set(threading.enumerate())
     log = AuditLog()
     exchange = Exchange("id", "GET", "/", b"", [], {}, "http", "h", "c", False, "c")
     outcome = Outcome(0.0, 0.0)
-    started = time.process_time()
+    started = time.thread_time()
     for _ in range(100_000):
         log.report(exchange, outcome)
-    assert time.process_time() - started < 0.5
+    assert time.thread_time() - started < 0.5
     assert log.written == log.dropped == 0
-    assert not any(thread.name == "audit-log" for thread in threading.enumerate())
+    assert not any(thread.name == "audit-log" for thread in set(threading.enumerate()) - of_others)
 
 
 def test_changes_by_the_admin_api_are_recorded(gateway: GatewayProcess) -> None:

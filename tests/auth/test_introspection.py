@@ -245,12 +245,12 @@ async def hang(asked: Asked) -> Reply:
 
 async def test_a_service_that_hangs_is_not_waited_for() -> None:
     """After the timeout the caller gets a 503; what was kept goes on."""
-    async with introspecting(timeout="100ms") as (scheme, service):
+    async with introspecting(timeout="1s") as (scheme, service):
         recognised(await ask(scheme, "kept"))
         service.reply = hang
         started = time.perf_counter()
         assert refused(await ask(scheme)).kind is ErrorKind.AUTH_UNAVAILABLE
-        assert time.perf_counter() - started < 1
+        assert 0.9 < time.perf_counter() - started < 10
         recognised(await ask(scheme, "kept"))
 
 
@@ -284,7 +284,7 @@ async def test_tokens_of_one_caller_on_which_the_service_hangs_do_not_affect_oth
     async def choke(asked: Asked) -> Reply:
         return await hang(asked) if b"poison" in asked.body else json_reply(ACTIVE)
 
-    async with introspecting(choke, timeout="2s") as (scheme, service):
+    async with introspecting(choke, timeout="6s") as (scheme, service):
         poison = [ask(scheme, f"poison{number}", client=clients[number % len(clients)]) for number in range(200)]
         waiting = [asyncio.create_task(each) for each in poison]
         await eventually(lambda: len(service.asked) >= AT_ONCE_OF_ONE)
@@ -301,7 +301,7 @@ async def test_one_token_on_which_the_service_hangs_counts_once() -> None:
     async def choke(asked: Asked) -> Reply:
         return await hang(asked) if b"poison" in asked.body else json_reply(ACTIVE)
 
-    async with introspecting(choke, timeout="50ms") as (scheme, _):
+    async with introspecting(choke, timeout="500ms") as (scheme, _):
         for number in range(FAILURES + 1):
             refused(await ask(scheme, "poison", client=f"192.0.2.{number}"))
         recognised(await ask(scheme, "good"))

@@ -16,7 +16,7 @@ def test_without_a_loop_it_is_done_at_once() -> None:
 
 async def test_on_a_loop_one_thread_does_it_all() -> None:
     """However much is asked for at once, one other thread does it in order, and what fails stops nothing."""
-    beside, done, finished = Beside(), list[int](), asyncio.Event()
+    beside, done, finished = Beside(), list[threading.Thread](), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def fail() -> None:
@@ -27,11 +27,11 @@ async def test_on_a_loop_one_thread_does_it_all() -> None:
 
     beside(fail)
     for _ in range(100):
-        beside(lambda: done.append(threading.get_ident()))
+        beside(lambda: done.append(threading.current_thread()))
     beside(finish)
     await finished.wait()
     assert len(done) == 100
-    assert set(done).isdisjoint({threading.get_ident()})
+    assert threading.current_thread() not in done
     assert len(set(done)) == 1
     beside.retire()
-    await eventually(lambda: not any(thread.ident == done[0] for thread in threading.enumerate()))
+    await eventually(lambda: not done[0].is_alive())

@@ -17,6 +17,11 @@ async def after_a_second(message: Wire) -> bytes:
     return SLOW
 
 
+async def after_a_minute(message: Wire) -> bytes:
+    await asyncio.sleep(60)
+    return SLOW
+
+
 def routes(slow: str, fast: str, hedge: str) -> str:
     services = f"services: {{s: {{endpoints: ['{slow}', '{fast}'], balance: round_robin}}}}\n"
     return services + f"routes: [{{path: /*, target: s, hedge: {hedge}}}]\n"
@@ -25,14 +30,14 @@ def routes(slow: str, fast: str, hedge: str) -> str:
 async def test_the_first_answer_wins(tmp_path: Path) -> None:
     """Where the first endpoint is slow, another one is asked as well, and the client has its answer at once."""
     async with (
-        backend(after_a_second) as slow,
+        backend(after_a_minute) as slow,
         backend(FAST) as fast,
-        running(tmp_path, routes(slow.address, fast.address, "{after: 50ms}")) as gateway,
+        running(tmp_path, routes(slow.address, fast.address, "{after: 1s}")) as gateway,
     ):
         began = time.monotonic()
         for _ in range(4):
             assert (await gateway.get()).text == "fast"
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 30
         assert len(slow.requests) == 2
         hedged = [exchange.attempts for exchange, _ in gateway.outcomes if len(exchange.attempts) > 1]
         assert [[(each.endpoint, each.retry) for each in attempts] for attempts in hedged] == [
@@ -43,7 +48,7 @@ async def test_the_first_answer_wins(tmp_path: Path) -> None:
 
 
 async def after_a_while(message: Wire) -> bytes:
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(1)
     return response(200, b"first")
 
 
@@ -51,7 +56,7 @@ async def test_where_the_first_one_wins_after_all(tmp_path: Path) -> None:
     """The second attempt is the one that was given up, and the log says so, and how long it had been waited for."""
     async with (
         backend(after_a_while) as slow,
-        backend(after_a_second) as slower,
+        backend(after_a_minute) as slower,
         running(tmp_path, routes(slow.address, slower.address, "{after: 50ms}")) as gateway,
     ):
         assert (await gateway.get()).text == "first"
@@ -59,7 +64,7 @@ async def test_where_the_first_one_wins_after_all(tmp_path: Path) -> None:
         lost, won = [attempt.summary() for attempt in exchange.attempts]
         assert (lost["endpoint"], lost["why_next"]) == (slower.address, "hedged")
         assert (won["endpoint"], won["status"], won["why_next"]) == (slow.address, 200, None)
-        assert 100 < lost["ms"] < 1000  # type: ignore[operator]
+        assert 100 < lost["ms"] < 30_000  # type: ignore[operator]
 
 
 async def test_what_is_usual(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class Client:
             self.writer.write(data[start : start + piece])
             await asyncio.sleep(0)
 
-    async def answer(self, method: str = "GET", *, seconds: float = 10.0) -> Answer:
+    async def answer(self, method: str = "GET", *, seconds: float = 30.0) -> Answer:
         """The next response, final or interim. Raises IncompleteReadError where it is cut short."""
         async with asyncio.timeout(seconds):
             head = await self.reader.readuntil(b"\r\n\r\n")
@@ -69,7 +69,7 @@ class Client:
         await self.reader.readexactly(2)
         return body
 
-    async def rest(self, seconds: float = 10.0) -> bytes:
+    async def rest(self, seconds: float = 30.0) -> bytes:
         """Everything until the gateway closes. Raises ConnectionResetError where it resets the connection."""
         async with asyncio.timeout(seconds):
             return await self.reader.read()

@@ -23,10 +23,14 @@ def test_the_names_of_many_routes_hold_no_request_up() -> None:
         nonlocal calls
         calls += event == "call"
 
-    gc.collect()  # what former tests left behind has its ends before, and not while calls are counted
+    gc.collect()
+    gc.disable()  # what former tests left behind, and who watches the collector, is not to be counted
     sys.setprofile(count)
-    warnings.look(configuration)
-    sys.setprofile(None)
+    try:
+        warnings.look(configuration)
+    finally:
+        sys.setprofile(None)
+        gc.enable()
     for thread in threading.enumerate():
         if thread.name == "names":  # and none of those that it begins, which may be listed before they can be joined
             thread.join()

@@ -44,8 +44,8 @@ def activated(
     try:
         yield process
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.send_signal(signal.SIGTERM)  # SIGINT is ignored while it starts, where the tests run in the background
+        process.wait(40)
 
 
 def configured(path: Path, port: int, middleware: str = "drain: {window: 0}\n") -> Path:
@@ -63,8 +63,9 @@ def log_of(path: Path) -> str:
 async def test_a_restart_loses_no_request(tmp_path: Path) -> None:
     """Stopped and started again on the same sockets, as `systemctl restart` does, it answers every request that came
     meanwhile; --port is not opened."""
-    async with backend() as upstream, httpx2.AsyncClient(timeout=30) as client:
-        config = configured(tmp_path, upstream.port)
+    async with backend() as upstream, httpx2.AsyncClient(timeout=60) as client:
+        # In the window it tells each client that its connection ends: closed at once, it might cross a request.
+        config = configured(tmp_path, upstream.port, "drain: {window: 3}\n")
         with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             over, statuses = asyncio.Event(), list[int]()
@@ -79,7 +80,7 @@ async def test_a_restart_loses_no_request(tmp_path: Path) -> None:
                 with activated(config, [listener], "gateway.socket", "--admin", "off") as process:
                     await eventually(lambda count=count: len(statuses) > count + 50, 30)  # type: ignore[misc]
                     process.send_signal(signal.SIGTERM)
-                    assert await asyncio.to_thread(process.wait, 20) == 0
+                    assert await asyncio.to_thread(process.wait, 40) == 0
             with activated(config, [listener], "http", "--admin", "off"):
                 over.set()
                 await asking

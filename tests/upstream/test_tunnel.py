@@ -7,7 +7,7 @@ import gc
 import random
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from websockets.asyncio.server import ServerConnection
@@ -108,19 +108,25 @@ async def test_a_flood_of_small_frames_leaves_others_alone(sites: Sites, kind: s
         transport.abort()
 
     async with websocket_backend(sites, echo) as backend, client(sites, backend) as one:
-        task = asyncio.create_task(flood())
-        waits = []
-        try:
-            await asyncio.sleep(0.3)
+
+        async def usual_wait() -> float:
+            waits = []
             for _ in range(30):
                 started = time.perf_counter()
                 await one.send("hello")
                 await one.recv()
                 waits.append(time.perf_counter() - started)
+            return sorted(waits)[len(waits) // 2]
+
+        undisturbed = await usual_wait()  # milliseconds, or more where the machine does a lot else
+        task = asyncio.create_task(flood())
+        try:
+            await asyncio.sleep(0.3)
+            disturbed = await usual_wait()
         finally:
             flooding = False
             await task
-    assert sorted(waits)[len(waits) // 2] < 0.5
+    assert disturbed < 0.5 + 50 * undisturbed
 
 
 async def test_who_reads_nothing_costs_little(sites: Sites) -> None:
@@ -157,6 +163,7 @@ def no_collector() -> Iterator[None]:
 @pytest.mark.parametrize("orderly", [True, False])
 async def test_a_tunnel_is_freed_when_it_closes(no_collector: None, orderly: bool) -> None:
     """Without waiting for a collector."""
+    of_others = _parts_of_tunnels()  # what tests before this one have left is kept for as long as this one runs
     buffer = memoryview(bytearray(READ_BUFFER))
     far: list[asyncio.StreamWriter] = []
     loop = asyncio.get_running_loop()
@@ -177,12 +184,17 @@ async def test_a_tunnel_is_freed_when_it_closes(no_collector: None, orderly: boo
     for writer in far:
         writer.close()
     await asyncio.wait_for(tunnel.ended, 10)
-    await asyncio.sleep(0)
-    left = [each for each in gc.get_objects() if isinstance(each, (Side, FrameReader))]
-    assert len(left) == 4  # which the tunnel holds, and nothing else
-    del left, tunnel
-    assert not [each for each in gc.get_objects() if isinstance(each, (Side, FrameReader, Tunnel))]
+    assert len(_parts_of_tunnels(of_others)) == 5
+    del tunnel  # which holds the others, and nothing else does once the loop has closed its connections
+    await eventually(lambda: not _parts_of_tunnels(of_others))
     server.close()
+
+
+def _parts_of_tunnels(besides: Sequence[object] = ()) -> list[object]:
+    known = {id(each) for each in besides}
+    return [
+        each for each in gc.get_objects() if isinstance(each, (Side, FrameReader, Tunnel)) and id(each) not in known
+    ]
 
 
 REFUSALS = {

@@ -131,7 +131,7 @@ def test_who_waits_for_its_turn_longer_than_for_bytes(tmp_path: Path, before: li
     """A request that came in time is answered, though its turn comes when the clock of its connection has run out."""
 
     async def answers() -> list[str]:
-        async with crowd(tmp_path, ClientLimits(header_timeout=0.3, keep_alive=0.3)) as made:
+        async with crowd(tmp_path, ClientLimits(header_timeout=0.8, keep_alive=0.8)) as made:
             client = made.clients[-1]
             for request in before:
                 client.sendall(request)
