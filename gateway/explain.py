@@ -21,6 +21,7 @@ from gateway.http.paths import NormalisedPath, PathError, normalise
 from gateway.limits.quota_report import PATH as QUOTA_PATH
 from gateway.llm.explaining import described, refused
 from gateway.llm.handler import Models
+from gateway.llm.speaking import NotKnown
 from gateway.mcp.configured import Endpoint
 from gateway.middleware.fixed_responses import FixedResponse
 from gateway.middleware.python_policy import PythonPolicy
@@ -38,6 +39,10 @@ from gateway.upstream.service import Upstream
 
 LOOPBACK = "127.0.0.1"
 Outcome = Literal["forwarded", "redirected", "answered", "refused", "no route", "undecided"]
+_TO_WHOEVER = (
+    "undecided: it would go to whoever made what it refers to, if that is the caller's, which the running gateway may "
+    "know: ask it with --running"
+)
 PROBES = frozenset({"/health", "/health/live", "/health/ready"})
 
 
@@ -202,7 +207,9 @@ async def _policies(
     way = list(layers(match.value.forward, exchange))
     of_model: dict[str, Any] = {}
     if outcome == "forwarded" and isinstance(match.value.target, Models):
-        of_model, outcome, verdict = await _model(exchange, match.value.target, snapshot, verdict)
+        of_model, outcome, verdict = await _model(
+            exchange, match.value.target, snapshot, verdict, running=why_none is not not_asked
+        )
     if outcome == "forwarded" and (refusal := _refusal_on_the_way(way, exchange, why_none)) is not None:
         instead = next((layer.describe(exchange) for layer in way if isinstance(layer, Fallback)), None)
         verdict = f"refused: {refusal}" if instead is None else f"{verdict}; but {refusal}; {instead}"
@@ -220,7 +227,7 @@ async def _policies(
 
 
 async def _model(
-    exchange: Exchange, models: Models, snapshot: Snapshot, verdict: str
+    exchange: Exchange, models: Models, snapshot: Snapshot, verdict: str, *, running: bool
 ) -> tuple[dict[str, Any], Outcome, str]:
     """Which provider of a model would be asked first, or why none."""
     if isinstance(exchange.body, _Unsent) or (exchange.body is None and exchange.method == "POST"):
@@ -228,12 +235,14 @@ async def _model(
     try:
         decided = await models.explain(exchange)
     except GatewayError as error:
-        return _left_out(exchange), "refused", f"refused: {refused(error)}"
+        undecided = isinstance(error, NotKnown) and not running
+        verdict = _TO_WHOEVER if undecided else f"refused: {refused(error)}"
+        return _left_out(exchange), "undecided" if undecided else "refused", verdict
     if decided is None:
         return {}, "answered", verdict
     config = snapshot.configuration.models
     assert config is not None
-    said = described(decided, models.failover, config.model_routing, exchange)
+    said = described(decided, models.failover, config.model_routing, exchange, running=running)
     if (refusal := decided.refusal) is not None:
         return said, "refused", f"refused by {refusal}"
     return said, "forwarded", verdict

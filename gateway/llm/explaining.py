@@ -12,6 +12,7 @@ import orjson
 from gateway.config.models.llm.routing import ModelRouting
 from gateway.errors import GatewayError
 from gateway.http import Decision, Exchange
+from gateway.llm.affinity import Origin
 from gateway.llm.choosing import Ask, Candidate, Choice
 from gateway.llm.failover import Failover
 from gateway.llm.speaking import ModelError
@@ -28,6 +29,8 @@ class Decided:
     ask: Ask
     choice: Choice
     budgets: Sequence[Decision]
+    origin: Origin | None = None  # who has made what the request refers to, and is the only one to be asked
+    brings_thinking: bool = False  # which somebody has signed
 
     @property
     def refusal(self) -> str | None:
@@ -36,8 +39,11 @@ class Decided:
         return next((f"{decision.rule}: {decision.reason}" for decision in denied), None)
 
 
-def described(decided: Decided, failover: Failover, routing: ModelRouting, exchange: Exchange) -> dict[str, Any]:
-    """As plain data, with what is going on with each candidate."""
+def described(
+    decided: Decided, failover: Failover, routing: ModelRouting, exchange: Exchange, *, running: bool
+) -> dict[str, Any]:
+    """As plain data, with what is going on with each candidate. `running`: by the process that serves, which remembers
+    who made what."""
     ask, choice = decided.ask, decided.choice
     rule = "none holds: the default profile"
     if choice.rule is not None:
@@ -52,6 +58,10 @@ def described(decided: Decided, failover: Failover, routing: ModelRouting, excha
         "candidates": [candidate.backend for candidate in choice.candidates],
         "left_out": [f"{left.provider}: {left.reason}" for left in choice.left_out],
     }
+    if decided.origin is not None:
+        said["made_by"] = f"{decided.origin.provider}: it made what the request refers to, and no other one is asked"
+    elif decided.brings_thinking and not running:
+        said["made_by"] = "it would go to whoever signed its thinking, which the running gateway may know (--running)"
     if choice.overflowed:
         said["overflowed"] = [f"{name} takes fewer tokens" for name in choice.overflowed]
     if looking := list(_looking(decided)):

@@ -51,7 +51,7 @@ from gateway.llm.issued import Issued, Issuing, not_yours
 from gateway.llm.metering import Meter
 from gateway.llm.money import Money
 from gateway.llm.offering import Offering
-from gateway.llm.origins import Origins
+from gateway.llm.origins import Origins, brings_thinking
 from gateway.llm.profile_bounds import allowed_output, check_temperature
 from gateway.llm.providers import CREDENTIALS
 from gateway.llm.reading import read_at_once, read_body
@@ -193,13 +193,16 @@ class Models:
         going = self._begun(exchange, call, time.perf_counter(), await self._body(exchange, call))
         ask = self._ask(going, counted=True)
         choice = self._stored(going) if call.api.stored else self._chosen_for(going, ask)
+        choice = kept(going, choice, self.failover.providers)
         self.failover.check_translations(going, choice.candidates)
         choice = replace(choice, left_out=going.record.left_out)
         said: list[Decision] = []
         if call.api.metered or call.api.session:
             limit = allowed_output(going.request, choice.profile)
             said = going.bill.explain(exchange, choice.candidates, limit, generates=call.api.generates)
-        return Decided(ask, choice, said)
+        return Decided(
+            ask, choice, said, going.origin, going.origins is not None and brings_thinking(going.request.body)
+        )
 
     def _body(self, exchange: Exchange, call: Call) -> Awaitable[bytes | tuple[ModelRequest, Upload]]:
         """As much of a body as decides what becomes of the request. What is returned raises GatewayError."""

@@ -19,7 +19,7 @@ from gateway.llm.affinity import LONGEST, NotOurs, Origin, Seal
 from gateway.llm.apis import CONVERSATIONS, MESSAGE_BATCH, MESSAGE_BATCHES, RESPONSE_TOKENS, RESPONSES, Call
 from gateway.llm.origins import Origins
 from gateway.llm.request import ModelRequest
-from gateway.llm.speaking import ModelError
+from gateway.llm.speaking import ModelError, NotKnown
 from gateway.llm.streams.reader import document_of
 from gateway.llm.usage import members
 
@@ -202,13 +202,13 @@ def _results_here(found: re.Match[bytes], shown: Mapping[bytes, bytes]) -> bytes
     return b"%b/v1/messages/batches/%b/results" % (found[1], shown.get(found[2], found[2]))
 
 
-def not_yours(call: Call) -> ModelError:
+def not_yours(call: Call) -> NotKnown:
     """Nobody has it, or somebody else."""
     what = call.api.stored or ("response" if call.api in (RESPONSES, RESPONSE_TOKENS) else "file")
     detail = f"there is no {what} of this id, or it is not yours"
     if not call.id:
         detail = "the request refers by an id to what does not exist, or is not yours"
-    return ModelError(ErrorKind.NO_ROUTE, detail, f"{what.replace(' ', '_')}_not_found")
+    return NotKnown(ErrorKind.NO_ROUTE, detail, f"{what.replace(' ', '_')}_not_found")
 
 
 def names(request: ModelRequest) -> Sequence[str]:

@@ -77,6 +77,11 @@ def signatures(data: bytes) -> Iterator[bytes]:
     yield from (first or second for first, second in reversed(redacted))
 
 
+def brings_thinking(data: bytes) -> bool:
+    """Whether a request has thinking that somebody has signed."""
+    return next(signatures(data), None) is not None
+
+
 def items(data: bytes) -> Iterator[bytes]:
     """The ids in an answer, or an event, of Responses or Messages."""
     return (match[1] for match in _ITEM.finditer(data))

@@ -11,13 +11,13 @@ from gateway.http import Exchange
 from gateway.http.model_record import LeftOut
 from gateway.llm.affinity import Origin, Sealing
 from gateway.llm.answering import not_there
-from gateway.llm.apis import GENERATE, MESSAGES, RESPONSES_BY_ID, Call
+from gateway.llm.apis import GENERATE, ISSUED, MESSAGES, RESPONSES_BY_ID, Call
 from gateway.llm.choosing import Candidate, Choice, Profile, Table
 from gateway.llm.going import Going
 from gateway.llm.origins import Origins, references, signatures
 from gateway.llm.providers import Provider
 from gateway.llm.request import ModelRequest
-from gateway.llm.speaking import ModelError
+from gateway.llm.speaking import ModelError, NotKnown
 from gateway.llm.storing import choose_one, takes_model
 
 _OF_RESPONSES: Final = frozenset({"previous_response_id", "input"})
@@ -116,12 +116,12 @@ def deployments(choice: Choice, providers: Mapping[str, Provider]) -> int:
     return sum(len(providers[each.provider].keys) for each in choice.candidates if not each.translated)
 
 
-def of_unknown_origin(member: str) -> ModelError:
+def of_unknown_origin(member: str) -> NotKnown:
     """No provider is guessed."""
     what = {"previous_response_id": "a response", "input": "an item"}.get(member, "something")
     code = "previous_response_not_found" if member in _OF_RESPONSES else "unknown_origin"
     detail = f"`{member}` refers to {what} of which it is not known which of several providers has made it"
-    return ModelError(ErrorKind.BAD_REQUEST, detail, code, param=member)
+    return NotKnown(ErrorKind.BAD_REQUEST, detail, code, param=member)
 
 
 def not_stored(call: Call) -> ModelError:
@@ -134,4 +134,4 @@ def not_stored(call: Call) -> ModelError:
     code, detail = f"{call.api.stored.replace(' ', '_')}_not_found", f"there is no {call.api.stored} of this id"
     if call.api is not RESPONSES_BY_ID:
         detail = f"it is not known which of several providers has the {call.api.stored} of this id"
-    return ModelError(ErrorKind.NO_ROUTE, detail, code)
+    return (NotKnown if call.api in ISSUED else ModelError)(ErrorKind.NO_ROUTE, detail, code)

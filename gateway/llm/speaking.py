@@ -51,6 +51,10 @@ class ModelError(GatewayError):
         self.param = param
 
 
+class NotKnown(ModelError):
+    """It is not known here who has made what a request refers to, or whether it is the caller's."""
+
+
 def bad_body(error: BadBody) -> ModelError:
     """A body that cannot be read, as a refusal."""
     return ModelError(ErrorKind.BAD_REQUEST, str(error), "invalid_request", param=error.member)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.explain import explain
 from tests.llm.storing_provider import StoringProvider
 from tests.llm.support import ROUTES as OPEN
 from tests.llm.support import Answered, Gateway, chat, gateway
@@ -301,3 +302,21 @@ async def test_lists_have_ids_of_the_gateway() -> None:
         assert ([entry["id"] for entry in listed["data"]], listed["first_id"]) == (ids, ids[0])
         assert (await made.ask(f"/v1/files?after={ids[1]}&limit=2")).status == 200
         assert one.received[-1][1] == "/v1/files?after=file-one1&limit=2"
+
+
+async def test_a_request_that_is_pinned_is_explained_so() -> None:
+    """By the running gateway as it is served; by another process, which may not know it, as undecided."""
+    async with storing() as (made, _, _):
+        id = await uploaded(made, "?model=large")
+        path = "/v1/chat/completions"
+        for body, candidates in ((with_file(id), ["one/small"]), (chat(), ["two/small", "one/small"])):
+            said = await explain(made.snapshot, "POST", path, [], body=json.dumps(body).encode(), why_none=str)
+            noted = (await made.ask(path, body)).noted
+            assert said["candidates"] == list(noted.candidates) == candidates
+            assert said["left_out"] == [f"{left.provider}: {left.reason}" for left in noted.left_out]
+            assert said.get("made_by", "").startswith("one: " if body != chat() else "")
+        for running, outcome in ((True, "refused"), (False, "undecided")):
+            why: dict[str, Any] = {"why_none": str} if running else {}
+            data = json.dumps(with_file("file-of-nobody")).encode()
+            said = await explain(made.snapshot, "POST", path, [], body=data, **why)
+            assert (said["outcome"], "--running" in said["verdict"]) == (outcome, not running)

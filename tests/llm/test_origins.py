@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from gateway.http.testing import make_exchange
 from gateway.llm.affinity import Origin
 from gateway.llm.origins import Origins
-from tests.llm.support import PROVIDERS, two_providers
+from tests.llm.support import PROVIDERS, answering, gateway, two_providers
 from tests.llm.test_affinity import SECRET
+from tests.support import Script, read_head, scripted_backend
 
 ANTHROPIC = """
 providers:
@@ -59,6 +61,82 @@ async def test_thinking_goes_back_to_who_signed_it(stream: bool) -> None:
         one.received.clear()
         failed = await made.ask("/v1/messages", body)
         assert (failed.status, b"known to one provider only" in failed.body, list(one.received)) == (503, True, [])
+
+
+GEMINI = ANTHROPIC.replace("anthropic", "gemini")
+REDACTED = {"type": "redacted_thinking", "data": "encrypted-thinking"}
+OF_MESSAGES = {"type": "message", "role": "assistant", "model": "small", "content": [REDACTED], "stop_reason": "end"}
+SIGNED = {"text": "Hi", "thoughtSignature": "a-signature-of-a-thought"}
+OF_GEMINI = {"candidates": [{"content": {"role": "model", "parts": [SIGNED]}, "finishReason": "STOP", "index": 0}]}
+STARTS = {"type": "content_block_start", "index": 0, "content_block": REDACTED}
+
+
+def saying(document: dict[str, Any], *, stream: bool = False) -> tuple[list[bytes], Script]:
+    """The bodies that a provider gets which says this to everything, and it."""
+    received: list[bytes] = []
+    text = json.dumps(document).encode()
+    answer = b'event: x\ndata: %b\n\nevent: message_stop\ndata: {"type": "message_stop"}\n\n' % text if stream else text
+    kind = b"text/event-stream" if stream else b"application/json"
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await read_head(reader)
+        received.append(
+            await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]))
+        )
+        lines = b"Connection: close\r\nContent-Type: %b\r\nContent-Length: %d" % (kind, len(answer))
+        writer.write(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (lines, answer))
+        await writer.drain()
+        writer.close()
+
+    return received, script
+
+
+@pytest.mark.parametrize(
+    ("models", "path", "said", "stream", "back"),
+    [
+        (ANTHROPIC, "/v1/messages", OF_MESSAGES, False, {"role": "assistant", "content": [REDACTED]}),
+        (ANTHROPIC, "/v1/messages", STARTS, True, {"role": "assistant", "content": [dict(reversed(REDACTED.items()))]}),
+        (GEMINI, "/v1beta/models/small:generateContent", OF_GEMINI, False, {"role": "model", "parts": [SIGNED]}),
+        (
+            GEMINI,
+            "/v1beta/models/small:streamGenerateContent?alt=sse",
+            OF_GEMINI,
+            True,
+            {"role": "model", "parts": [{"thought_signature": SIGNED["thoughtSignature"]}]},
+        ),
+    ],
+)
+async def test_what_is_encrypted_goes_back_to_who_made_it(
+    models: str, path: str, said: dict[str, Any], stream: bool, back: dict[str, Any]
+) -> None:
+    """Encrypted thinking of Anthropic and signatures of Gemini's thoughts, whole or streamed, and not a byte of them
+    is changed."""
+    member = "contents" if "beta" in path else "messages"
+    first = {"max_tokens": 9, "stream": stream} if member == "messages" else {}
+    body = {"model": "small", **first, member: [{"role": "user", "content": "Hi"}]}
+    refusing, two = (
+        answering(b'{"error": {"type": "api_error", "message": "No"}}', status=b"500 No"),
+        saying(said, stream=stream),
+    )
+    preferred, one = saying(said, stream=stream)
+    ones = [refusing]
+
+    async def changing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ones[-1](reader, writer)
+
+    async with (
+        scripted_backend(changing) as first_port,
+        scripted_backend(two[1]) as second_port,
+        gateway(models % (first_port, second_port)) as made,
+    ):
+        answered = await made.ask(path, body)
+        assert (answered.status, answered.noted.provider) == (200, "two"), answered.body
+        ones.append(one)
+        following = body | {member: [back]}
+        assert (await made.ask(path, following)).noted.provider == "two"
+        assert json.loads(two[0][-1]) == following
+        assert (await made.ask(path, body)).noted.provider == "one"
+        assert len(preferred) == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])
