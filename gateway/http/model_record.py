@@ -44,6 +44,7 @@ class ModelRecord:
     # Defaults of the class: most requests differ in few of them.
     asked: str = ""  # the model, as the client named it
     streamed: bool = False  # the client asked for a stream
+    stored: bool = False  # it is about something that a provider has stored, and not for a model
     # What was chosen.
     rule: int | None = None  # number of the rule that chose the profile, from 0; None: the default
     profile: str = ""
@@ -92,6 +93,6 @@ class ModelRecord:
     def twin(self) -> ModelRecord:
         """One of the same request, with the same choice, of which nothing has come yet."""
         made = ModelRecord(self.api, self.revision)
-        made.asked, made.streamed = self.asked, self.streamed
+        made.asked, made.streamed, made.stored = self.asked, self.streamed, self.stored
         made.rule, made.profile, made.candidates = self.rule, self.profile, self.candidates
         return made

@@ -144,7 +144,7 @@ async def _streamed(
     turning: Turning | None = sent.translated.stream() if sent.translated is not None else None
     if (sealing := going.seals(sent)) is not None:
         turning = SealingStream(sealing, sent.origin, reader.cut_off, partial(_note_items, going, sent.origin))
-    if going.origins is not None and isinstance(reader, MessagesReader | GeminiReader) and sent.translated is None:
+    if going.made is not None and isinstance(reader, MessagesReader | GeminiReader) and sent.translated is None:
         reader.signed = partial(_note_signature, going, sent.origin)
     clean = partial(without_keys, providers=providers)
     guarded = None
@@ -175,13 +175,13 @@ async def _streamed(
 
 
 def _note_signature(going: Going, origin: Origin, signature: str) -> None:
-    if going.origins is not None:
-        going.origins.note((signature.encode("utf-8", "surrogatepass"),), origin, going.exchange)
+    if going.made is not None:
+        going.made.note((signature.encode("utf-8", "surrogatepass"),), origin, going.exchange)
 
 
 def _note_items(going: Going, origin: Origin, event: bytes) -> None:
-    if going.origins is not None:
-        going.origins.note(items(event), origin, going.exchange)
+    if going.made is not None:
+        going.made.note(items(event), origin, going.exchange)
 
 
 def _whole(
@@ -215,8 +215,8 @@ def _whole(
             return sent.translated.answer(data)
         except BadAnswer as error:
             return _untranslatable(going, str(error))
-    if going.origins is not None:
-        going.origins.note(made_in(sent.api, data), sent.origin, going.exchange)
+    if going.made is not None:
+        going.made.note(made_in(sent.api, data), sent.origin, going.exchange)
     return _sealed(going, sent, data) if going.issued is not None or going.sealing is not None else data
 
 

@@ -117,6 +117,8 @@ class Refused(GatewayError):
         self.budget = budget
         self.retry_after = after  # seconds; 0: waiting does not help
         self.unit = unit
+        # Not for a moment only, as where requests in flight hold what is left: OpenAI calls that `insufficient_quota`.
+        self.is_used_up = unit is not None and not 0 < after <= HELD_SECONDS
         self.needed = needed  # the hold that would have been needed
         self.left = left
 

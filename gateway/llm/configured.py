@@ -224,10 +224,10 @@ def models_of(context: Context, way: Way, total: float, guards: Mapping[str, Gua
         money,
         failover,
         seal if keys > 1 else None,
+        Issuing(seal, made),
         settings,
         answers,
         origins,
-        Issuing(seal, made),
     )
 
 

@@ -79,6 +79,7 @@ class Going:
     # Defaults of the class: most requests differ in few of them.
     origins: Origins | None = None  # who made what; None: nobody else could have
     signer: Origin | None = None  # who made, signed or issued what it brings back or refers to
+    made: Origins | None = None  # remembers what its answer has; None: nobody asks for it
     issued: Issued | None = None  # the files and the like that it is about, or refers to
     watch: Watch | None = None  # the guardrails of the request and of its answer
     several: bool = False  # deployments could answer: ids in the answer are sealed
@@ -140,6 +141,7 @@ class Going:
         )
         made.watch = None if self.watch is None else Watch(self.watch.guards, exchange, record)
         made.origins, made.signer, made.issued = self.origins, self.signer, self.issued
+        made.made = self.made
         made.several, made.draining, made.output_limit = self.several, self.draining, self.output_limit
         made.lines, made.query, made.hidden, made.fields = self.lines, self.query, self.hidden, self.fields
         return made

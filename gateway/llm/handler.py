@@ -92,13 +92,13 @@ class Models:
         money: Money,
         failover: Failover,
         seal: Seal | None,
+        issuing: Issuing,
         settings: Settings,
         answers: AnswerCache | None = None,
         origins: Origins | None = None,
-        issuing: Issuing | None = None,
     ) -> None:
         self._answers = answers  # None: no profile has a cache
-        self._issuing = issuing  # None: ids of files and the like pass as they are
+        self._issuing = issuing
         self._origins = origins  # None: nothing could come from several
         self.table = table
         self.money = money
@@ -214,10 +214,10 @@ class Models:
 
     def _begun(self, exchange: Exchange, call: Call, began: float, body: bytes | tuple[ModelRequest, Upload]) -> Going:
         """A request, as far as its body says. Raises GatewayError."""
-        sealing, upload, issued, issuing = None, None, None, self._issuing
+        sealing, upload, issued = None, None, None
         try:
-            if issuing is not None and call.api in ISSUED:
-                issued = Issued(issuing, exchange)
+            if call.api in ISSUED:
+                issued = Issued(self._issuing, exchange)
                 call = issued.open_call(call)
                 exchange.query = issued.open_query(exchange.query)
             if self._seal is not None and call.api in _SEALED:
@@ -231,8 +231,8 @@ class Models:
                 sealing.open_request(request)
                 if self._origins is not None:
                     find_origin(sealing, request, self._origins)
-            if issuing is not None and (issued is not None or request.refers):
-                issued = issued or Issued(issuing, exchange)
+            if issued is not None or request.refers:
+                issued = issued or Issued(self._issuing, exchange)
                 issued.open_request(request)
                 if takes_model(call):
                     name_model(exchange, call, request)
@@ -242,6 +242,7 @@ class Models:
             raise bad_body(error) from None
         record = exchange.model = ModelRecord(call.api.name, self.settings.revision)
         record.asked, record.streamed = request.model, request.stream
+        record.stored = bool(call.api.stored)
         document = request.document
         tier = document.get("service_tier", document.get("speed"))  # what costs more, or less
         tier = tier if isinstance(tier, str) else ""
@@ -264,10 +265,10 @@ class Models:
             sealing,
             self.settings.session_headers,
         )
-        if issued is not None:
-            going.issued = issued
-        if self._origins is not None and call.api in _REMEMBERED:
+        going.issued = issued
+        if call.api in _REMEMBERED:
             going.origins = self._origins
+            going.made = self._issuing.made if call.api is MESSAGES else self._origins
         return going
 
     def _ask(self, going: Going, *, counted: bool) -> Ask:

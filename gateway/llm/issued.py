@@ -38,6 +38,10 @@ _OUTERMOST: Final = ("container", "conversation")
 _ELSEWHERE: Final = frozenset({"arguments", "parameters", "input_schema", "schema", "metadata", "response_format"})
 """Members in which the same words stand for anything."""
 
+_MADE: Final = ("_call", "_tool_result", "_execution_output", "_citation")
+"""Ends of types of what a model made: a client brings it back as it was, and refers to nothing by it. Where it is known
+who did, that one is asked."""
+
 _IN_ANSWER: Final = ("id", "input_file_id", "output_file_id", "error_file_id", "first_id", "last_id")
 MOST_REFERRED: Final = 1000  # ids of one request
 
@@ -157,7 +161,8 @@ class Issued:
 
 
 def referred(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The ids in a body that are of files and the like, each with the member that it stands in."""
+    """The ids in a body that are of files and the like, each with the member that it stands in; with none where a model
+    made it."""
     for number, (member, id) in enumerate(_referred(document)):
         if number >= MOST_REFERRED:
             detail = f"a request may refer to {MOST_REFERRED} files at most"
@@ -184,12 +189,14 @@ def _referred(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _in_object(value: Mapping[str, Any], rest: list[Any]) -> Iterator[tuple[str, str]]:
     """The ids in one object; what is to be looked at later is added to `rest`."""
-    is_call = value.get("type") in ("tool_use", "server_tool_use", "mcp_tool_use", "function")
+    kind = value.get("type")
+    is_call = kind in ("tool_use", "server_tool_use", "mcp_tool_use", "function")
+    made = isinstance(kind, str) and kind.endswith(_MADE)
     if value.get("type") == "code_interpreter" and isinstance(value.get("container"), str):
         yield "container", value["container"]
     for name, each in value.items():
         if name in _SINGLE and isinstance(each, str):
-            yield name, each
+            yield "" if made else name, each
         elif name in _LISTS and isinstance(each, list):
             yield from ((name, id) for id in each if isinstance(id, str))
         elif isinstance(each, dict | list) and name not in _ELSEWHERE and not (is_call and name == "input"):

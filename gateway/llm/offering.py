@@ -84,9 +84,15 @@ class Offering:
         if not call.model:
             return model_list(family, [ListedModel(name) for name in names])
         name = call.model.removeprefix("models/")
-        if name not in names:
+        if name not in names and not self._covers(exchange, name):
             raise self._unknown(exchange, name)
         return model_entry(family, ListedModel(name))
+
+    def _covers(self, exchange: Exchange, name: str) -> bool:
+        """Whether a pattern covers it, of a provider that the caller may use."""
+        providers = usable(self._table, exchange)
+        offers = [offer for offer in self._table.offers.values() if providers is None or offer.name in providers]
+        return self.lets(exchange, name) and any(offer.covers(name) for offer in offers)
 
     def not_offered(self, exchange: Exchange, ask: Ask, choice: Choice, request: ModelRequest) -> GatewayError:
         """The refusal of a model that none of the providers answers for."""
@@ -120,6 +126,17 @@ class Offering:
         detail = f"the model `{model[:200]}` is not offered here" + (f"; there are: {_some(names)}" if names else "")
         logged = "the request names a model that is not offered"  # it may be anything, also a key
         return ModelError(ErrorKind.NO_ROUTE, detail, "model_not_found", param="model", logged=logged)
+
+
+def usable(table: Table, exchange: Exchange) -> frozenset[str] | None:
+    """The providers of the profiles that the caller may use; None: all."""
+    found: set[str] = set()
+    for profile in table.profiles.values():
+        if profile.allows(exchange):
+            if not profile.only:
+                return None
+            found.update(name for tier in profile.tiers for name, _ in tier)
+    return frozenset(found)
 
 
 def _some(names: Sequence[str]) -> str:

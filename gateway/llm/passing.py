@@ -297,7 +297,7 @@ class MeteredWhole:
     def _end(self) -> None:
         self._meter.last = time.perf_counter()
         said = unread(self._api, self._size)  # too long to be kept, or no JSON
-        if self._size <= MOST_KEPT:
+        if self._size <= MOST_KEPT and not self._api.opaque:
             with suppress(orjson.JSONDecodeError):
                 said = whole(self._api, orjson.loads(b"".join(self._kept)))
         self._kept.clear()

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.errors import ErrorKind
-from gateway.http import Exchange
 from gateway.http.model_record import LeftOut
 from gateway.llm.affinity import Origin, Sealing
 from gateway.llm.answering import not_there
 from gateway.llm.apis import GENERATE, ISSUED, MESSAGES, RESPONSES_BY_ID, Call
 from gateway.llm.choosing import Candidate, Choice, Profile, Table
 from gateway.llm.going import Going
+from gateway.llm.offering import usable
 from gateway.llm.origins import Origins, references, signatures
 from gateway.llm.providers import Provider
 from gateway.llm.request import ModelRequest
@@ -35,7 +35,7 @@ def find_origin(sealing: Sealing, request: ModelRequest, origins: Origins) -> No
 def keeping(going: Going, table: Table) -> Choice:
     """The providers that may have what is stored, of those that the caller may use. Raises ModelError where there
     is none."""
-    allowed = _allowed(table, going.exchange)
+    allowed = usable(table, going.exchange)
     found = tuple(
         Candidate(offer.name, "", f"{offer.name}/*", translated=False)
         for offer in table.offers.values()
@@ -50,17 +50,6 @@ def looking_at_all(table: Table) -> Profile:
     """The profile of what is stored: the guardrails of any profile that may have made it, and nothing else."""
     guards = tuple(dict.fromkeys(guard for profile in table.profiles.values() for guard in profile.guards))
     return Profile(table.default, guards=guards)
-
-
-def _allowed(table: Table, exchange: Exchange) -> frozenset[str] | None:
-    """The providers of the profiles that the caller may use; None: all."""
-    found: set[str] = set()
-    for profile in table.profiles.values():
-        if profile.allows(exchange):
-            if not profile.only:
-                return None
-            found.update(name for tier in profile.tiers for name, _ in tier)
-    return frozenset(found)
 
 
 def kept(going: Going, choice: Choice, providers: Mapping[str, Provider]) -> Choice:

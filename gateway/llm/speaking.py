@@ -16,6 +16,7 @@ from gateway.http.model_record import ModelRecord
 from gateway.http.problems import AnsweredError
 from gateway.llm.answers import refusal
 from gateway.llm.apis import MODELS, Family, find
+from gateway.llm.claims import Refused
 from gateway.llm.request import BadBody
 
 logger = logging.getLogger("gateway")
@@ -109,6 +110,8 @@ def _refused(exchange: Exchange, family: Family, error: GatewayError, *, full: b
         sentence = kind.title
     code = _CODES.get(kind, kind.slug.replace("-", "_")) if isinstance(kind, ErrorKind) else kind.slug
     param = None
+    if isinstance(error, Refused) and error.is_used_up:
+        code = "insufficient_quota"
     if isinstance(error, ModelError):
         code, param = error.code, error.param
     return refusal(family, kind.status, code, sentence, request_id=exchange.request_id, param=param, headers=headers)

@@ -98,7 +98,8 @@ class Breaking:
             breaker.give_back(permit, answered=False)
             raise
         now, status = time.perf_counter(), response.status
-        if 400 <= status < 500:
+        if 400 <= status < 500 or (status >= 500 and exchange.model is not None and exchange.model.stored):
+            # What is stored may be at fault by itself: whoever asks for it must not close the way to the models.
             breaker.give_back(permit, answered=True)
         # A trial has passed with the head of its response: a stream may take longer than trials may.
         elif status >= 500 or isinstance(response.body, bytes) or breaker.circuit.state is State.HALF_OPEN:

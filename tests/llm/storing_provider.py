@@ -13,12 +13,14 @@ from tests.support import read_head
 
 @dataclass
 class StoringProvider:
-    """Its ids begin with its name. `received`: the method and path of each request, its key, and its body."""
+    """Its ids contain its name. `content`: of its messages. `received`: the method and path of each request, its key,
+    and its body."""
 
     name: str
     received: list[tuple[str, str, str, bytes]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     status: int = 200
+    content: list[dict[str, Any]] = field(default_factory=lambda: [{"type": "text", "text": "hi"}])
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await read_head(reader)
@@ -69,14 +71,13 @@ class StoringProvider:
         message = {"role": "assistant", "content": "hi"}
         choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "input_tokens": 1, "output_tokens": 1}
-        text = {"type": "text", "text": "hi"}
         return {
             "id": "c",
             "type": "message",
             "role": "assistant",
             "model": "small",
             "choices": choices,
-            "content": [text],
+            "content": self.content,
             "stop_reason": "end_turn",
             "output": [],
             "usage": usage,

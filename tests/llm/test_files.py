@@ -260,6 +260,7 @@ async def test_what_is_stored_is_for_who_got_it() -> None:
         assert len(one.received) == 1
 
 
+CITED = [{"type": "file_citation", "file_id": "file-1", "index": 0, "filename": "a.pdf"}]
 BATCH = {"input_file_id": "file-x", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
 
 
@@ -320,3 +321,50 @@ async def test_a_request_that_is_pinned_is_explained_so() -> None:
             data = json.dumps(with_file("file-of-nobody")).encode()
             said = await explain(made.snapshot, "POST", path, [], body=data, **why)
             assert (said["outcome"], "--running" in said["verdict"]) == (outcome, not running)
+
+
+async def test_a_large_file_streams_and_a_key_keeps_its_files() -> None:
+    """What is larger than is held comes whole; of a provider with several keys, the one that has a file is used."""
+    large = FORM.replace(b"Hello", b"Hello" * 200_000)
+    models = ALONE.replace("[key-of-one]", "[key-a, key-b]")
+    async with storing(models) as (made, one, _):
+        for _ in range(4):
+            answered = await made.ask("/v1/files", large, headers=[FORM_TYPE])
+            assert answered.status == 200, answered.body
+            assert one.received[-1][3] == large
+            key = one.received[-1][2]
+            for path in (f"/v1/files/{answered.json['id']}", f"/v1/files/{answered.json['id']}/content"):
+                assert (await made.ask(path)).status == 200
+                assert one.received[-1][2] == key
+        assert (await made.ask("/v1/files")).status == 400  # whose of the two keys?
+
+
+async def test_what_a_model_has_made_comes_back() -> None:
+    """Results of tools that name files are no references, where nothing is known of them."""
+    made_by_model = [
+        {"type": "code_interpreter_call", "id": "ci_1", "container_id": "cntr_1", "code": "1", "status": "completed"},
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "x", "annotations": CITED}],
+        },
+    ]
+    async with storing() as (made, _, two):
+        answered = await made.ask("/v1/responses", {"model": "small", "input": made_by_model})
+        assert (answered.status, answered.noted.provider) == (200, "two"), answered.body
+        assert json.loads(two.received[-1][3])["input"] == made_by_model
+
+
+async def test_a_file_that_a_model_has_made_is_for_its_caller() -> None:
+    """By the id of the provider, which stands in the answer, and for no other caller."""
+    result = {"type": "code_execution_output", "file_id": "file_made"}
+    block = {"type": "code_execution_tool_result", "tool_use_id": "t", "content": {"content": [result]}}
+    alone = ALONE.replace("openai", "anthropic").replace("/v1,", ",")
+    body = {"model": "small", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+    async with storing(alone, routes=ROUTES, auth=LIMITED) as (made, one, _):
+        one.content = [block]
+        assert (await made.ask("/v1/messages", body, headers=ALICE)).status == 200
+        for caller, status in ((BOB, 404), (ALICE, 200)):
+            path = "/v1/files/file_made/content"
+            assert (await made.ask(path, headers=[*caller, *OF_ANTHROPIC])).status == status
+        assert len(one.received) == 2

@@ -153,6 +153,7 @@ async def test_who_is_refused_learns_why_in_its_own_format() -> None:
         answered = asked[-1]
         assert (asked[0].status, answered.status) == (200, 429)
         assert int(answered.headers["retry-after"]) > 0
+        assert answered.json["error"]["code"] == "insufficient_quota"
 
 
 async def test_an_answer_without_a_limit_is_given_one() -> None:

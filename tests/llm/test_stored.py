@@ -124,7 +124,18 @@ async def test_what_is_stored_has_no_model_left_alone(status: bytes) -> None:
         await writer.drain()
         writer.close()
 
-    async with scripted_backend(script) as port, gateway(PROVIDER % port) as made:
-        for path in ("/v1/chat/completions/chatcmpl-1", "/v1/responses/resp_1"):
+    breaker = "breaker: {profile: llm, minimum: 2}, "
+    models = PROVIDER.replace("keys:", f"{breaker}keys:")
+    async with scripted_backend(script) as port, gateway(models % port) as made:
+        for path in ("/v1/chat/completions/chatcmpl-1", "/v1/responses/resp_1", "/v1/files/file-1") * 2:
             assert (await made.ask(path)).status >= 400
         assert (await made.ask("/v1/chat/completions", chat())).status == 200
+
+
+async def test_a_model_that_only_a_pattern_covers_is_there() -> None:
+    """It is not in the list, but whoever may ask for it is told that there is such a one."""
+    models = (PROVIDER % 9).replace("[small]", "[small, 'big-*']")
+    async with gateway(models, routes=ROUTES, auth=LIMITED) as made:
+        assert (await made.ask("/v1/models/big-9", headers=BOB)).json["id"] == "big-9"
+        assert (await made.ask("/v1/models/other", headers=BOB)).status == 404
+        assert (await made.ask("/v1/models/big-9", headers=ALICE)).status == 404

@@ -250,6 +250,13 @@ def _others(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]
     yield from _guardrails(models)
     if "drains" in models.model_fields_set and models.on_disconnect != "drain":
         yield Fault(("drains",), "this has no effect without on_disconnect: drain; add that, or remove it")
+    storing = [each for each in models.in_force.values() if each.protocol == "openai"]
+    if models.list_stored and (len(storing) != 1 or len(storing[0].keys) > 1):
+        message = (
+            "stored chat completions are listed with one provider of OpenAI's protocol and one key only, and of files "
+            "those of one key; leave it out, or leave out the others"
+        )
+        yield Fault(("list_stored",), message, show_value=False)
     if models.prices.assume is not None and models.prices.unknown != "assume":
         yield Fault(("prices", "assume"), "this has no effect without unknown: assume; add that", show_value=False)
     if not models.guardrails and "redacted" in (models.content.mode, *models.content.routes.values()):

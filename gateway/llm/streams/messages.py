@@ -96,6 +96,11 @@ class MessagesReader(Reader):
             return Kind.CONTENT if text else Kind.LIFECYCLE
         if kind == "redacted_thinking" and self.signed is not None and isinstance(block.get("data"), str):
             self.signed(block["data"])
+        if kind.endswith("_tool_result") and self.signed is not None:
+            made = members(block.get("content")).get("content")
+            for each in made if isinstance(made, list) else ():
+                if isinstance(id := members(each).get("file_id"), str):
+                    self.signed(id)
         if kind in TOOLS:
             self.called(block.get("name"))
         return Kind.CONTENT

@@ -194,6 +194,7 @@ def test_the_sketch_is_served_with_two_warnings() -> None:
             "modelRouting",
             "no default profile",
         ),
+        (OPENAI.replace("'${K}'", "['${K}', '${K}2']") + "list_stored: true", "list_stored", "one key only"),
         (OPENAI + "drains: 5", "drains", "on_disconnect"),
         (OPENAI + "prices: {assume: {input: 1, output: 2}}", "prices.assume", "unknown: assume"),
         (OPENAI + "content: {routes: {x: full}}", "content.routes.x", "no route to models"),

@@ -107,8 +107,9 @@ class ModelsFile(Section):
     )
     list_stored: bool = Field(
         False,
-        description="Pass on `GET /v1/chat/completions`, which lists what all callers have stored with the key of the "
-        "provider. Unset, only callers without an identity get it, on routes that anybody may use.",
+        description="Pass on `GET /v1/chat/completions`, and lists of files and batches, of what all callers have "
+        "stored with the key of the provider. Unset, only callers without an identity get it, on routes that anybody "
+        "may use.",
     )
     response_headers: bool = Field(
         True,
