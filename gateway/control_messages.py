@@ -112,7 +112,7 @@ class Heartbeat(Message):
 
 
 class Wanted(Message):
-    """The wishes of the control plane for a gateway: the answer to its heartbeat, and to its long poll.
+    """What the control plane wants of a gateway: the answer to its heartbeat, and to its long poll.
 
     `revision` None: nothing; what runs is kept, whatever it is.
     """

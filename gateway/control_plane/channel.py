@@ -25,7 +25,7 @@ from gateway.control_plane.events import Event
 from gateway.control_plane.heartbeats import Heartbeats
 from gateway.control_plane.lines import GONE, REVOKED, Line
 from gateway.control_plane.tokens import GatewayCaller, find, hash_of
-from gateway.control_plane.wishes import Wishes, policy_of
+from gateway.control_plane.wanted_revisions import WantedRevisions, policy_of
 from gateway.outside.throttled_log import ThrottledLog
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Channel:
 
     def __init__(self) -> None:
         self.heartbeats = Heartbeats()
-        self.wishes = Wishes()
+        self.wanted = WantedRevisions()
         self.lines: defaultdict[UUID, set[Line]] = defaultdict(set)  # by gateway
         self._checked = -CHECK_SECONDS
         self._known: dict[str, tuple[GatewayCaller, float]] = {}  # by hash of the token; until when (loop time)
@@ -75,12 +75,12 @@ class Channel:
 
     async def heard(self, plane: Plane, caller: GatewayCaller, heartbeat: Heartbeat) -> Wanted:
         """Keep a heartbeat, and answer it. Raises DatabaseUnavailable."""
-        wish = await self.wishes.of(plane.database, caller.gateway)
+        wanted = await self.wanted.of(plane.database, caller.gateway)
         now = plane.now()
-        seen = await self.heartbeats.take(plane.database, caller, heartbeat, wish.digest, now)
-        answer = wish.wanted
+        seen = await self.heartbeats.take(plane.database, caller, heartbeat, wanted.digest, now)
+        answer = wanted.answer
         own, drifted = seen.source == "local file" and seen.error is None, has_drifted(seen.drifted_since, now)
-        asks = own and (drifted or wish.digest is None) and self._may_ask(caller.gateway, seen.revision)
+        asks = own and (drifted or wanted.digest is None) and self._may_ask(caller.gateway, seen.revision)
         if not drifted and not asks:
             return answer
         async with plane.database.reading() as session:
@@ -129,7 +129,7 @@ class Channel:
         for line in list(self.lines.get(gateway, ())):
             line.end(*GONE)
         self.heartbeats.forget(gateway)
-        self.wishes.forget(gateway)
+        self.wanted.forget(gateway)
 
     async def check_tokens(self, database: Database, now: datetime) -> None:
         """Close the connections of tokens that are no longer valid, also where another replica revoked them.
@@ -185,12 +185,12 @@ async def run(plane: Plane) -> None:
             woken.clear()
             try:
                 await plane.channel.heartbeats.flush(plane.database)
-                await plane.channel.wishes.refresh(plane.database)
+                await plane.channel.wanted.refresh(plane.database)
                 await plane.channel.check_tokens(plane.database, plane.now())
                 if time.monotonic() - swept > SWEEP_SECONDS:
                     swept = time.monotonic()
                     await channel.heartbeats.sweep(plane.database, plane.now())
-                    await channel.wishes.sweep(plane.database)
+                    await channel.wanted.sweep(plane.database)
             except DatabaseUnavailable as error:
                 troubles.line("gateways are not heard of for a while: %s", error)
             await asyncio.sleep(SHORTEST_TURN)

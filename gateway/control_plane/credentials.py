@@ -204,7 +204,14 @@ def stored(given: Mapping[str, Any], before: Mapping[str, Any] | None, keys: Cre
     sent = {key: value for key, value in given.items() if key != GIVEN}
     merged: dict[str, Any] = _merged(kept, sent)
     if GIVEN not in given and SEALED in kept:
-        _check_same_places(kept, merged)
+        # Raises AdapterError where credentials that are kept would be sent to where they were never sent.
+        known = {_origin(kept[key]) for key in _SENT_TO if key in kept}
+        moved = [key for key in _SENT_TO if key in merged and _origin(merged[key]) not in known]
+        if moved:
+            message = (
+                f"give them again, or null: they were given for another scheme, host or port than {moved[0]} says now"
+            )
+            raise AdapterError("invalid", message, [FieldError("adapterConfig.credentials", message)])
     if GIVEN in given:
         merged.pop(SEALED, None)
         if given[GIVEN]:
@@ -274,15 +281,6 @@ def _merged(kept: Any, sent: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = _merged(merged.get(key), value) if isinstance(value, Mapping) else value
     return merged
-
-
-def _check_same_places(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """Raises AdapterError where credentials that are kept would be sent to where they were never sent."""
-    known = {_origin(before[key]) for key in _SENT_TO if key in before}
-    moved = [key for key in _SENT_TO if key in after and _origin(after[key]) not in known]
-    if moved:
-        message = f"give them again, or null: they were given for another scheme, host or port than {moved[0]} says now"
-        raise AdapterError("invalid", message, [FieldError("adapterConfig.credentials", message)])
 
 
 def _origin(url: object) -> tuple[object, ...]:

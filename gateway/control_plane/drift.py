@@ -30,7 +30,7 @@ from gateway.control_plane.revision_check import check_bundle
 from gateway.control_plane.rolling import LOCAL
 from gateway.control_plane.rollouts import ACTIVE
 from gateway.control_plane.wanted import KIND, RESOURCE, later, wanted_of, wants_of
-from gateway.control_plane.wishes import policy_of
+from gateway.control_plane.wanted_revisions import policy_of
 
 AFTER: Final = timedelta(seconds=60)  # that a gateway runs another revision than wanted
 WHO: Final = "job:drift"

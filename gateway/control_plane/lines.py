@@ -55,7 +55,7 @@ class Line:
         )
         work: list[asyncio.Future[Any]] = [
             asyncio.create_task(self._hear(plane)),
-            asyncio.create_task(self._send_wishes(plane)),
+            asyncio.create_task(self._send_wanted(plane)),
             asyncio.create_task(self._expire(now)),
             asyncio.create_task(plane.ending.wait()),
         ]
@@ -107,20 +107,20 @@ class Line:
     async def _refuse(self, message: str) -> None:
         await self._socket.send_text(orjson.dumps({"type": "error", "message": message[:500]}).decode())
 
-    async def _send_wishes(self, plane: Plane) -> None:
+    async def _send_wanted(self, plane: Plane) -> None:
         """Send the wanted revision, at the beginning and on each change."""
         sent = None
-        with plane.channel.wishes.changes(self.caller.gateway) as changed:
+        with plane.channel.wanted.changes(self.caller.gateway) as changed:
             while True:
                 changed.clear()
                 try:
-                    wish = await plane.channel.wishes.of(plane.database, self.caller.gateway)
+                    wanted = await plane.channel.wanted.of(plane.database, self.caller.gateway)
                 except DatabaseUnavailable:
                     await asyncio.sleep(1.0)
                     continue
-                if wish.digest is not None and wish.digest != sent:
-                    sent = wish.digest
-                    said = ConfigAvailable(revision=wish.digest, deployment_id=wish.deployment, wanted_at=wish.at)
+                if wanted.digest is not None and wanted.digest != sent:
+                    sent = wanted.digest
+                    said = ConfigAvailable(revision=wanted.digest, deployment_id=wanted.deployment, wanted_at=wanted.at)
                     await self._say(said)
                 await changed.wait()
 

@@ -64,7 +64,16 @@ async def register(plane: Plane, caller: Caller, wanted: NewGateway) -> Gateway:
         gateways.require(caller, "admin", await environments.these(session, caller, wanted.environments))
         if await gateways.of_name(session, caller.organization, wanted.name) is not None:
             raise gateways.taken(wanted.name)
-    gateway = _row(plane, caller, wanted)
+    gateway = Gateway(
+        uuid=uuid4(),
+        organization_uuid=caller.organization,
+        name=wanted.name,
+        display_name=wanted.display_name,
+        gateway_type=wanted.gateway_type,
+        adapter_config=_stored(plane, wanted.config, None),
+        status="INACTIVE",
+    )
+    gateway.control_plane_url = _url(gateway)
     spec, registered = await _registered(plane, gateway, validate=wanted.validate)
     _take(gateway, registered)
     try:
@@ -123,20 +132,6 @@ async def remove(plane: Plane, caller: Caller, uuid: UUID, if_match: tuple[str, 
         await session.delete(gateway)
         await _record(session, caller, "delete", gateway, ())
     plane.events.publish(Event("gateway.deleted", caller.organization, plane.now(), uuid))
-
-
-def _row(plane: Plane, caller: Caller, wanted: NewGateway) -> Gateway:
-    gateway = Gateway(
-        uuid=uuid4(),
-        organization_uuid=caller.organization,
-        name=wanted.name,
-        display_name=wanted.display_name,
-        gateway_type=wanted.gateway_type,
-        adapter_config=_stored(plane, wanted.config, None),
-        status="INACTIVE",
-    )
-    gateway.control_plane_url = _url(gateway)
-    return gateway
 
 
 def _stored(plane: Plane, given: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -45,18 +45,14 @@ async def sweep(
         )
         old_ones = (await session.scalars(newest.limit(1000))).all()
         if old_ones:
-            used = await _used(session)
+            # Digests that are still referenced.
+            columns = (
+                EnvironmentSettings.digest,
+                Deployment.revision,
+                Rollout.digest,
+                Rollout.previous,
+                GatewayInstance.revision,
+            )
+            used = {digest for column in columns for digest in await session.scalars(select(column).distinct())}
             unused = [each for each in old_ones if each not in used]
             await session.execute(delete(Revision).where(of_it, Revision.digest.in_(unused)))
-
-
-async def _used(session: AsyncSession) -> set[str | None]:
-    """Digests that are still referenced."""
-    columns = (
-        EnvironmentSettings.digest,
-        Deployment.revision,
-        Rollout.digest,
-        Rollout.previous,
-        GatewayInstance.revision,
-    )
-    return {digest for column in columns for digest in await session.scalars(select(column).distinct())}

@@ -123,7 +123,17 @@ async def _assign(session: AsyncSession, row: Rollout, gateways: Iterable[str], 
     former: Former = {}
     before = await wants_of(session, [UUID(each) for each in gateways])
     rows = await _deployments(session, gateways)
-    ran = await _ran(session, row.organization_uuid, gateways)
+    # The revisions that gateways run of which nothing was wanted yet, where they are known here.
+    query = (
+        select(GatewayInstance.gateway_uuid, GatewayInstance.revision)
+        .join(
+            Revision,
+            (Revision.digest == GatewayInstance.revision) & (Revision.organization_uuid == row.organization_uuid),
+        )
+        .where(GatewayInstance.gateway_uuid.in_([UUID(each) for each in gateways]))
+        .order_by(GatewayInstance.last_heartbeat_at)
+    )
+    ran = {str(gateway): str(digest) for gateway, digest in (await session.execute(query)).all()}
     strange = await _strange(session, row.organization_uuid, gateways)
     for each in gateways:
         found = rows.get(each)
@@ -162,17 +172,6 @@ async def _deployments(session: AsyncSession, gateways: Iterable[str]) -> Mappin
     wanted = [UUID(each) for each in gateways]
     query = select(Deployment).where(Deployment.gateway_uuid.in_(wanted), Deployment.kind == KIND)
     return {str(row.gateway_uuid): row for row in await session.scalars(query.with_for_update())}
-
-
-async def _ran(session: AsyncSession, organization: UUID, gateways: Iterable[str]) -> Mapping[str, str]:
-    """The revisions that gateways run of which nothing was wanted yet, where they are known here."""
-    query = (
-        select(GatewayInstance.gateway_uuid, GatewayInstance.revision)
-        .join(Revision, (Revision.digest == GatewayInstance.revision) & (Revision.organization_uuid == organization))
-        .where(GatewayInstance.gateway_uuid.in_([UUID(each) for each in gateways]))
-        .order_by(GatewayInstance.last_heartbeat_at)
-    )
-    return {str(gateway): str(digest) for gateway, digest in (await session.execute(query)).all()}
 
 
 async def _running(session: AsyncSession, gateways: Iterable[str]) -> dict[str, list[str]]:

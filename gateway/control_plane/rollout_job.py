@@ -174,7 +174,19 @@ async def _standings(session: AsyncSession, row: Rollout, watch: Watch) -> Mappi
         if watch.is_alive(each):
             instances.setdefault(each.gateway_uuid, []).append(each)
     spoken = [each for several in instances.values() for each in several]
-    estranged = await _estranged(session, row, spoken)
+    # The gateways that run what a control plane gave them since the rollout came to them, and this one knows nothing
+    # of.
+    given = {each.revision for each in spoken if each.source == "control-plane" and each.revision is not None}
+    known = select(Revision.digest).where(
+        Revision.organization_uuid == row.organization_uuid, Revision.digest.in_(given)
+    )
+    unknown = given - set((await session.scalars(known)).all())
+    ran: Mapping[str, Sequence[str]] = row.progress.get("ran", {})
+    estranged = {
+        each.gateway_uuid
+        for each in spoken
+        if each.revision in unknown and each.revision not in ran.get(str(each.gateway_uuid), ())
+    }
     return {
         str(each.uuid): replace(
             standing(each, instances.get(each.uuid, ()), row),
@@ -182,22 +194,6 @@ async def _standings(session: AsyncSession, row: Rollout, watch: Watch) -> Mappi
             estranged=each.uuid in estranged,
         )
         for each in gateways
-    }
-
-
-async def _estranged(session: AsyncSession, row: Rollout, instances: Sequence[GatewayInstance]) -> set[UUID]:
-    """The gateways that run what a control plane gave them since the rollout came to them, and this one knows nothing
-    of."""
-    given = {each.revision for each in instances if each.source == "control-plane" and each.revision is not None}
-    known = select(Revision.digest).where(
-        Revision.organization_uuid == row.organization_uuid, Revision.digest.in_(given)
-    )
-    unknown = given - set((await session.scalars(known)).all())
-    ran: Mapping[str, Sequence[str]] = row.progress.get("ran", {})
-    return {
-        each.gateway_uuid
-        for each in instances
-        if each.revision in unknown and each.revision not in ran.get(str(each.gateway_uuid), ())
     }
 
 

@@ -84,12 +84,12 @@ async def wanted_revision(plane: ThePlane, id: str, request: Request) -> Respons
     caller = await _caller(plane, request, id)
     after = request.query_params.get("after", "")
     deadline = asyncio.get_running_loop().time() + _seconds(request.query_params.get("wait"))
-    with plane.channel.wishes.changes(caller.gateway) as changed:
+    with plane.channel.wanted.changes(caller.gateway) as changed:
         while True:
             changed.clear()
-            wish = await plane.channel.wishes.of(plane.database, caller.gateway)
-            if wish.digest is not None and wish.digest != after:
-                return _json(wish.wanted)
+            wanted = await plane.channel.wanted.of(plane.database, caller.gateway)
+            if wanted.digest is not None and wanted.digest != after:
+                return _json(wanted.answer)
             if not await _waited(changed, plane.ending, deadline) or await request.is_disconnected():
                 return Response(status_code=204)
             caller = await _caller(plane, request, id)  # which may be revoked meanwhile
@@ -114,9 +114,9 @@ async def own_files(plane: ThePlane, id: str, request: Request) -> Response:
 async def revision(plane: ThePlane, id: str, digest: str, request: Request) -> Response:
     """The bundle. Only what is, or was, meant for this gateway: it may be of another environment."""
     caller = await _caller(plane, request, id)
-    wish = await plane.channel.wishes.of(plane.database, caller.gateway)
+    wanted = await plane.channel.wanted.of(plane.database, caller.gateway)
     headers = {"etag": f'"{digest}"', "cache-control": "private, max-age=31536000, immutable"}
-    packed = await _bundle(plane, caller, digest, wanted=digest == wish.digest) if is_digest(digest) else None
+    packed = await _bundle(plane, caller, digest, wanted=digest == wanted.digest) if is_digest(digest) else None
     if packed is None:
         raise Problem(404, "there is no revision of this digest for this gateway")
     if request.headers.get("if-none-match") == headers["etag"]:

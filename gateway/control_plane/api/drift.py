@@ -19,7 +19,7 @@ from gateway.control_plane.plane import ThePlane
 from gateway.control_plane.problems import Problem, documented
 from gateway.control_plane.revision_diff import compare
 from gateway.control_plane.schemas import Answer, Moment
-from gateway.control_plane.wishes import policy_of
+from gateway.control_plane.wanted_revisions import policy_of
 
 _NOTHING: Final = (
     "there is nothing to adopt: it runs its wanted revision, its files are not known here, or a rollout is under way"

@@ -29,7 +29,7 @@ AT_ONCE: Final = 500  # gateways in one query
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WantedRevision:
     """The revision that a gateway is to run, and the deployment that brings it there. None: nothing is said."""
 
     digest: str | None = None
@@ -37,21 +37,21 @@ class Wish:
     at: datetime | None = None  # when it became wanted
 
     @property
-    def wanted(self) -> Wanted:
+    def answer(self) -> Wanted:
         """As a gateway is answered."""
         return Wanted(revision=self.digest, deployment_id=self.deployment, wanted_at=self.at)
 
 
-class Wishes:
+class WantedRevisions:
     """Of all gateways that have asked. On the loop."""
 
     def __init__(self) -> None:
-        self._known: dict[UUID, Wish] = {}
+        self._known: dict[UUID, WantedRevision] = {}
         self._waiting: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
         self._marker: Any = None
         self._looked = -LOOK_SECONDS
 
-    async def of(self, database: Database, gateway: UUID) -> Wish:
+    async def of(self, database: Database, gateway: UUID) -> WantedRevision:
         """The wanted revision of this gateway. Raises DatabaseUnavailable if it is not known yet."""
         known = self._known.get(gateway)
         if known is None:
@@ -95,7 +95,7 @@ class Wishes:
         """Let go of gateways that any replica has deleted. Raises DatabaseUnavailable."""
         async with database.reading() as session:
             there = set((await session.scalars(select(Gateway.uuid))).all())
-        self._known = {gateway: wish for gateway, wish in self._known.items() if gateway in there}
+        self._known = {gateway: wanted for gateway, wanted in self._known.items() if gateway in there}
 
     def _wake(self, gateway: UUID) -> None:
         for event in self._waiting.get(gateway, ()):
@@ -115,18 +115,19 @@ async def policy_of(session: AsyncSession, gateway: UUID) -> DriftPolicy:
     return cast(DriftPolicy, found or "report")
 
 
-async def _read(session: AsyncSession, gateways: Sequence[UUID]) -> Mapping[UUID, Wish]:
-    wishes = dict.fromkeys(gateways, Wish())
+async def _read(session: AsyncSession, gateways: Sequence[UUID]) -> Mapping[UUID, WantedRevision]:
+    wanted = dict.fromkeys(gateways, WantedRevision())
     for start in range(0, len(gateways), AT_ONCE):
         some = gateways[start : start + AT_ONCE]
         wants = await wants_of(session, some)
         rows = select(Deployment.gateway_uuid, Deployment.revision, Deployment.uuid)
         found = await session.execute(rows.where(Deployment.kind == KIND, Deployment.gateway_uuid.in_(some)))
         deployments = {(gateway, digest): str(uuid) for gateway, digest, uuid in found}
-        wishes |= {
-            each: Wish(want.digest, deployments.get((each, want.digest)), want.at) for each, want in wants.items()
+        wanted |= {
+            each: WantedRevision(want.digest, deployments.get((each, want.digest)), want.at)
+            for each, want in wants.items()
         }
-    return wishes
+    return wanted
 
 
 async def _marker(session: AsyncSession) -> tuple[Any, ...]:
