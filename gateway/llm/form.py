@@ -119,7 +119,11 @@ class FormReader:
 def _text_name(head: bytes, read: Collection[bytes]) -> bytes:
     """The name of a part that is a text; empty for a file. What can be read in two ways is refused, and so is what some
     servers take for one of the names that are read, or for a model."""
-    lines = [line.partition(b":")[2].strip() for line in head.split(b"\r\n") if _is_disposition(line)]
+    lines = [
+        line.partition(b":")[2].strip()
+        for line in head.split(b"\r\n")
+        if line.partition(b":")[0].strip().lower() == b"content-disposition"
+    ]
     said = _DISPOSITION.fullmatch(lines[0]) if len(lines) == 1 else None
     if said is None:
         raise BadBody("a part of the form has no Content-Disposition that can be read")
@@ -134,7 +138,3 @@ def _text_name(head: bytes, read: Collection[bytes]) -> bytes:
             f"`{name.decode('utf-8', 'replace')[:100]}` must not be in a form; name the model as `model`, once"
         )
     return b"" if is_file else name
-
-
-def _is_disposition(line: bytes) -> bool:
-    return line.partition(b":")[0].strip().lower() == b"content-disposition"

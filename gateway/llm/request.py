@@ -179,7 +179,10 @@ def read(call: Call, body: bytes) -> ModelRequest:
     try:
         places = _places(body, document)
         if any(len(spans) > 1 for spans in places.values()):
-            body = _said_once(body, places)
+            last_values: list[tuple[splice.Span, bytes]] = []  # of each member, for all places of it
+            for *others, last in places.values():
+                last_values += [(span, body[last.start : last.end]) for span in others]
+            body = splice.replaced(body, last_values)
             places = _places(body, document)
     except splice.TooManyError as error:
         raise BadBody(f"the body cannot be read: {error}") from None
@@ -237,14 +240,6 @@ def _places(body: bytes, document: Mapping[str, Any]) -> dict[str, list[splice.S
     escaped = splice.has_escaped_letters(body)
     names = [name for name in document if name in _READ]
     return {name: splice.places(body, name, document[name], escaped=escaped) for name in names}
-
-
-def _said_once(body: bytes, places: Mapping[str, list[splice.Span]]) -> bytes:
-    """The body with the last value of each member in all places of it."""
-    values: list[tuple[splice.Span, bytes]] = []
-    for *others, last in places.values():
-        values += [(span, body[last.start : last.end]) for span in others]
-    return splice.replaced(body, values)
 
 
 def _others(model: str, document: Mapping[str, Any]) -> Others:

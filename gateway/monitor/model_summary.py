@@ -23,9 +23,9 @@ def summary(record: ModelRecord) -> dict[str, Any]:
         "rule": record.rule,
         "profile": record.profile,
         "candidates": record.candidates,
-        "left_out": _left_out(record) if record.left_out else [],
+        "left_out": [{"provider": left.provider, "reason": left.reason} for left in record.left_out],
         "tries": record.tries,
-        "switches": _switches(record) if record.switches else [],
+        "switches": [{"from": each.origin, "to": each.to, "reason": each.reason} for each in record.switches],
         "revision": record.revision,
     }
     if record.provider:
@@ -39,14 +39,6 @@ def summary(record: ModelRecord) -> dict[str, Any]:
         said |= {"committed_tokens": record.committed_tokens, "committed_usd": _usd(record.committed_micros)}
     _add_taken(said, record)
     return said
-
-
-def _left_out(record: ModelRecord) -> list[dict[str, str]]:
-    return [{"provider": left.provider, "reason": left.reason} for left in record.left_out]
-
-
-def _switches(record: ModelRecord) -> list[dict[str, str]]:
-    return [{"from": each.origin, "to": each.to, "reason": each.reason} for each in record.switches]
 
 
 def content(record: ModelRecord) -> dict[str, Any]:

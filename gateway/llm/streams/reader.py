@@ -73,7 +73,12 @@ class Reader:
         if not event.data:
             if event.part is None:
                 return Kind.LIFECYCLE
-            self._pass_over(event)
+            # Take the usage out of the end of an event that is too long to be read.
+            end = (self._end + event.raw)[-MOST_KEPT:]
+            self._unread = event.part is Part.LAST
+            self._end = b"" if self._unread else end
+            if self._unread and (usage := usage_near_end(end, self.family)) is not None:
+                self.usage, self._counted = usage, self.text_bytes
             return Kind.CONTENT
         self._unread = False
         if event.data == b"[DONE]":
@@ -81,14 +86,6 @@ class Reader:
             return Kind.FINAL
         document = document_of(event.data)
         return Kind.OTHER if document is None else self.read_document(document)
-
-    def _pass_over(self, event: Event) -> None:
-        """Take the usage out of the end of an event that is too long to be read."""
-        end = (self._end + event.raw)[-MOST_KEPT:]
-        self._unread = event.part is Part.LAST
-        self._end = b"" if self._unread else end
-        if self._unread and (usage := usage_near_end(end, self.family)) is not None:
-            self.usage, self._counted = usage, self.text_bytes
 
     def read_document(self, document: Mapping[str, Any]) -> Kind:
         """The kind of an event with this document."""

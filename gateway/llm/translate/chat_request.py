@@ -61,7 +61,11 @@ def translate(document: Mapping[str, Any], model: str, *, drop: bool = False) ->
     body["messages"] = turns.messages()
     _sampling(fields, body, model)
     _tools(fields, body, turns, model)
-    _user(fields, body)
+    # Both APIs take a name without meaning for the user, to find abuse.
+    names = [fields.text("safety_identifier"), fields.text("user")]
+    user = next((name for name in names if name and len(name) <= _MOST_USER), None)
+    if user is not None:
+        body["metadata"] = {"user_id": user}
     _shape(fields, body)
     thinks = set_thinking(fields, body, model)
     if streams := fields.truth("stream"):
@@ -114,14 +118,6 @@ def _sampling(fields: Fields, body: dict[str, Any], model: str) -> None:
             fields.notes.unsupported(f"stop[{index}]", "sequences of nothing but white space are refused")
     if stops := [sequence for sequence in stops if sequence.strip()]:
         body["stop_sequences"] = stops
-
-
-def _user(fields: Fields, body: dict[str, Any]) -> None:
-    """Both APIs take a name without meaning for the user, to find abuse."""
-    names = [fields.text("safety_identifier"), fields.text("user")]
-    user = next((name for name in names if name and len(name) <= _MOST_USER), None)
-    if user is not None:
-        body["metadata"] = {"user_id": user}
 
 
 def _shape(fields: Fields, body: dict[str, Any]) -> None:

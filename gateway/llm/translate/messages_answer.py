@@ -32,7 +32,16 @@ class Asked:
 def whole_answer(body: bytes, asked: Asked) -> bytes:
     """A whole answer."""
     document, choice, message = first_choice(body)
-    content = _content(message, asked)
+    content: list[dict[str, Any]] = []
+    if asked.thinks and (thought := reasoning.of_delta(message)) is not None:
+        signature = reasoning.signature(thought[0], asked.model)
+        content.append({"type": "thinking", "thinking": thought[1], "signature": signature})
+    texts = (text_of(message.get(field)) for field in ("content", "refusal"))
+    content += [{"type": "text", "text": text} for text in texts if text]
+    content += [
+        {"type": "tool_use", "id": tool_id(identifier), "name": name, "input": _arguments(arguments)}
+        for identifier, name, arguments in calls_of(message)
+    ]
     reason = choice.get("finish_reason")
     called = any(block["type"] == "tool_use" for block in content)
     if called and reason in ("stop", None):
@@ -58,20 +67,6 @@ def _message(document: dict[str, Any], asked: Asked) -> dict[str, Any]:
         "role": "assistant",
         "model": model if isinstance(model, str) and model else asked.model,
     }
-
-
-def _content(message: dict[str, Any], asked: Asked) -> list[dict[str, Any]]:
-    content: list[dict[str, Any]] = []
-    if asked.thinks and (thought := reasoning.of_delta(message)) is not None:
-        signature = reasoning.signature(thought[0], asked.model)
-        content.append({"type": "thinking", "thinking": thought[1], "signature": signature})
-    texts = (text_of(message.get(field)) for field in ("content", "refusal"))
-    content += [{"type": "text", "text": text} for text in texts if text]
-    content += [
-        {"type": "tool_use", "id": tool_id(identifier), "name": name, "input": _arguments(arguments)}
-        for identifier, name, arguments in calls_of(message)
-    ]
-    return content
 
 
 def tool_id(given: object) -> str:

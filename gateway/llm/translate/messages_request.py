@@ -43,7 +43,9 @@ def translate(document: Mapping[str, Any], model: str, *, drop: bool = False) ->
     for name, value in _DEFAULTS.items():
         fields.default(name, value)
     messages = ChatMessages(merge=True)
-    _system(fields, messages)
+    system = fields.raw("system")
+    if system is not None and (text := _text_of(system, fields, "system")):
+        messages.say("system", text)
     for message in fields.objects("messages"):
         _message(message, messages, model)
     body: dict[str, Any] = {"model": model, "messages": messages.all()}
@@ -68,12 +70,6 @@ def translate(document: Mapping[str, Any], model: str, *, drop: bool = False) ->
         lambda answer: whole_answer(answer, asked),
         lambda: ChatStream(MessagesWriter(asked)),
     )
-
-
-def _system(fields: Fields, messages: ChatMessages) -> None:
-    system = fields.raw("system")
-    if system is not None and (text := _text_of(system, fields, "system")):
-        messages.say("system", text)
 
 
 def _text_of(value: object, fields: Fields, name: str) -> str:

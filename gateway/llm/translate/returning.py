@@ -55,7 +55,11 @@ def _messages(document: dict[str, Any]) -> dict[str, Any]:
     if isinstance(thinking, dict) and thinking.get("type") == "enabled" and lacks_thinking(kept):
         changed["thinking"] = {"type": "disabled"}
         if isinstance(management, dict):
-            edits = [edit for edit in _list(management, "edits") if not _clears_thinking(edit)]
+            edits = [
+                edit
+                for edit in _list(management, "edits")
+                if not (isinstance(edit, dict) and str(edit.get("type")).startswith("clear_thinking"))
+            ]
             changed["context_management"] = {**management, "edits": edits}
     return changed
 
@@ -67,10 +71,6 @@ def _items(document: dict[str, Any]) -> dict[str, Any]:
 
 
 _APIS = {"anthropic.messages": (reasoning.SIGNED, _messages), "openai.responses": (reasoning.SEALED, _items)}
-
-
-def _clears_thinking(edit: object) -> bool:
-    return isinstance(edit, dict) and str(edit.get("type")).startswith("clear_thinking")
 
 
 def _list(document: dict[str, Any], name: str) -> list[Any]:
