@@ -75,7 +75,10 @@ class Operation:
                     "description": "the result" if self.method in ("GET", "HEAD") else "done",
                     "content": {self.media_type: {}},
                 },
-                **{str(status): _refusal(description) for status, description in sorted(refusals.items())},
+                **{
+                    str(status): {"description": description, "content": {"application/json": {"schema": _ERROR}}}
+                    for status, description in sorted(refusals.items())
+                },
             },
         }
         if self.description:
@@ -135,7 +138,3 @@ def document_of(operations: Sequence[Operation], version: str) -> dict[str, Any]
             },
         },
     }
-
-
-def _refusal(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": _ERROR}}}

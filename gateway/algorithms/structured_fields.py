@@ -148,7 +148,10 @@ class _Parser:
         if char == '"':
             return re.sub(r"\\(.)", r"\1", self._match(_STRING)[1])
         if char == ":":
-            return self._binary()
+            try:
+                return base64.b64decode(self._match(_BINARY)[1], validate=True)
+            except binascii.Error:
+                raise StructureError("a byte sequence is not base64") from None
         if char == "?":
             found = self._text[self._at : self._at + 2]
             if found not in ("?0", "?1"):
@@ -159,12 +162,6 @@ class _Parser:
             number = self._match(_NUMBER)[0]
             return Decimal(number) if "." in number else int(number)
         return Token(self._match(_TOKEN)[0])
-
-    def _binary(self) -> bytes:
-        try:
-            return base64.b64decode(self._match(_BINARY)[1], validate=True)
-        except binascii.Error:
-            raise StructureError("a byte sequence is not base64") from None
 
     def _key(self) -> str:
         return self._match(_KEY)[0]

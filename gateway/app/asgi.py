@@ -17,7 +17,7 @@ from gateway.app.channel import Channel
 from gateway.app.gateway import Gateway, handler_of, problem_of
 from gateway.custom_code import is_failure
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Exchange, Headers, Outcome, Response
+from gateway.http import Headers, Outcome, Response
 from gateway.http.bodies import Expectation, Message, Receive, Send
 from gateway.http.fields import announces_body
 from gateway.http.handshake import make_key
@@ -55,7 +55,11 @@ class Application:
         exchange = gateway.exchange(_head(scope), *_origin(scope), snapshot)
         if exchange.scheme == "https":
             exchange.certificate = client_certificate(scope)
-        _without_extensions(exchange)
+        # Make the handshake one of our own, where another server speaks with the client, in messages.
+        ours = {b"sec-websocket-key": make_key(), b"sec-websocket-version": b"13"}
+        dropped = {*ours, b"sec-websocket-extensions"}
+        exchange.headers = [line for line in exchange.headers if line[0] not in dropped] + list(ours.items())
+        exchange.fields = dict(exchange.headers)
         outcome = Outcome(time.time(), time.perf_counter())
         counts = Counts()
         try:
@@ -203,14 +207,6 @@ async def _until_disconnect(gateway: Gateway, scope: Scope, receive: Receive, se
         raise ended
     if not exchange.cancelled():
         exchange.result()
-
-
-def _without_extensions(exchange: Exchange) -> None:
-    """Make the handshake one of our own, where another server speaks with the client, in messages."""
-    ours = {b"sec-websocket-key": make_key(), b"sec-websocket-version": b"13"}
-    dropped = {*ours, b"sec-websocket-extensions"}
-    exchange.headers = [line for line in exchange.headers if line[0] not in dropped] + list(ours.items())
-    exchange.fields = dict(exchange.headers)
 
 
 async def _deny(response: Response, scope: Scope, send: Send) -> None:

@@ -90,25 +90,22 @@ class DemoModels:
             return
         request = Received(scope["method"], path, query, headers, await client.body())
         if path.startswith("/demo/"):
-            await self._control(request, client)
+            if request.path == "/demo/usage":
+                await client.json(200, {"completed": _shown(self.completed), "unfinished": _shown(self.unfinished)})
+            elif request.path == "/demo/requests":
+                await client.json(200, {"requests": [_request(each) for each in self.received]})
+            elif request.path == "/demo/fault" and request.method == "PUT":
+                wanted = request.body.decode("utf-8", "replace").strip()
+                if wanted and faults(wanted) == Faults():
+                    await client.json(400, {"error": f"there is no fault {wanted!r}; fail-429 and cut-after are two"})
+                else:
+                    self.fault = wanted
+                    await client.json(200, {"fault": wanted})
+            else:
+                await client.json(404, {"error": "there are /demo/usage, /demo/requests, and PUT /demo/fault"})
             return
         self.received.append(request)
         await self._serve(request, client)
-
-    async def _control(self, request: Received, client: Client) -> None:
-        if request.path == "/demo/usage":
-            await client.json(200, {"completed": _shown(self.completed), "unfinished": _shown(self.unfinished)})
-        elif request.path == "/demo/requests":
-            await client.json(200, {"requests": [_request(each) for each in self.received]})
-        elif request.path == "/demo/fault" and request.method == "PUT":
-            wanted = request.body.decode("utf-8", "replace").strip()
-            if wanted and faults(wanted) == Faults():
-                await client.json(400, {"error": f"there is no fault {wanted!r}; fail-429 and cut-after are two"})
-            else:
-                self.fault = wanted
-                await client.json(200, {"fault": wanted})
-        else:
-            await client.json(404, {"error": "there are /demo/usage, /demo/requests, and PUT /demo/fault"})
 
     async def _serve(self, request: Received, client: Client) -> None:
         family = request.family

@@ -103,7 +103,9 @@ class Client:
         frames = [*events]
         if array:
             frames = _as_array(frames)
-        before, after = _places(frames)
+        # The number of the frame with the first content, and of one after some content but before the last of it.
+        with_content = [number for number, frame in enumerate(frames) if frame.tokens] or [0]
+        before, after = with_content[0], max(with_content[len(with_content) // 2], with_content[0] + 1)
         places = {"before": before, "after": after}
         headers = JSON if array else EVENTS
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -151,12 +153,6 @@ class Client:
         """Close the connection, whatever is missing."""
         self._scope["extensions"][CLOSE]["close"]()
         await self._gone()
-
-
-def _places(frames: list[Frame]) -> tuple[int, int]:
-    """The number of the frame with the first content, and of one after some content but before the last of it."""
-    with_content = [number for number, frame in enumerate(frames) if frame.tokens] or [0]
-    return with_content[0], max(with_content[len(with_content) // 2], with_content[0] + 1)
 
 
 def _failure(family: str) -> bytes:

@@ -32,26 +32,22 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(application: DemoModels) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            application,
-            http=_Protocol,
-            lifespan="off",
-            log_level="critical",
-            access_log=False,
-            date_header=False,
-            server_header=False,
-            timeout_graceful_shutdown=1,
-        )
-    )
-
-
 @contextlib.asynccontextmanager
 async def serving(application: DemoModels, port: int = 0) -> AsyncIterator[int]:
     """Serve in this process; gives the port. Open answers are cut off at the end."""
     with listen(port) as listener:
-        server = _server(application)
+        server = _Server(
+            uvicorn.Config(
+                application,
+                http=_Protocol,
+                lifespan="off",
+                log_level="critical",
+                access_log=False,
+                date_header=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
         running = asyncio.ensure_future(server.serve([listener]))
         try:
             yield listener.getsockname()[1]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.config.models import Configuration, RouteConfig
+from gateway.config.models import RouteConfig
 from gateway.config.models.rate_limits import RateLimit as RateLimitConfig
 from gateway.config.models.rate_limits import windows_of
 from gateway.context import Context
@@ -84,21 +84,16 @@ def rate_limit_of(
         tiers=tuple(
             (group, WindowSet(name, windows_of(limits, config.burst))) for group, limits in config.tiers.items()
         ),
-        consumers=_own_limits(context.configuration, name, config.burst),
+        consumers={
+            consumer.name: WindowSet(name, windows_of(consumer.limits[name], config.burst))
+            for consumer in context.configuration.auth.consumers
+            if name in consumer.limits
+        },
         on_failure=config.on_failure,
         store=_store(context, name, config, link),
         fallback=_memory(context, name) if link is not None and config.on_failure == "local" else None,
     )
     return limit, link
-
-
-def _own_limits(configuration: Configuration, name: str, burst: int | None) -> dict[str, WindowSet]:
-    """Limits of single consumers in place of this one."""
-    return {
-        consumer.name: WindowSet(name, windows_of(consumer.limits[name], burst))
-        for consumer in configuration.auth.consumers
-        if name in consumer.limits
-    }
 
 
 def _store(context: Context, name: str, config: RateLimitConfig, link: RedisLink | None) -> LocalStore | None:

@@ -182,7 +182,9 @@ class Passing:
         """An answer that is no stream, with these errors beside it."""
         look = 200 <= response.status < 300 and not self.server.allowed.all
         try:
-            if not isinstance(response.body, bytes) and _is_json(response):
+            if not isinstance(response.body, bytes) and any(
+                name == b"content-type" and value.lower().startswith(JSON) for name, value in response.headers
+            ):
                 response.body = await begun(response.body, _HELD)  # until then, there can be an error in its place
             look = look and (not isinstance(response.body, bytes) or may_list_tools(response.body))
             if not look and not errors:
@@ -291,10 +293,6 @@ def _sized(response: Response) -> Response:
     if isinstance(response.body, bytes) and not any(name == b"content-length" for name, _ in response.headers):
         response.headers.append((b"content-length", b"%d" % len(response.body)))
     return response
-
-
-def _is_json(response: Response) -> bool:
-    return any(name == b"content-type" and value.lower().startswith(JSON) for name, value in response.headers)
 
 
 def method_not_allowed(exchange: Exchange) -> GatewayError:

@@ -152,16 +152,16 @@ def for_route(context: Context, route: RouteConfig) -> Trace | None:
         return None
     config = context.configuration.middleware.trace
     hops = context.plan.need("trace", Hops, ("middleware.yaml", ("trace",)))
-    recorder = context.once("span recorder", lambda: span_recorder(context, _credentials(context)))
+    recorder = context.once(
+        "span recorder",
+        lambda: span_recorder(
+            context, frozenset(name for scheme in schemes_of(context).values() for name in scheme.locations.headers)
+        ),
+    )
     share = share_of(config, os.environ, exported=recorder is not None) if route.trace is None else route.trace.sample
     b3 = config.b3 or b3_of(os.environ)
     trust = config.trust
     return Trace(hops, threshold(share), trust != "never", trust == "always", b3, recorder, route.all_paths)
-
-
-def _credentials(context: Context) -> frozenset[bytes]:
-    """Headers in which any scheme looks for one."""
-    return frozenset(name for scheme in schemes_of(context).values() for name in scheme.locations.headers)
 
 
 def without_route(context: Context) -> Trace | None:

@@ -44,7 +44,15 @@ def check_head(method: str, version: str, url: bytes, headers: Headers, fields: 
     if len(fields) != len(headers) or len(host) > _REMEMBERED_LENGTH or not _is_host(host):
         _check_host(version, headers, fields)
     if b"transfer-encoding" in fields or b"expect" in fields:
-        _check_framing(version, headers, fields)
+        coding = fields.get(b"transfer-encoding")
+        if coding is not None:
+            if version == "1.0":
+                raise bad("HTTP/1.0 has no Transfer-Encoding")
+            if coding.lower() != b"chunked" or sum(name == b"transfer-encoding" for name, _ in headers) > 1:
+                raise GatewayError(ErrorKind.NOT_IMPLEMENTED, "the only transfer coding understood is chunked")
+        expectation = fields.get(b"expect")
+        if expectation is not None and expectation.lower() != b"100-continue":
+            raise GatewayError(ErrorKind.EXPECTATION_FAILED, "the only expectation understood is 100-continue")
     if url[:1] == b"/":
         path, _, query = url.partition(b"?")
         return path, query
@@ -74,18 +82,6 @@ def _check_host(version: str, headers: Headers, fields: dict[bytes, bytes]) -> N
         raise bad("there is more than one Host header")
     if len(host) > _LONGEST_HOST or _HOST.fullmatch(host) is None:
         raise bad("the Host header is no host name")
-
-
-def _check_framing(version: str, headers: Headers, fields: dict[bytes, bytes]) -> None:
-    coding = fields.get(b"transfer-encoding")
-    if coding is not None:
-        if version == "1.0":
-            raise bad("HTTP/1.0 has no Transfer-Encoding")
-        if coding.lower() != b"chunked" or sum(name == b"transfer-encoding" for name, _ in headers) > 1:
-            raise GatewayError(ErrorKind.NOT_IMPLEMENTED, "the only transfer coding understood is chunked")
-    expectation = fields.get(b"expect")
-    if expectation is not None and expectation.lower() != b"100-continue":
-        raise GatewayError(ErrorKind.EXPECTATION_FAILED, "the only expectation understood is 100-continue")
 
 
 def _unusual_target(method: str, url: bytes, headers: Headers, fields: dict[bytes, bytes]) -> Target:

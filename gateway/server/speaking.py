@@ -89,10 +89,7 @@ class Speaking:
                 _need(context, "traffic counts", lambda: TrafficPublisher(bus_of(context), traffic, upstreams))
                 publisher = _need(context, "requests one by one", lambda: AccessPublisher(bus_of(context), auth=auth))
         plan.after_adoption(partial(self._use, publisher))
-        self._plan_bridge(context)
-
-    def _plan_bridge(self, context: Context) -> None:
-        """Plan the messages to and from the bridge to an agent network, if there is one."""
+        # Plan the messages to and from the bridge to an agent network, if there is one.
         configuration, reporter, standings = context.configuration, None, None
         agents = configuration.middleware.agents
         if agents is not None:

@@ -79,15 +79,11 @@ def http_date(value: bytes) -> float | None:
     for pattern in _DATES:
         match = pattern.fullmatch(value)
         if match is not None and match["month"] in _MONTHS:
-            return _unix_time(match)
+            year, month = int(match["year"]), _MONTHS.index(match["month"]) + 1
+            if year < 100:  # RFC 850, of which no server means a time before 1970
+                year += 1900 if year >= 70 else 2000
+            day, hour, minute, second = (int(match[name]) for name in ("day", "hour", "minute", "second"))
+            if not (1 <= day <= calendar.monthrange(year, month)[1] and hour < 24 and minute < 60 and second <= 60):
+                return None
+            return float(calendar.timegm((year, month, day, hour, minute, second)))
     return None
-
-
-def _unix_time(match: re.Match[bytes]) -> float | None:
-    year, month = int(match["year"]), _MONTHS.index(match["month"]) + 1
-    if year < 100:  # RFC 850, of which no server means a time before 1970
-        year += 1900 if year >= 70 else 2000
-    day, hour, minute, second = (int(match[name]) for name in ("day", "hour", "minute", "second"))
-    if not (1 <= day <= calendar.monthrange(year, month)[1] and hour < 24 and minute < 60 and second <= 60):
-        return None
-    return float(calendar.timegm((year, month, day, hour, minute, second)))
