@@ -28,7 +28,7 @@ PAUSE: Final = 0.001  # seconds until the next such turn
 BEGUN_AT_ONCE: Final = 2  # requests, in one turn of the loop: each of them causes more in the turns behind it
 LOOKED_AT: Final = 8  # of those that wait, until so many are found: some of them are refused, or gone
 GONE_AT_ONCE: Final = 64  # of those whose connection has ended while they waited, passed over for each that has not
-LAST_PER_SECOND: Final = 2000  # of those that go last, where turns are so long that one in each would be few
+LATE_PER_SECOND: Final = 2000  # of those that go behind, or last, where turns are so long that one in each would be few
 CROWD: Final = 100  # connections of one client, beyond which all its requests wait for their turn
 CRUMBS: Final = 20  # reads of next to nothing that each client has in every WINDOW
 WINDOW: Final = 0.01  # seconds
@@ -131,19 +131,23 @@ class Beginnings:
     few requests, on new connections, and where one client has a crowd of them beside others that have not. (Where all
     do, they are balancers, and all clients are behind them.)
 
+    A pipeline brings many requests at once, and each that is answered would begin the next one in the same turn. So
+    where others wait, it goes behind them for each of its requests: one of a pipeline is begun in each turn.
+
     Of what comes large, as few requests do, one is begun in each turn, and the others do not wait behind it: so that it
     holds up little also behind the same balancer. Of what goes last, because it does not look as if it could be served,
     one is taken at the end of each turn.
     """
 
-    __slots__ = ("_connections", "_crowds", "_due", "_large", "_last", "_last_taken", "_waiting", "crowded")
+    __slots__ = ("_behind", "_connections", "_crowds", "_large", "_last", "_late_taken", "_waiting", "crowded", "due")
 
     def __init__(self) -> None:
         self._waiting: FairQueue[Beginning] = FairQueue()
         self._large: FairQueue[Beginning] = FairQueue()
+        self._behind: FairQueue[Beginning] = FairQueue()
         self._last: FairQueue[Beginning] = FairQueue()
-        self._last_taken = 0.0  # when the last ones had their turn
-        self._due = False
+        self._late_taken = 0.0  # when those of these two had their turn
+        self.due = False  # whether any wait
         self._connections: dict[bytes | str, int] = {}  # by client
         self._crowds = 0  # clients that have more than CROWD
         self.crowded = False  # whether there are such clients, and others
@@ -169,24 +173,28 @@ class Beginnings:
         """Whether it has so many that what they send together would hold up others, and there are others."""
         return self.crowded and self._connections.get(place, 0) > CROWD
 
-    def join(self, place: bytes | str, waiting: Beginning, *, large: bool = False, last: bool = False) -> None:
+    def join(
+        self, place: bytes | str, waiting: Beginning, *, large: bool = False, behind: bool = False, last: bool = False
+    ) -> None:
         """Go on, for the client at this place, in one of the next turns of the loop.
 
-        `large`: what has come is. `last`: it does not look like what can be served, and others go first.
+        `large`: what has come is. `behind`: it is of a pipeline, and others go first. `last`: it does not look like
+        what can be served, and so do they.
         """
-        if last and not self._last:
-            self._last_taken = time.perf_counter()
-        (self._last if last else self._large if large else self._waiting).put(place, waiting)
-        if not self._due:
-            self._due = True
+        if (behind or last) and not (self._behind or self._last):
+            self._late_taken = time.perf_counter()
+        queue = self._last if last else self._behind if behind else self._large if large else self._waiting
+        queue.put(place, waiting)
+        if not self.due:
+            self.due = True
             asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
         try:
             self._begin()
         finally:
-            self._due = len(self._waiting) + len(self._large) + len(self._last) > 0
-            if self._due:
+            self.due = len(self._waiting) + len(self._large) + len(self._behind) + len(self._last) > 0
+            if self.due:
                 asyncio.get_running_loop().call_soon(self._run)
 
     def _begin(self) -> None:
@@ -197,12 +205,13 @@ class Beginnings:
             queue = self._large if ends and self._large else self._waiting or self._large
             if _begin_next(queue) or queue is self._large:
                 begun += 1
-        if self._last:
+        if self._behind or self._last:
             now = time.perf_counter()
-            most = max(1, int((now - self._last_taken) * LAST_PER_SECOND))
-            self._last_taken = now
-            for _ in range(min(most, len(self._last))):
-                _begin_next(self._last)
+            most = max(1, int((now - self._late_taken) * LATE_PER_SECOND))
+            self._late_taken = now
+            for late in (self._behind, self._last):
+                for _ in range(min(most, len(late))):
+                    _begin_next(late)
 
 
 def _begin_next(queue: FairQueue[Beginning]) -> bool:

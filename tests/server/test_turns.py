@@ -8,7 +8,18 @@ import time
 
 import pytest
 
-from gateway.turns import BEGUN_AT_ONCE, BUDGET, CROWD, CRUMBS, GONE_AT_ONCE, LOOKED_AT, WINDOW, Beginnings, Turns
+from gateway.turns import (
+    BEGUN_AT_ONCE,
+    BUDGET,
+    CROWD,
+    CRUMBS,
+    GONE_AT_ONCE,
+    LATE_PER_SECOND,
+    LOOKED_AT,
+    WINDOW,
+    Beginnings,
+    Turns,
+)
 from tests.server.client import connected, statuses
 from tests.server.conftest import Site
 
@@ -153,6 +164,41 @@ async def test_what_goes_last() -> None:
     assert all(each.begun for each in crowd)
 
 
+class Noted(New):
+    """A connection whose turn is noted."""
+
+    def __init__(self, begun: list[Noted]) -> None:
+        super().__init__()
+        self._all = begun
+
+    def go_on(self) -> bool:
+        self._all.append(self)
+        return super().go_on()
+
+
+async def test_what_goes_behind() -> None:
+    """It waits for others that came after it, not for what goes last, and few of it have a turn at once."""
+    beginnings = Beginnings()
+    begun: list[Noted] = []
+    last, *crowd = [Noted(begun) for _ in range(20)]
+    others = [Noted(begun) for _ in range(BEGUN_AT_ONCE)]
+    started = time.perf_counter()
+    beginnings.join("192.0.2.1", last, last=True)
+    for each in crowd:
+        beginnings.join("192.0.2.1", each, behind=True)
+    for each in others:
+        beginnings.join("192.0.2.1", each)
+    await asyncio.sleep(0)
+    most = max(1, (time.perf_counter() - started) * LATE_PER_SECOND)
+    assert begun[: len(others)] == others
+    assert begun[len(others)] is crowd[0]
+    assert sum(each.begun for each in crowd) <= most
+    for _ in crowd:
+        await asyncio.sleep(0)
+    assert last.begun
+    assert [each for each in begun if each in crowd] == crowd
+
+
 class Left(New):
     """A connection whose client has left, which makes no work."""
 
@@ -236,6 +282,22 @@ async def test_all_requests_of_a_crowd(site: Site) -> None:
             for client in crowd:
                 answer = await client.answer()
                 assert (answer.status, len(answer.body)) == (200, len("POST /e/many ") + size)
+
+
+@pytest.mark.parametrize(("end", "answers"), [(b"", []), (b"G@T / HTTP/1.1\r\n\r\n", [400])])
+async def test_many_pipelines(site: Site, end: bytes, answers: list[int]) -> None:
+    """Each has its answers in its order, whatever they wait for, also where its client has closed its side already."""
+    request = b"POST /e/%d HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    numbers = range(20)
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connected(site.port)) for _ in numbers]
+        for client in clients:
+            client.writer.write(b"".join(request % number for number in numbers) + end)
+            client.writer.write_eof()
+        for client in clients:
+            for number in numbers:
+                assert (await client.answer(seconds=30)).body == b"POST /e/%d abc" % number
+            assert statuses(await client.rest(seconds=30)) == answers
 
 
 @pytest.mark.parametrize(("start", "answers"), [(b"", []), (b"\r\n", []), (b"GET / HTTP/1.1\r\nHo", [400])])

@@ -46,6 +46,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         self._reading = True
         self._waits = True  # what comes now is read a few connections at a time
         self._goes_last = False  # what has come will hardly be served: see `Beginnings`
+        self._pipelines = False  # sends requests before it has the answers, and goes behind others
         self._fault: GatewayError | None = None  # for which it is refused when it has its turn
         self._resting = False  # not read for a moment, as its client sends crumbs
         self._channel: Http1Channel | None = None  # of the request that is being answered
@@ -107,9 +108,9 @@ class Http1Connection(asyncio.BufferedProtocol):
             self.set_deadline()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        context, phase = self._context, self._phase
-        crowded = context.beginnings.crowded and phase is IDLE and context.beginnings.is_crowd(self.place)
-        self._waits = waits = phase is NEW or phase is HEAD or crowded or (self._goes_last and phase is IDLE)
+        context, phase, beginnings = self._context, self._phase, self._context.beginnings
+        patient = self._goes_last or self._pipelines or (beginnings.crowded and beginnings.is_crowd(self.place))
+        self._waits = waits = phase is NEW or phase is HEAD or (patient and phase is IDLE)
         return context.head_buffer if waits or self._fragmented else context.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -136,13 +137,13 @@ class Http1Connection(asyncio.BufferedProtocol):
     # Reading requests.
 
     def _await_turn(self, *, last: bool) -> None:
-        """`last`: behind others, because what came will hardly be served."""
-        self._goes_last = last
-        self._context.beginnings.join(self.place, self, large=len(self._unread) > LARGE, last=last)
+        """`last`: behind all others, because what came will hardly be served."""
+        self._goes_last, large = last, len(self._unread) > LARGE
+        self._context.beginnings.join(self.place, self, large=large, behind=self._pipelines, last=last)
 
     def _hold(self, data: bytes) -> None:
         """Keep what comes behind a request until that is answered."""
-        self._held += data
+        self._held, self._pipelines = self._held + data, True
         if len(self._held) >= READ_BUFFER:
             self._pause_reading()
 
@@ -224,8 +225,7 @@ class Http1Connection(asyncio.BufferedProtocol):
 
     def _discard(self, nbytes: int, rest: bytes) -> None:
         """Something has come of a body that is not read any more."""
-        self._discarded += nbytes
-        self._held = rest
+        self._discarded, self._held = self._discarded + nbytes, rest
         if self._reader.between_requests:
             self._next()
         elif self._discarded > DISCARD_LIMIT:
@@ -302,17 +302,17 @@ class Http1Connection(asyncio.BufferedProtocol):
         """The next request, if it is here already; otherwise wait for one."""
         self._goes_last = self._channel is not None and self._channel.refused  # and so may be what comes next
         self._channel = None
-        if self._closing:
-            self._linger()
-            return
         held, self._held = self._held, b""
         self._fragmented, self._phase = False, IDLE
         self.deadline = self._context.loop.time() + self._limits.keep_alive
+        if held and self._context.beginnings.due:
+            self._unread = held
+            self._await_turn(last=self._goes_last)
         if not self._reading:
             self.resume_reading()
-        if held:
+        if held and not self._unread:
             self._read(held)
-        if self._eof and self._phase in (IDLE, HEAD) and self._fault is None:
+        if self._eof and self._phase in (IDLE, HEAD) and self._fault is None and not self._unread:
             self._linger()
 
     # Clocks.
