@@ -14,6 +14,7 @@ from gateway.turns import (
     CROWD,
     CRUMBS,
     GONE_AT_ONCE,
+    LATE_AT_ONCE,
     LATE_PER_SECOND,
     LOOKED_AT,
     WINDOW,
@@ -162,6 +163,21 @@ async def test_what_goes_last() -> None:
     for _ in crowd:
         await asyncio.sleep(0)
     assert all(each.begun for each in crowd)
+
+
+async def test_what_goes_last_after_a_long_turn() -> None:
+    """Not much of it goes before others that still wait, however long the turn was."""
+    beginnings = Beginnings()
+    crowd = [New() for _ in range(20)]
+    others = [New() for _ in range(BEGUN_AT_ONCE + 1)]
+    for each in crowd:
+        beginnings.join("192.0.2.1", each, last=True)
+    for each in others:
+        beginnings.join("192.0.2.1", each)
+    time.sleep(len(crowd) / LATE_PER_SECOND)  # noqa: ASYNC251  what others do in this turn
+    await asyncio.sleep(0)
+    assert not others[-1].begun
+    assert sum(each.begun for each in crowd) <= LATE_AT_ONCE
 
 
 class Noted(New):
