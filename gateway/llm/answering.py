@@ -78,7 +78,7 @@ async def in_parts(
     if status >= 400:
         going.meter.sent = False  # nothing was answered: nothing is charged
         return await _refused(going, sent, response, decoder, providers)
-    if kind.startswith(_EVENTS):
+    if kind.startswith(_EVENTS) and not sent.api.opaque:
         return await _streamed(going, sent, response, decoder, limits, providers)
     held = response.body if isinstance(response.body, bytes) else await _held(going, sent, response, decoder, limits)
     if not isinstance(held, bytes):
@@ -266,7 +266,7 @@ def _is_elsewhere(sent: Sent, status: int, kind: bytes) -> str:
     if 300 <= status < 400:
         return _REDIRECTS
     is_page = status < 300 and kind.startswith(b"text/html")
-    return _NO_ANSWER if is_page and sent.api.reads_body else ""
+    return _NO_ANSWER if is_page and (sent.api.reads_body or (sent.api.stored and not sent.api.opaque)) else ""
 
 
 def _untranslatable(going: Going, sentence: str) -> Failure:

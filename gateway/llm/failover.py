@@ -40,6 +40,7 @@ FIRST_PAUSE: Final = 0.5  # seconds, between rounds
 LONGEST_PAUSE: Final = 4.0
 LONGEST_WAIT: Final = 5.0  # for the end of a pause that a provider asked for
 _UNSENT: Final = frozenset({"connect", "breaker"})  # failures before which nothing was sent
+_UNDONE: Final = _UNSENT | {"rate_limited", "overloaded", "key"}  # and those after which nothing was done
 
 
 class Failover:
@@ -329,13 +330,15 @@ def _is_worth_while(going: Going, last: Failure | None) -> bool:
 
 def is_final(going: Going, failure: Failure) -> bool:
     """Whether no other deployment may be asked after this."""
-    return not failure.switch or (not going.may_be_sent_again and failure.reason not in _UNSENT)
+    if not failure.switch or (going.creates and failure.reason not in _UNDONE):
+        return True
+    return not going.may_be_sent_again and failure.reason not in _UNSENT
 
 
 def _is_stale(going: Going, failure: Failure) -> bool:
     """Whether the provider had closed the connection that the request was sent on, before it read any of it."""
     attempts = going.exchange.attempts
-    if failure.error is None or not attempts or not going.may_be_sent_again:
+    if failure.error is None or not attempts or not going.may_be_sent_again or going.creates:
         return False
     last = attempts[-1]
     return last.reused and last.unanswered and last.failure is ErrorKind.UPSTREAM_RESET

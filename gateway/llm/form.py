@@ -131,6 +131,8 @@ def _text_name(head: bytes, read: Collection[bytes]) -> bytes:
     values = dict(parameters)
     if len(values) < len(parameters) or b"name*" in values:
         raise BadBody("a part of the form has a Content-Disposition that could be read in more than one way")
+    if b"file_id" in values.get(b"name", b"").lower():
+        raise BadBody("a form must not refer to files by their ids; send the file in it, or the request as JSON")
     is_file = b"filename" in values or b"filename*" in values
     name = values.get(b"name", b"")
     if (name not in read or is_file) and (name in read or names_model(name.decode("utf-8", "replace"))):

@@ -11,7 +11,7 @@ from gateway.http.messages import Deferred
 from gateway.http.model_record import ModelRecord
 from gateway.llm.accounting import Bill
 from gateway.llm.affinity import Origin, Sealing
-from gateway.llm.apis import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Api, Call
+from gateway.llm.apis import CHAT, COMPLETIONS, ISSUED, MESSAGES, RESPONSES, Api, Call
 from gateway.llm.choosing import Candidate
 from gateway.llm.cooldown import Deployment
 from gateway.llm.guardrails import Watch
@@ -168,6 +168,11 @@ class Going:
         """Whether no part of what cannot be sent twice has been sent."""
         return self.upload is None or self.upload.is_whole
 
+    @property
+    def creates(self) -> bool:
+        """Whether something is stored at the provider, each time that the request is sent."""
+        return self.call.api in ISSUED and self.exchange.method == "POST"
+
     def send(self, provider: Provider, key: Key, candidate: Candidate) -> Sent:
         """Make the exchange one with this provider. Raises CannotTranslate."""
         exchange, call, request = self.exchange, self.call, self.request
@@ -185,7 +190,7 @@ class Going:
             hidden |= self._beginning(found.hidden) | {b"content-type"}
         elif self.upload is None and call.api.reads_body:
             body = request.body
-            model = candidate.model if candidate.model != request.model else None
+            model = candidate.model if candidate.model not in ("", request.model) else None
             if model is not None or sent.taking_out or self.output_limit is not None:
                 try:
                     body = rewritten(request, model=model, ask_usage=sent.taking_out, output_limit=self.output_limit)

@@ -55,7 +55,7 @@ from gateway.llm.origins import Origins, brings_thinking
 from gateway.llm.profile_bounds import allowed_output, check_temperature
 from gateway.llm.providers import CREDENTIALS
 from gateway.llm.reading import read_at_once, read_body
-from gateway.llm.referring import find_origin, keeping, kept, looking_at_all
+from gateway.llm.referring import find_origin, keeping, kept, looking_at_all, of_no_model
 from gateway.llm.request import BadBody, ModelRequest, read
 from gateway.llm.speaking import ModelError, bad_body, who_answered
 from gateway.llm.storing import check_batch, name_model, takes_model
@@ -326,8 +326,11 @@ class Models:
         if not call.id and exchange.method == "GET":
             of_models = call.api is CHAT_STORED
             self._offering.check_list(exchange, shared=self.settings.list_stored, of_models=of_models)
-        choice = self._chosen_for(going, self._ask(going, counted=False)) if model else keeping(going, self.table)
-        check_batch(call, self.table, choice.profile, self.money, restricted=self._offering.restricts(exchange))
+        if model:
+            choice = of_no_model(self._chosen_for(going, self._ask(going, counted=False)))
+        else:
+            choice = keeping(going, self.table)
+        check_batch(call, self.table, self.money, restricted=self._offering.restricts(exchange))
         self._note(going.record, choice)
         return replace(choice, profile=looking_at_all(self.table))
 

@@ -8,6 +8,7 @@ are remembered by this process.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from gateway.http import Exchange
 from gateway.llm.affinity import LONGEST, NotOurs, Origin, Seal
 from gateway.llm.apis import CONVERSATIONS, MESSAGE_BATCH, MESSAGE_BATCHES, RESPONSE_TOKENS, RESPONSES, Call
 from gateway.llm.origins import Origins
-from gateway.llm.request import ModelRequest
+from gateway.llm.request import BadBody, ModelRequest
 from gateway.llm.speaking import ModelError, NotKnown
 from gateway.llm.streams.reader import document_of
 from gateway.llm.usage import members
@@ -32,8 +33,7 @@ _RESULTS: Final = re.compile(
     rb'("results_url"\s*:\s*")[^"\\]{0,2048}/messages/batches/([A-Za-z0-9_-]{1,512})/results(?=")'
 )
 _ID: Final = re.compile(r"(?:([a-z]{1,16}[-_])|)[A-Za-z0-9_-]{1,512}")
-_SINGLE: Final = frozenset({"file_id", "input_file_id", "container_id"})
-_LISTS: Final = frozenset({"file_ids", "vector_store_ids"})
+_REFERRING: Final = frozenset({"file_id", "input_file_id", "container_id", "file_ids", "vector_store_ids"})
 _OUTERMOST: Final = ("container", "conversation")
 _ELSEWHERE: Final = frozenset({"arguments", "parameters", "input_schema", "schema", "metadata", "response_format"})
 """Members in which the same words stand for anything."""
@@ -88,7 +88,8 @@ class Issued:
         return _IN_QUERY.sub(lambda found: self._opened(found[1].decode()).encode(), query)
 
     def open_request(self, request: ModelRequest) -> None:
-        """Have a request refer to what its provider knows. Raises NotOurs, and ModelError for what several issued."""
+        """Have a request refer to what its provider knows. Raises NotOurs, BadBody where that is not certain,
+        and ModelError for what several issued."""
         body = request.body
         if b"gw1_" in body:
             body = _IN_BODY.sub(lambda found: b'"%b"' % self._opened(found[1].decode()).encode(), body)
@@ -96,8 +97,14 @@ class Issued:
                 request.body = body
                 if request.document:
                     request.document = document_of(body) or request.document
-        document = request.document or (document_of(body) if body else None) or {}
-        for member, id in referred(document):
+        if body and self._exchange.method == "POST":
+            document = request.document or document_of(body)
+            if document is None:
+                raise BadBody("the body must be a JSON object")
+            if _hides(body):
+                raise BadBody("a member of the body is duplicated, and what it refers to is not certain; write it once")
+            request.document = document
+        for member, id in referred(request.document):
             if id not in self._shown:
                 self._refer(id, member)
         self.check_one()
@@ -143,6 +150,8 @@ class Issued:
         if token is None or len(shown) > LONGEST:
             raise NotOurs
         origin, id = self._issuing.seal.opened(token[1], self._exchange)
+        if not id:  # what is sealed with encrypted content
+            raise NotOurs
         self._found.setdefault(origin, id)
         self._shown[id] = shown
         self._issuing.made.note_issued(id.encode(), origin, self._exchange)
@@ -171,13 +180,16 @@ def referred(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _referred(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in _OUTERMOST:
-        value = document.get(name)
-        id = members(value).get("id") if isinstance(value, dict) else value
-        if isinstance(id, str):
-            yield name, id
-    if isinstance(id := document.get("input_file_id"), str):
-        yield "input_file_id", id
+    batch = document.get("requests")
+    requests = [members(members(each).get("params")) for each in batch] if isinstance(batch, list) else []
+    for request in (document, *requests):
+        for name in _OUTERMOST:
+            value = request.get(name)
+            id = members(value).get("id") if isinstance(value, dict) else value
+            if isinstance(id, str):
+                yield name, id
+    for name in _REFERRING & document.keys():
+        yield from ((name, id) for id in _texts(document[name]))
     rest: list[Any] = [value for name, value in document.items() if name not in _ELSEWHERE]
     while rest:
         value = rest.pop()
@@ -195,12 +207,33 @@ def _in_object(value: Mapping[str, Any], rest: list[Any]) -> Iterator[tuple[str,
     if value.get("type") == "code_interpreter" and isinstance(value.get("container"), str):
         yield "container", value["container"]
     for name, each in value.items():
-        if name in _SINGLE and isinstance(each, str):
-            yield "" if made else name, each
-        elif name in _LISTS and isinstance(each, list):
-            yield from ((name, id) for id in each if isinstance(id, str))
+        if name in _REFERRING and not isinstance(each, dict):
+            yield from (("" if made else name, id) for id in _texts(each))
         elif isinstance(each, dict | list) and name not in _ELSEWHERE and not (is_call and name == "input"):
             rest.append(each)
+
+
+def _texts(value: object) -> Sequence[str]:
+    """An id, or those of a list."""
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+
+
+def _hides(body: bytes) -> bool:
+    """Whether a body that refers to something has a member twice, of which it is unknown which one a provider reads, or
+    cannot be read."""
+    refers = twice = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal refers, twice
+        names = {name for name, _ in pairs}
+        refers = refers or not _REFERRING.isdisjoint(names) or not names.isdisjoint(_OUTERMOST)
+        twice = twice or len(names) < len(pairs)
+
+    try:
+        json.loads(body, object_pairs_hook=look)
+    except (ValueError, RecursionError):
+        return True
+    return refers and twice
 
 
 def _results_here(found: re.Match[bytes], shown: Mapping[bytes, bytes]) -> bytes:

@@ -37,13 +37,23 @@ def keeping(going: Going, table: Table) -> Choice:
     is none."""
     allowed = usable(table, going.exchange)
     found = tuple(
-        Candidate(offer.name, "", f"{offer.name}/*", translated=False)
+        _of_no_model(offer.name)
         for offer in table.offers.values()
         if offer.protocol == going.call.api.family and (allowed is None or offer.name in allowed)
     )
     if not found:
         raise not_stored(going.call)
     return Choice(None, table.profiles[table.default], found, ())
+
+
+def of_no_model(choice: Choice) -> Choice:
+    """The same providers. What they store is of no model: how they fail with it says nothing about the one by which
+    they were chosen."""
+    return replace(choice, candidates=tuple(_of_no_model(each.provider) for each in choice.candidates))
+
+
+def _of_no_model(provider: str) -> Candidate:
+    return Candidate(provider, "", f"{provider}/*", translated=False)
 
 
 def looking_at_all(table: Table) -> Profile:

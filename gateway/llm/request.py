@@ -120,7 +120,8 @@ class ModelRequest:
         self.tools = 0
         self.prompt_cache_key = self.previous_response_id = ""
         # Whether it may refer to what a provider has issued: files, and what is named for them.
-        self.refers = b"gw1_" in body or b"file_id" in body
+        # A name that could be hidden behind escapes may be any.
+        self.refers = b"gw1_" in body or b"file_id" in body or (b"\\u00" in body and splice.has_escaped_letters(body))
         if call.model or "," in self.model or not document.keys() <= _WITHOUT_MEANING:
             self._read_others(call, document)
 

@@ -38,7 +38,7 @@ def name_model(exchange: Exchange, call: Call, request: ModelRequest) -> None:
     if found:
         exchange.query = without_parameters(exchange.query, _MODEL)
     if call.api is MESSAGE_BATCH:
-        named = names(request)
+        named = [*([request.model] if request.model else ()), *names(request)]
         if not named:
             detail = "`requests` has no request that names a model"
             raise ModelError(ErrorKind.BAD_REQUEST, detail, "model_missing", param="requests")
@@ -47,12 +47,12 @@ def name_model(exchange: Exchange, call: Call, request: ModelRequest) -> None:
         request.model = found[0]
 
 
-def check_batch(call: Call, table: Table, profile: Profile, money: Money, *, restricted: bool) -> None:
+def check_batch(call: Call, table: Table, money: Money, *, restricted: bool) -> None:
     """Have no batch get round what the gateway sees to. Raises ModelError. `restricted`: the caller may not use every
     model."""
     if call.id or call.api not in (BATCH, MESSAGE_BATCH):
         return
-    of_all = call.api is BATCH  # its requests are not read: any profile might be theirs
+    of_all = call.api is BATCH  # its requests are not read: any model might be theirs
     reason = ""
     budget = next((each.name for each in money.budgets.budgets if each.mode == "enforce"), None)
     quota = next((each.name for each in money.tools.quotas if each.mode == "enforce"), None)
@@ -60,7 +60,7 @@ def check_batch(call: Call, table: Table, profile: Profile, money: Money, *, res
         reason = f"what it uses is not counted, and there is the budget or quota {budget or quota}"
     elif restricted and of_all:
         reason = "its requests are not read, and you may not use every model"
-    elif bound := _bound(table.profiles.values() if of_all else (profile,), all_callers=of_all):
+    elif bound := _bound(table.profiles.values(), all_callers=of_all):  # rules look at each request
         reason = f"its requests are not looked at, and the profile {bound} has guardrails, limits or only some callers"
     if reason:
         detail = f"a batch is refused here: {reason}; send the requests one by one"

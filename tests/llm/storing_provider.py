@@ -13,13 +13,14 @@ from tests.support import read_head
 
 @dataclass
 class StoringProvider:
-    """Its ids contain its name. `content`: of its messages. `received`: the method and path of each request, its key,
-    and its body."""
+    """Its ids contain its name. `kind`: of what it answers. `content`: of its messages. `received`: the method and path
+    of each request, its key, and its body."""
 
     name: str
     received: list[tuple[str, str, str, bytes]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     status: int = 200
+    kind: str = "application/json"
     content: list[dict[str, Any]] = field(default_factory=lambda: [{"type": "text", "text": "hi"}])
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -29,21 +30,23 @@ class StoringProvider:
         method, path, _ = head.decode().split("\r\n")[0].split(" ")
         key = re.search(r"(?im)^(?:authorization: bearer|x-api-key:) (.+?)\r?$", head.decode())
         self.received.append((method, path, key[1] if key else "", body))
-        kind, answer = self._answer(method, path, body)
+        answer = self._answer(method, path, body)
         status = self.status
-        lines = f"HTTP/1.1 {status} Said\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {len(answer)}"
+        lines = (
+            f"HTTP/1.1 {status} Said\r\nConnection: close\r\nContent-Type: {self.kind}\r\nContent-Length: {len(answer)}"
+        )
         writer.write(lines.encode() + b"\r\n\r\n" + answer)
         await writer.drain()
         writer.close()
 
-    def _answer(self, method: str, path: str, body: bytes) -> tuple[str, bytes]:
+    def _answer(self, method: str, path: str, body: bytes) -> bytes:
         if self.status >= 400:
-            return "application/json", json.dumps({"error": {"message": "No", "type": "server_error"}}).encode()
+            return json.dumps({"error": {"message": "No", "type": "server_error"}}).encode()
         path, _, _query = path.partition("?")
         parts = path.removeprefix("/v1/").split("/")
         if parts[-1] in ("content", "results"):
-            return "application/json", self.files.get(parts[-2], b'{"error": {"message": "of a file"}}')
-        return "application/json", json.dumps(self._document(method, parts, body), separators=(",", ":")).encode()
+            return self.files.get(parts[-2], b'{"error": {"message": "of a file"}}')
+        return json.dumps(self._document(method, parts, body), separators=(",", ":")).encode()
 
     def _document(self, method: str, parts: list[str], body: bytes) -> dict[str, Any]:
         if parts[0] == "files":

@@ -36,11 +36,11 @@ FORM = (
 
 @asynccontextmanager
 async def storing(
-    models: str = MODELS, **files: Any
+    models: str = MODELS, *, given: Sequence[StoringProvider] = (), **files: Any
 ) -> AsyncIterator[tuple[Gateway, StoringProvider, StoringProvider]]:
     """A gateway before two providers that store things; of ALONE only the first is configured."""
     async with AsyncExitStack() as opened:
-        providers = [StoringProvider("one"), StoringProvider("two")]
+        providers = given or (StoringProvider("one"), StoringProvider("two"))
         ports = [await opened.enter_async_context(scripted_backend(each)) for each in providers]
         made = await opened.enter_async_context(gateway(models % tuple(ports[: models.count("%d")]), **files))
         yield made, providers[0], providers[1]
