@@ -62,9 +62,11 @@ def _model(model: Mapping[str, Any], *, cached: bool) -> Iterator[str]:
     who = f"sent to {model['backend']}" if model["backend"] else "no provider was asked"
     if cached:
         who = f"answered from the cache, once by {model['backend']}"
-    asked = model["asked"] or "none that is offered"
+    asked = model["asked"] or "none is named, or none that this caller may use"
     named = asked if asked.isprintable() else ascii(asked)  # it is the client's text
-    yield f"model: {named}; {who}; profile {model['profile'] or '-'} {rule}"
+    yield f"model: {named}; {who}; " + (
+        f"profile {model['profile']} {rule}" if model["profile"] else "no profile was chosen"
+    )
     if len(model["candidates"]) > 1:
         yield f"  candidates: {', '.join(model['candidates'])}"
     yield from (f"  left out: {left['provider']}: {left['reason']}" for left in model["left_out"])

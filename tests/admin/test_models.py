@@ -228,11 +228,12 @@ budgets: {all: {key: [route], store: memory, output_reserve: requested, limits: 
         with running_gateway(tmp_path, ROUTES, auth=AUTH) as running:
             body = {"model": "chatty", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 50}
             async with httpx2.AsyncClient() as client:
-                for asked in (body, body, body | {"max_tokens": 5000}):
+                for asked in (body, body, body | {"max_tokens": 5000}, body | {"model": "x"}):
                     await client.post(f"{running.url}/v1/chat/completions", json=asked)
-            words = ("last", "-n", "3", "--admin", f"127.0.0.1:{running.admin_port}")
+            words = ("last", "-n", "4", "--admin", f"127.0.0.1:{running.admin_port}")
             ended = await asyncio.to_thread(cli, *words)
     assert [line for line in ended.stdout.splitlines() if line.startswith(("model: ", "cache: "))] == [
+        "model: none is named, or none that this caller may use; no provider was asked; profile fast as no rule fits",
         "model: chatty; no provider was asked; profile fast as no rule fits",
         "cache: hit",
         "model: chatty; answered from the cache, once by local/small; profile fast as no rule fits",

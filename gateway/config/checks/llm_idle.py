@@ -1,13 +1,13 @@
 """models.yaml: what is probably not meant, although it can be served."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from gateway.algorithms.globs import Glob
 from gateway.config.models import Configuration, ModelsFile
 from gateway.config.models.llm.routing import When
-from gateway.config.problems import Fault, Path
+from gateway.config.problems import Fault, Path, suggest
 from gateway.config.yaml.document import Scalar
 
 _ENDPOINTS = ("/completions", "/responses", "/embeddings", "/messages", "/models")
@@ -24,6 +24,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
         yield from _aliases(models)
         yield from _rules(configuration, models)
         yield from _profiles(models)
+        yield from _never_asked(models)
         yield from _budgets(models)
         yield from _never_apply(configuration, models)
         yield from _others(configuration, models)
@@ -140,8 +141,7 @@ def models_of_consumers(configuration: Configuration) -> Iterator[Fault]:
             continue
         for index, pattern in enumerate(consumer.models or ()):
             if not any(_meet(pattern, name) for name in known or ()):
-                message = "no provider offers such a model, and there is no alias of this name; correct it"
-                yield Fault((*place, index), message)
+                yield Fault((*place, index), _no_such_model(pattern, known or ()))
 
 
 def _impossible(configuration: Configuration, when: When, ids: list[str], known: set[str]) -> tuple[str, str] | None:
@@ -149,7 +149,7 @@ def _impossible(configuration: Configuration, when: When, ids: list[str], known:
     if when.route and not any(Glob(glob).matches(each.lower()) for glob in when.route for each in ids):
         return "route", f"the routes to models are {', '.join(ids)}; correct the id"
     if when.model and not any(_meet(pattern, name) for pattern in when.model for name in known):
-        return "model", "no provider offers such a model, and there is no alias of this name; correct it"
+        return "model", _no_such_model(when.model[0], known)
     kinds = {scheme.kind for scheme in configuration.auth.schemes.values()}
     if when.claim and not kinds & {"jwt", "introspection"}:
         return "claim", "auth.yaml has no scheme by which tokens with claims come; add one, or remove it"
@@ -157,6 +157,12 @@ def _impossible(configuration: Configuration, when: When, ids: list[str], known:
     if when.consumer and kinds <= {"api_key", "http_signature"} and consumers.isdisjoint(when.consumer):
         return "consumer", "auth.yaml has no consumer of this name; correct it"
     return None
+
+
+def _no_such_model(pattern: str, known: Collection[str]) -> str:
+    likely = suggest(pattern, sorted(name for name in known if "*" not in name))
+    remedy = f'did you mean "{likely}"?' if likely else "correct it"
+    return f"no provider offers such a model, and there is no alias of this name; {remedy}"
 
 
 def _meet(pattern: str, name: str) -> bool:
@@ -194,6 +200,22 @@ def _profiles(models: ModelsFile) -> Iterator[Fault]:
             yield Fault((*place, "providers"), "all weights are 0; give one of them a weight", show_value=False)
 
 
+def _never_asked(models: ModelsFile) -> Iterator[Fault]:
+    """Providers that no profile in use asks, as each of them names others as its only ones."""
+    routing = models.model_routing
+    used = list(dict.fromkeys([routing.default, *(rule.use for rule in routing.rules)]))
+    for each in used:  # grows by what they overflow into
+        profile = routing.profiles.get(each or "")
+        if profile is not None and profile.overflow is not None and profile.overflow not in used:
+            used.append(profile.overflow)
+    found = [routing.profiles.get(each or "") for each in used]
+    asked = {choice.name for profile in found if profile is not None for choice in profile.providers}
+    for name in models.providers if all(profile is not None and profile.providers for profile in found) else ():
+        if name not in asked:
+            message = "no profile asks it: each that is used has other providers only; add it to one, or remove it"
+            yield Fault(("providers", name), message, show_value=False)
+
+
 def _budgets(models: ModelsFile) -> Iterator[Fault]:
     for name, budget in models.budgets.items():
         for unit in ("tokens", "usd", "requests"):
@@ -219,7 +241,7 @@ def _never_apply(configuration: Configuration, models: ModelsFile) -> Iterator[F
                 yield Fault((section, name, "routes"), message, show_value=False)
     for name, budget in models.budgets.items():
         if not any(_meet(pattern, each) for pattern in budget.models for each in known):
-            message = "it applies to no request: no provider offers such a model; correct it"
+            message = f"it applies to no request: {_no_such_model(budget.models[0], known)}"
             yield Fault(("budgets", name, "models"), message, show_value=False)
 
 

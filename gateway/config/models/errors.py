@@ -40,16 +40,24 @@ def to_fault(file: str, error: ErrorDetails, top: type[Model] | None = None) -> 
         examples = keys_of(model)[key].examples if model else None
         example = f", such as {key}: {_as_yaml(examples[0])}" if examples else ""
         return Fault(path[:-1], f'the key "{key}" is missing; add it{example}', show_value=False)
+    if kind == "tuple_type" and (example := _example_of_keys(file, path, top)):
+        return Fault(path, f"expected a list; write {path[-1]}: {example}")
     if kind == "extra_forbidden":
         return Fault(path, _unknown(file, path, top), show_value=False)
-    if kind == "refused":
-        return Fault(path, context["message"], context["hint"])
-    if kind == "pointed":
-        return Fault(path, context["message"], context["hint"], show_value=False)
+    if kind in ("refused", "pointed"):
+        return Fault(path, context["message"], context["hint"], show_value=kind == "refused")
     if kind == "model_type":
         return Fault(path, _lines(file, path, top))
     expected = _EXPECTED.get(kind, "the key does not take this value; see docs/configuration.md")
     return Fault(path, expected.format_map(context).replace("'", '"'))
+
+
+def _example_of_keys(file: str, path: Path, top: type[Model] | None) -> str:
+    """An example of a list whose entries are keys and values, as YAML; empty where it has none."""
+    model = model_at(file, path[:-1], top)
+    field = keys_of(model).get(str(path[-1])) if model else None
+    example = field.examples[0] if field is not None and field.examples else None
+    return _as_yaml(example) if isinstance(example, list) and isinstance(example[0], dict) else ""
 
 
 def _lines(file: str, path: Path, top: type[Model] | None) -> str:

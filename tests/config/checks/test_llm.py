@@ -14,6 +14,8 @@ ROUTES = (
 )
 TWO = "modelRouting: {default: a, profiles: {a: {%s}, b: {%s}}, rules: [{use: b, when: {tools: true}}]}\n"
 ANY = "providers: {any: {protocol: openai, base_url: 'http://10.0.0.1/v1', keys: '${K}'}}\n"
+SMALL = "providers:\n  local: {protocol: openai, service: llama, models: [small]}\n"
+OTHER = "  other: {protocol: openai, service: llama, models: [small, large]}\n"
 OPENAI = "providers: {openai: {keys: '${K}'}}\n"
 
 
@@ -176,6 +178,21 @@ def test_the_sketch_is_served_with_two_warnings() -> None:
             "no provider offers",
         ),
         (
+            SMALL + "budgets: {b: {models: [smal], limits: [{tokens: 9, window: day}]}}",
+            "budgets.b.models",
+            'did you mean "small"?',
+        ),
+        (
+            SMALL + "modelRouting: {profiles: {a: {}}, rules: [{use: a, when: {model: smal}}]}",
+            "modelRouting.rules[0].when.model",
+            'did you mean "small"?',
+        ),
+        (
+            SMALL + OTHER + "modelRouting: {default: a, profiles: {a: {providers: [local]}}}",
+            "providers.other",
+            "no profile asks it",
+        ),
+        (
             "providers: {openai: {keys: '${K}', base_url: 'https://a/v1/chat/completions'}}",
             "providers.openai.base_url",
             "path of an API",
@@ -218,6 +235,9 @@ def test_what_is_probably_not_meant_is_said(models: str, place: str, complaint: 
         OPENAI + TWO % ("overflow: b, maxContextTokens: 8, maxOutputTokens: 4", "maxContextTokens: 9"),
         OPENAI + "modelRouting: {profiles: {a: {allow: {groups: [x]}}, b: {}}, rules: [{use: a}, {use: b}]}",
         OPENAI + "budgets: {b: {limits: [{tokens: 9, window: day}, {tokens: 80, window: month}]}}",
+        SMALL + OTHER + "modelRouting: {default: a, profiles: {a: {preferProviders: [local]}}}",
+        SMALL + OTHER + "modelRouting: {default: a, profiles: {a: {providers: [local], overflow: b, "
+        "maxContextTokens: 8}, b: {providers: [other]}}}",
     ],
 )
 def test_what_is_right_has_no_warnings(models: str) -> None:

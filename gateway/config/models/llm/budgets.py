@@ -43,8 +43,11 @@ class BudgetLimit(Model):
 
     @model_validator(mode="after")
     def _is_one(self) -> "BudgetLimit":
-        if sum(value is not None for value in (self.tokens, self.usd, self.requests)) != 1:
+        units = sum(value is not None for value in (self.tokens, self.usd, self.requests))
+        if units > 1:
             raise refuse("exactly one of tokens, usd and requests is needed; write another entry for another one")
+        if not units:
+            raise refuse('tokens, usd or requests is missing; add one of them, such as tokens: 2000000 or usd: "50"')
         return self
 
 
