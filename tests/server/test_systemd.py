@@ -60,6 +60,7 @@ def log_of(path: Path) -> str:
     return (path / "stderr.log").read_text()
 
 
+@pytest.mark.timeout(240)  # three gateways, one after the other: on a busy machine each takes its time to begin
 async def test_a_restart_loses_no_request(tmp_path: Path) -> None:
     """Stopped and started again on the same sockets, as `systemctl restart` does, it answers every request that came
     meanwhile; --port is not opened."""
