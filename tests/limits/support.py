@@ -27,8 +27,14 @@ class Lateness:
     """How late the timers of this loop were, all of them together: what the machine adds to every wait."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self._seconds = 0.0
+        self._due = float("inf")
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """With what the timer that is due is late by already: others of the loop may have their turn before it."""
+        return self._seconds + max(0.0, asyncio.get_running_loop().time() - self._due)
 
     async def __aenter__(self) -> Lateness:
         self._task = asyncio.create_task(self._measure())
@@ -41,6 +47,6 @@ class Lateness:
     async def _measure(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + 0.001
+            self._due = loop.time() + 0.001
             await asyncio.sleep(0.001)
-            self.seconds += max(0.0, loop.time() - due)
+            self._seconds = self.seconds
