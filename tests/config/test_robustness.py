@@ -82,12 +82,15 @@ def test_any_structure_is_read_or_reported(value: object) -> None:
 
 
 def test_ten_thousand_routes_are_read_in_a_moment() -> None:
-    """A large file costs no patience."""
+    """A large file costs no patience: at most six times what libyaml alone takes for it, which is about a third."""
     lines = ["routes:"]
     for number in range(10_000):
         lines += [f"- path: /v1/s{number}/*", f"  target: s{number}:9003", f"  rewrite: /api/v1/s{number}/$1"]
     text = "\n".join(lines)
     start = time.process_time()
+    yaml.compose(text, Loader=yaml.CSafeLoader)
+    alone = time.process_time() - start
+    start = time.process_time()
     found = parsed(text)
-    assert time.process_time() - start < 1.5
+    assert time.process_time() - start < 6 * alone
     assert len(found.routes.routes) == 10_000
