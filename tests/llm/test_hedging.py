@@ -49,8 +49,10 @@ async def test_a_second_attempt_that_fails_leaves_the_first_one_alone() -> None:
 
 async def test_what_is_fast_or_streams_is_asked_once() -> None:
     """However slow a stream is."""
-    async with two_providers(HEDGED) as (made, one, two):
+    async with two_providers(HEDGED.replace("50ms", "30s")) as (made, one, two):
         assert (await made.ask("/v1/chat/completions", chat())).status == 200
+        assert not two.received
+    async with two_providers(HEDGED.replace("50ms", "1ms")) as (made, one, two):
         one.fault = "slow-30"
         assert (await made.ask("/v1/chat/completions", chat(stream=True))).status == 200
         assert not two.received
