@@ -48,8 +48,8 @@ def keeping(going: Going, table: Table) -> Choice:
 
 def of_no_model(choice: Choice) -> Choice:
     """The same providers. What they store is of no model: how they fail with it says nothing about the one by which
-    they were chosen."""
-    return replace(choice, candidates=tuple(_of_no_model(each.provider) for each in choice.candidates))
+    they were chosen. (Who was left out then has been noted.)"""
+    return replace(choice, left_out=(), candidates=tuple(_of_no_model(each.provider) for each in choice.candidates))
 
 
 def _of_no_model(provider: str) -> Candidate:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.explain import explain
+from gateway.http.model_record import LeftOut
 from tests.llm.storing_provider import StoringProvider
 from tests.llm.support import ROUTES as OPEN
 from tests.llm.support import Answered, Gateway, chat, gateway
@@ -96,6 +97,8 @@ async def test_a_new_file_needs_one_provider() -> None:
         assert (await upload(made, "?model=other")).status == 404
         assert not one.received + two.received
         assert (await upload(made, "?model=small")).noted.provider == "two"
+        large = (await upload(made, "?model=large")).noted
+        assert (large.provider, large.left_out) == ("one", (LeftOut("two", "model"),))
     async with storing(ALONE) as (made, one, _):
         assert (await upload(made)).status == 200
         assert (await made.ask("/v1/files", b"{}")).status == 400
