@@ -62,7 +62,9 @@ def _model(model: Mapping[str, Any], *, cached: bool) -> Iterator[str]:
     who = f"sent to {model['backend']}" if model["backend"] else "no provider was asked"
     if cached:
         who = f"answered from the cache, once by {model['backend']}"
-    asked = model["asked"] or "none is named, or none that this caller may use"
+    asked = model["asked"] or (
+        "none is named" if model["backend"] else "none is named, or none that this caller may use"
+    )
     named = asked if asked.isprintable() else ascii(asked)  # it is the client's text
     yield f"model: {named}; {who}; " + (
         f"profile {model['profile']} {rule}" if model["profile"] else "no profile was chosen"
