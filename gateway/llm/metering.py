@@ -56,7 +56,7 @@ class Meter:
 
     # Defaults of the class: most requests differ in few of them.
     sent: bool = False  # a provider has the request, or a part of it
-    answer: Counted | None = None  # that the client gets, or got a part of
+    answer: Counted | None  # that the client gets, or got a part of
     first: float = 0.0  # time.perf_counter(), when its first content came
     last: float = 0.0
     _over: bool = False
@@ -65,6 +65,7 @@ class Meter:
         self, record: ModelRecord, began: float, bill: Bill, *, free: bool = False, goes_on: bool = False
     ) -> None:
         self.record = record
+        self.answer = None  # no default of the class: the compiler leaves those of protocols out
         self._free = free  # nothing is charged for it
         self._goes_on = (
             goes_on  # the provider continues without a connection, and the result is fetched later by its id
