@@ -188,7 +188,7 @@ def _referred(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             id = members(value).get("id") if isinstance(value, dict) else value
             if isinstance(id, str):
                 yield name, id
-    for name in _REFERRING & document.keys():
+    for name in _REFERRING.intersection(document):
         yield from ((name, id) for id in _texts(document[name]))
     rest: list[Any] = [value for name, value in document.items() if name not in _ELSEWHERE]
     while rest:
