@@ -74,7 +74,7 @@ def _fault(file: str, details: ErrorDetails) -> Fault:
     if kind == "model_type":
         return Fault(path, f"expected keys, such as {', '.join(keys_of(_model_at((*path, ''))))}")
     if kind not in ("missing", "extra_forbidden"):
-        return to_fault(file, details)
+        return to_fault(file, details, TestsFile)
     key, known = str(path[-1]), list(keys_of(_model_at(path)))
     if kind == "missing":
         return Fault(path[:-1], f'the key "{key}" is missing; add it', show_value=False)
