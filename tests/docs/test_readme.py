@@ -89,6 +89,7 @@ def _follow(reader: Reader, block: Block) -> None:
         assert command.fits(output), f"{command.line} printed\n{output}"
 
 
+@pytest.mark.timeout(240)  # half a minute of commands by itself; on a busy machine several times of it
 async def test_the_first_five_minutes(reader: Reader) -> None:
     """Each command prints what the README shows, each file that it has one write is taken up, and what it says of a
     misspelt key and a misspelt host happens; at last the route is protected and limited."""
