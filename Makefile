@@ -33,7 +33,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # which are not compiled, and not the floods, which are measured on what is compiled by `python -m bench.floods`.
 COMPILED_TESTS := tests/server tests/upstream tests/resilience tests/balancing tests/routes tests/middleware \
 	tests/llm/streams tests/llm/test_request.py tests/llm/test_rewriting.py tests/llm/test_splice.py tests/llm/test_sse.py \
-	tests/llm/test_response_headers.py tests/admin/test_models.py tests/cli/test_commands.py --ignore=tests/server/test_floods.py
+	tests/llm/test_response_headers.py tests/llm/test_handler.py tests/llm/test_spending.py tests/llm/test_files.py \
+	tests/llm/test_files_misused.py tests/admin/test_models.py tests/cli/test_commands.py --ignore=tests/server/test_floods.py
 ON_COMPILED := GATEWAY_TESTED=compiled PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 
 # Three workers for two cores, since half of the time of the tests is waiting. With two for each core, tests that hold times
