@@ -11,10 +11,10 @@ from gateway.config.models import FILES, Configuration
 from gateway.config.problems import Fault
 from gateway.config.problems import Path as Way
 
-BLOCKLIST = "blocklist.sqlite"  # in the state directory
-ALERTS = "alerts.sqlite"  # the same
-MONITOR = "monitor.sqlite"  # the same
-ADMIN_TOKEN = "admin-token"  # the same
+# What the gateway itself keeps in the state directory, whether or not this configuration needs it.
+_DATABASES = ("blocklist.sqlite", "alerts.sqlite", "monitor.sqlite", "registry.sqlite")
+_FILES = ("admin-token", "sticky-key", "models-key", "mcp-key")
+_OTHERS = ("control-plane", "agents", "takeover.socket")  # directories with files of their own, and a socket
 _REFUSED = ("audit log", "access log")  # without which nothing is served; all others are done without
 _BESIDE_SQLITE = ("", "-wal", "-shm", "-journal")
 
@@ -34,12 +34,16 @@ def check_outputs(configuration: Configuration) -> Iterator[Fault]:
         if known := [taken[identity] for identity in _identities(obstacle) if identity in taken]:
             yield Fault(("state_directory",), f"{obstacle} is not a directory: {known[0][1]}; name another one")
         return
+    for name in _OTHERS:
+        own = os.path.realpath(base / configuration.middleware.state_directory / name)
+        taken.setdefault(own, (name, f"{name} of state_directory is the gateway's own"))
     for kind, where, paths in _outputs(configuration, base):
         for path in paths:
             if _is_wrong(path, kind):
                 yield Fault(where, f"this file cannot be written: {path.name} is no regular file; name another one")
                 break
-            found = [taken[identity] for identity in _identities(path) if identity in taken]
+            around = [os.path.realpath(each) for each in (path, *path.parents)]
+            found = [taken[identity] for identity in (*_identities(path), *around) if identity in taken]
             others = [reason for other, reason in found if other != kind]
             if others:
                 yield Fault(where, f"this file cannot be written: {others[0]}; name another one")
@@ -65,10 +69,10 @@ def _outputs(configuration: Configuration, base: Path) -> Iterator[tuple[str, Wa
     """An output: its kind, its place, and all paths that belong to it."""
     middleware = configuration.middleware
     state = base / middleware.state_directory
-    yield "blocklist", ("state_directory",), _sqlite(state / BLOCKLIST)
-    yield "alerts", ("state_directory",), _sqlite(state / ALERTS)
-    yield "monitor", ("state_directory",), _sqlite(state / MONITOR)
-    yield "admin token", ("state_directory",), [state / ADMIN_TOKEN]
+    for name in _DATABASES:
+        yield name, ("state_directory",), _sqlite(state / name)
+    for name in _FILES:
+        yield name, ("state_directory",), [state / name]
     for name, quota in middleware.quotas.items():
         if quota.store != "redis":
             yield "quotas", ("quotas", name, "file"), _sqlite(state / quota.file)

@@ -108,7 +108,7 @@ export class LimitsView {
       fill(this.quotas, table(`Quotas of ${data.consumer}`, columns, data.quotas.map((each) => el("tr", {},
         el("th", { scope: "row" }, each.name, each.route ? ` (${each.route})` : ""),
         el("td", {}, each.used === null ? each.why : [el("meter", { min: "0", max: String(each.limit), high: String(each.limit * 0.8), optimum: "0", value: String(each.used), "aria-hidden": "true" }), ` ${count(each.used)}`]),
-        number(count(each.limit)), el("td", {}, each.resets_at ?? each.reset ?? "")))));
+        number(count(each.limit)), el("td", {}, each.resets ?? "")))));
     } catch (error) {
       fill(this.quotas, el("p", { class: "quiet" }, error.message));
     }
