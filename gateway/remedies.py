@@ -70,7 +70,7 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     ),
     "body-too-large": Remedy(
         "The body is larger than the route takes.",
-        "Send less, or raise `max_body`.",
+        "Send less, or raise `max_body`; of forms for models, `max_upload` of models.yaml.",
     ),
     "url-too-long": Remedy(
         "The request line is longer than `limits` allow.",

@@ -6,18 +6,22 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.config.model_routes import target_of
 from gateway.config.models import RouteConfig
+from gateway.config.models.llm.paths import MODELS
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response, WrappedBody
+from gateway.llm.upload import is_form
 from gateway.middleware.declaration import Declaration
 
 
 @dataclass(frozen=True, slots=True)
 class BodyLimit:
-    """At most `limit` bytes."""
+    """At most `limit` bytes, and of a form (`multipart/form-data`) at most `forms`, where that is given."""
 
     limit: int
+    forms: int | None = None
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler that refuses what is larger, and leaves the rest to `handler`."""
@@ -27,7 +31,7 @@ class BodyLimit:
             if body is not None:
                 announced = int(exchange.fields.get(b"content-length", b"0"))
                 if announced > self.limit:
-                    raise self._too_large()
+                    self._check(exchange, announced)
                 if not announced:
                     # A body of unknown length, counted as it passes.
                     received = 0
@@ -36,7 +40,7 @@ class BodyLimit:
                         nonlocal received
                         data = await body.read()
                         received += len(data)
-                        self.check(received)
+                        self._check(exchange, received)
                         return data
 
                     exchange.body = WrappedBody(body, read)
@@ -47,22 +51,31 @@ class BodyLimit:
     async def explain(self, exchange: Exchange) -> Decision | None:
         """Whether the announced length is too much; nothing to say where none is announced."""
         announced = exchange.fields.get(b"content-length", b"")
-        if announced.isdigit() and int(announced) > self.limit:
-            return Decision("body_limit", "deny", self._too_large().detail)
+        if announced.isdigit() and int(announced) > (most := self._most(exchange)):
+            return Decision("body_limit", "deny", _too_large(most).detail)
         return None
 
-    def _too_large(self) -> GatewayError:
-        return GatewayError(ErrorKind.BODY_TOO_LARGE, f"this route takes at most {self.limit} bytes")
+    def _most(self, exchange: Exchange) -> int:
+        return self.limit if self.forms is None or not is_form(exchange) else self.forms
 
-    def check(self, received: int) -> None:
-        """Raises GatewayError once more than the limit has come."""
-        if received > self.limit:
-            raise self._too_large()
+    def _check(self, exchange: Exchange, size: int) -> None:
+        """Raises GatewayError where that is more than the limit."""
+        if size > self.limit and size > (most := self._most(exchange)):
+            raise _too_large(most)
+
+
+def _too_large(most: int) -> GatewayError:
+    return GatewayError(ErrorKind.BODY_TOO_LARGE, f"this route takes at most {most} bytes")
 
 
 def for_route(context: Context, route: RouteConfig) -> BodyLimit:
-    """Every route has a limit: its own, or that of all."""
-    return BodyLimit(context.configuration.middleware.limits.body if route.max_body is None else route.max_body)
+    """Every route has a limit: its own, or that of all. Forms for models pass as they come, and may be larger than what
+    is read before it is sent."""
+    limit = context.configuration.middleware.limits.body if route.max_body is None else route.max_body
+    models = context.configuration.models
+    if models is None or "max_body" in route.model_fields_set or target_of(route, models) != MODELS:
+        return BodyLimit(limit)
+    return BodyLimit(limit, max(limit, models.max_upload))
 
 
 DECLARATION: Final[Declaration] = Declaration(

@@ -102,6 +102,11 @@ class ModelsFile(Section):
     max_body: Size = Field(
         32 * 1024**2, description="The largest request body in JSON, which is read before it is sent."
     )
+    max_upload: Size = Field(
+        512 * 1024**2,
+        description="The largest form (`multipart/form-data`): files, sound and pictures, which are sent as they come. "
+        "`max_body` of a route, or of its defaults, goes before both.",
+    )
     content: Annotated[Content, BeforeValidator(shorthand("mode"), json_schema_input_type=ContentMode | Content)] = (
         Field(Content.unset(), description="Whether prompts and answers are in the access log and in spans.")
     )
