@@ -11,6 +11,7 @@ from gateway.config.problems import Fault, Path, suggest
 from gateway.config.yaml.document import Scalar
 
 _ENDPOINTS = ("/completions", "/responses", "/embeddings", "/messages", "/models")
+_NOBODY = "auth.yaml has no consumer of this name; correct it"
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 28 * 86400}
 
 
@@ -24,6 +25,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
         yield from _aliases(models)
         yield from _rules(configuration, models)
         yield from _profiles(models)
+        yield from _let_in(configuration, models)
         yield from _never_asked(models)
         yield from _budgets(models)
         yield from _never_apply(configuration, models)
@@ -153,10 +155,25 @@ def _impossible(configuration: Configuration, when: When, ids: list[str], known:
     kinds = {scheme.kind for scheme in configuration.auth.schemes.values()}
     if when.claim and not kinds & {"jwt", "introspection"}:
         return "claim", "auth.yaml has no scheme by which tokens with claims come; add one, or remove it"
-    consumers = {consumer.name for consumer in configuration.auth.consumers}
-    if when.consumer and kinds <= {"api_key", "http_signature"} and consumers.isdisjoint(when.consumer):
-        return "consumer", "auth.yaml has no consumer of this name; correct it"
+    if when.consumer and all(_is_nobody(configuration, name) for name in when.consumer):
+        return "consumer", _NOBODY
     return None
+
+
+def _is_nobody(configuration: Configuration, consumer: str) -> bool:
+    """Whether no caller can be the consumer of this name. (Tokens name consumers that are in no file.)"""
+    kinds = {scheme.kind for scheme in configuration.auth.schemes.values()}
+    return kinds <= {"api_key", "http_signature"} and all(
+        each.name != consumer for each in configuration.auth.consumers
+    )
+
+
+def _let_in(configuration: Configuration, models: ModelsFile) -> Iterator[Fault]:
+    """Consumers for whom a profile is, and who are nobody."""
+    for name, profile in models.model_routing.profiles.items():
+        for number, consumer in enumerate(profile.allow.consumers):
+            if _is_nobody(configuration, consumer):
+                yield Fault(("model_routing", "profiles", name, "allow", "consumers", number), _NOBODY)
 
 
 def _no_such_model(pattern: str, known: Collection[str]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic_core import ErrorDetails
 
@@ -53,11 +53,24 @@ def to_fault(file: str, error: ErrorDetails, top: type[Model] | None = None) -> 
 
 
 def _example_of_keys(file: str, path: Path, top: type[Model] | None) -> str:
-    """An example of a list whose entries are keys and values, as YAML; empty where it has none."""
+    """An example of a list whose entries are keys and values, as YAML; empty for other lists."""
     model = model_at(file, path[:-1], top)
     field = keys_of(model).get(str(path[-1])) if model else None
     example = field.examples[0] if field is not None and field.examples else None
-    return _as_yaml(example) if isinstance(example, list) and isinstance(example[0], dict) else ""
+    if isinstance(example, list) and isinstance(example[0], dict):
+        return _as_yaml(example)
+    entry = _entry_of(field.annotation) if field is not None and example is None else None
+    keys = keys_of(entry) if entry is not None else {}
+    needed = {key: field.examples[0] if field.examples else "..." for key, field in keys.items() if field.is_required()}
+    return _as_yaml([needed or {next(iter(keys)): "..."}]) if keys else ""
+
+
+def _entry_of(annotation: Any) -> type[Model] | None:
+    """The model of the entries of a list; None where they may be bare texts, too, or are no keys and values."""
+    if get_origin(annotation) is not tuple:
+        return next((found for each in get_args(annotation) if (found := _entry_of(each)) is not None), None)
+    entry = get_args(annotation)[0]
+    return entry if isinstance(entry, type) and issubclass(entry, Model) else None
 
 
 def _lines(file: str, path: Path, top: type[Model] | None) -> str:

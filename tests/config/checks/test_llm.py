@@ -151,6 +151,11 @@ def test_the_sketch_is_served_with_two_warnings() -> None:
             "no consumer",
         ),
         (OPENAI + "modelRouting: {profiles: {a: {}}}", "modelRouting.profiles.a", "no rule uses it"),
+        (
+            OPENAI + "modelRouting: {profiles: {a: {allow: {consumers: [x]}}, b: {}}, rules: [{use: a}, {use: b}]}",
+            "modelRouting.profiles.a.allow.consumers[0]",
+            "no consumer",
+        ),
         (OPENAI + TWO % ("overflow: b", ""), "modelRouting.profiles.a.overflow", "max_context_tokens"),
         (
             OPENAI + TWO % ("overflow: b, maxContextTokens: 9", "maxContextTokens: 8"),

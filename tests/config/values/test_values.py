@@ -184,6 +184,25 @@ def test_an_empty_or_odd_condition_is_an_error(line: str) -> None:
 def test_the_error_for_a_list_written_as_one_text_shows_the_list() -> None:
     """The error for `methods: GET` says `[GET]`."""
     assert route_errors("methods: GET") == ['expected a list; write [GET] (got "GET")']
+    assert route_errors("split: yes") == ['expected a list; write split: [{"target": "..."}] (got "yes")']
+
+
+@pytest.mark.parametrize(
+    ("models", "list"),
+    [
+        ("modelRouting: {rules: yes}", 'rules: [{"use": "heavy"}]'),
+        (
+            "modelRouting: {rules: [{when: {header: 7}, use: a}], profiles: {a: {}}}",
+            'header: [{"name": "X-Route-Profile"}]',
+        ),
+        ("mcp: {tools: {servers: files}}", 'servers: [{"name": "files"}]'),
+        ("modelRouting: {profiles: {a: {providers: openai}}}", "[openai]"),
+    ],
+)
+def test_the_list_in_an_error_has_entries_of_its_kind(models: str, list: str) -> None:
+    """Those that are keys and values are shown so, and bare texts only where the key takes them."""
+    (line,) = errors(models=models)
+    assert f": expected a list; write {list} (got " in line
 
 
 def test_header_names_are_lower_cased_and_must_differ() -> None:
