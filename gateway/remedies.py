@@ -195,10 +195,104 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
 }
 """Remedies by the end of the problem type."""
 
+CODES: Final[Mapping[str, Remedy]] = {
+    "batch_not_allowed": Remedy(
+        "A batch would get round a budget, a quota, a guardrail or a list of models.",
+        "Send its requests one by one, or give these callers a route and a profile without such.",
+    ),
+    "chat_completion_not_found, response_not_found, file_not_found, batch_not_found, conversation_not_found": Remedy(
+        "Nobody has it, another tenant has it, or it is not known which provider does.",
+        "Ask for it by the id that this gateway gave out; see Files, batches and conversations in models.md.",
+    ),
+    "content_refused": Remedy(
+        "A guardrail refuses what is said.", "`gateway last` names the guardrail; the message has its sentence."
+    ),
+    "context_length_exceeded": Remedy(
+        "The request is longer than `max_context_tokens`.",
+        "Shorten it, lower its output limit, or name a profile with more room as `overflow`.",
+    ),
+    "guardrail_failed": Remedy(
+        "The code of a guardrail failed, and `on_failure` is `refuse`.", "The gateway's own log has the traceback."
+    ),
+    "insufficient_quota": Remedy(
+        "A budget is used up.", "Wait for `Retry-After`, or ask for less; `gateway models budgets` shows what is left."
+    ),
+    "invalid_api_key": Remedy("The key is none of a consumer of this gateway.", "As of `unauthenticated` above."),
+    "invalid_content_encoding, unsupported_content_encoding": Remedy(
+        "The body is not compressed as `Content-Encoding` says.", "Send it plain, or with gzip or deflate."
+    ),
+    "invalid_request": Remedy(
+        "The body cannot be read, or could be read in more than one way.", "The message names the member."
+    ),
+    "list_not_available": Remedy(
+        "Lists show what all callers have stored with a key, and several providers have several lists.",
+        "Ask by id; `list_stored: true` in models.yaml gives lists to all callers.",
+    ),
+    "mixed_providers": Remedy(
+        "The request refers to what different providers, or another one than that of its model, have issued.",
+        "Upload the files to one provider: `POST /v1/files?model=NAME`.",
+    ),
+    "model_invalid": Remedy(
+        "`model` is too long, not printable, or in the wrong place.", "Name one model, in the body."
+    ),
+    "model_missing": Remedy(
+        "No model is named, and several providers could be meant.",
+        "Add `model`; of files, batches and their lists in the query: `?model=NAME`.",
+    ),
+    "model_not_allowed": Remedy(
+        "`models` of the consumer in auth.yaml does not have it.", "Name another one, or add it there."
+    ),
+    "model_not_found": Remedy(
+        "No provider that speaks this API, or that the profile has, offers the model.",
+        "`gateway explain --body` says who was left out and why; add it to `models` of a provider, or an alias.",
+    ),
+    "previous_response_not_found, unknown_origin": Remedy(
+        "Several providers could have made what the request refers to: it was made elsewhere, or too long ago.",
+        "Refer to it by the id that this gateway gave out; send the conversation in full, or the file again.",
+    ),
+    "profile_not_allowed": Remedy(
+        "`allow` of every profile that fits leaves the caller out.", "Add its tenant, group or name, or a default."
+    ),
+    "provider_unavailable": Remedy(
+        "The one provider that made what the request refers to does not answer.",
+        "`gateway status` says why; send the request without the reference to have another one answer.",
+    ),
+    "rate_limit_exceeded": Remedy("A rate limit, a quota, or all providers' limits.", "Wait for `Retry-After`."),
+    "request_too_large": Remedy(
+        "The body is larger than is taken here.",
+        "Send less, or raise `max_body` (JSON) or `max_upload` (forms) of models.yaml, or `max_body` of the route.",
+    ),
+    "temperature_out_of_bounds": Remedy(
+        "`temperature` is outside the bounds of the profile.", "Send one within; the message has the bounds."
+    ),
+    "unknown_url": Remedy(
+        "No API of models has this method and path.", "Correct `base_url` of the client; see models.md for the paths."
+    ),
+    "unsupported_parameter": Remedy(
+        "The request is translated for its provider, which has no such field.",
+        "Leave it out, or have it dropped: `unsupported: drop` of the provider.",
+    ),
+}
+"""Remedies by the codes in errors on routes to models; several with the same one, with commas."""
+
+_OF_MODELS: Final = """
+## Codes of models
+
+On routes to models errors are in the format of the client's SDK: OpenAI's with a `code`, those of Anthropic and Gemini
+with the same message, and no place for a code. Codes of other problems are their types with underscores,
+`upstream_timeout`. What a provider says is passed on as it came.
+
+| code | cause | remedy |
+|---|---|---|"""
+
 
 def render() -> str:
     """docs/problems.md."""
-    return "\n".join([_HEAD, *(part for kind in ErrorKind for part in _section(kind))])
+    codes = [
+        f"| {', '.join(f'`{code}`' for code in named.split(', '))} | {each.cause} | {each.remedy} |"
+        for named, each in CODES.items()
+    ]
+    return "\n".join([_HEAD, *(part for kind in ErrorKind for part in _section(kind)), _OF_MODELS, *codes])
 
 
 def _section(kind: ErrorKind) -> Iterator[str]:

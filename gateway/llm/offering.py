@@ -59,7 +59,10 @@ class Offering:
             return
         if not shared:
             detail = "lists of what is stored show that of all callers, and are not given; ask for it by its id"
-            raise ModelError(ErrorKind.FORBIDDEN, detail, "list_not_available")
+            logged = (
+                "the list shows what all callers have stored: models.yaml gives it to callers with list_stored: true"
+            )
+            raise ModelError(ErrorKind.FORBIDDEN, detail, "list_not_available", logged=logged)
         globs = self._allowed.get(identity.consumer) if of_models else None
         models = [value.decode("utf-8", "replace") for value in query_values(exchange.query, "model")]
         if globs is not None and not (len(models) == 1 and fits(globs, models[0])):

@@ -119,7 +119,11 @@ def of_unknown_origin(member: str) -> NotKnown:
     """No provider is guessed."""
     what = {"previous_response_id": "a response", "input": "an item"}.get(member, "something")
     code = "previous_response_not_found" if member in _OF_RESPONSES else "unknown_origin"
-    detail = f"`{member}` refers to {what} of which it is not known which of several providers has made it"
+    instead = {"previous_response_id": "send the conversation in full", "input": "send the item itself"}
+    detail = (
+        f"`{member}` refers to {what} of which it is not known which of several providers has made it; refer to it by "
+        f"the id that this gateway gave out, or {instead.get(member, 'create it anew here')}"
+    )
     return NotKnown(ErrorKind.BAD_REQUEST, detail, code, param=member)
 
 

@@ -151,6 +151,7 @@ async def test_responses_refer_to_files(body: dict[str, Any]) -> None:
         assert one.received[-1][3] == text.replace("ID", "file-one0").encode()
         refused = await made.ask("/v1/responses", text.encode())
         assert (refused.status, refused.json["error"]["code"]) == (400, "unknown_origin")
+        assert "by the id that this gateway gave out, or create it anew here" in refused.json["error"]["message"]
         assert not two.received
 
 

@@ -161,6 +161,7 @@ async def test_an_item_is_asked_of_who_made_it(stream: bool) -> None:
             refused = await made.ask("/v1/responses", {"model": "small", **unknown})
             assert (refused.status, refused.json["error"]["param"]) == (400, param)
             assert refused.json["error"]["code"] == "previous_response_not_found"
+            assert "or send the " in refused.json["error"]["message"]
         assert not one.received
 
 

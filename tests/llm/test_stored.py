@@ -104,6 +104,8 @@ async def test_no_caller_lists_what_others_have_stored() -> None:
         async with gateway(PROVIDER % port, routes=ROUTES, auth=LIMITED) as made:
             answered = await made.ask(path, headers=BOB)
             assert (answered.status, answered.json["error"]["code"]) == (403, "list_not_available")
+            assert "list_stored: true" in str(answered.exchange.error)  # for the operator, and not for the client
+            assert b"list_stored" not in answered.body
             assert (await made.ask(f"{path}/chatcmpl-1", headers=BOB)).status == 200
         async with gateway(PROVIDER % port + "list_stored: true\n", routes=ROUTES, auth=LIMITED) as made:
             assert (await made.ask(path, headers=BOB)).status == 200
