@@ -37,23 +37,27 @@ def models() -> None:
 @_CONSUMER
 @JSON
 def usage(admin: str, by: tuple[str, ...], consumer: str | None, as_json: bool) -> None:
-    """Show the tokens and the money used by models since the gateway started."""
+    """Show the tokens and the money used by models since the gateway started.
+
+    HITS are requests that the cache of the gateway answered, CACHED tokens of input that a provider had cached. No
+    COST: no price is known, or, as of sessions in real time, no usage.
+    """
     answer = _asked(admin, consumer, by)
     if as_json:
         print_json(answer)
         return
     subjects = by or ("model",)
-    columns = ("requests", "input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens")
+    columns = ("requests", "cache_hits", "input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens")
     rows = [
         (
             *(each[subject] or "-" for subject in subjects),
             *(str(each[name]) for name in columns),
-            "-" if each["requests"] and each["unpriced"] >= each["requests"] else f"${each['cost_usd']}",
+            _cost(each),
         )
         for each in answer["usage"]
     ]
-    heads = (*(subject.upper() for subject in subjects), "REQUESTS", "INPUT", "OUTPUT", "CACHED", "REASONING", "COST")
-    click.echo(table(heads, rows))
+    counted = ("REQUESTS", "HITS", "INPUT", "OUTPUT", "CACHED", "REASONING", "COST")
+    click.echo(table((*(subject.upper() for subject in subjects), *counted), rows))
     reserved = answer["reserved"]
     click.echo(f"reserved: {reserved['tokens']} tokens, ${reserved['usd']}, by {reserved['requests']} requests")
     for warning in answer["prices"]["warnings"]:
@@ -91,7 +95,11 @@ def budgets(admin: str, consumer: str | None, as_json: bool) -> None:
 @ADMIN
 @JSON
 def estimates(admin: str, as_json: bool) -> None:
-    """Show the estimated tokens per byte, by model and route, and the error of the estimates."""
+    """Show the estimated tokens per byte, by model and route, and the error of the estimates.
+
+    ERROR is how far estimates of input were off, as a share of what was reported, over about the last ten requests:
+    100% is twice as much. The first ones to a model, of which nothing was known, are far off.
+    """
     answer = _asked(admin, None, ())["estimates"]
     if as_json:
         print_json(answer)
@@ -177,6 +185,13 @@ def _tiers(price: Price | None) -> list[dict[str, str]]:
 
 def _dollars(femto: int) -> str:
     return f"{Decimal(femto).scaleb(-9).normalize():f}"
+
+
+def _cost(used: Any) -> str:
+    """What it cost; `-` where that is not known."""
+    unpriced = used["requests"] and used["unpriced"] >= used["requests"]
+    is_counted = used["input_tokens"] or used["output_tokens"] or used["cache_hits"]
+    return "-" if unpriced or not (is_counted or Decimal(used["cost_usd"])) else f"${used['cost_usd']}"
 
 
 def _asked(admin: str, consumer: str | None, by: tuple[str, ...]) -> Any:

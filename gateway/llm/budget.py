@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from typing import assert_never
 
 from gateway.errors import GatewayError
 from gateway.http import Decision, Exchange
@@ -161,8 +162,9 @@ class Budgets:
         given = min(max(wanted.input_tokens, 0), MOST_TOKENS)
         if unit == "tokens":
             return min(given + max(outputs), MOST_TOKENS)
-        costs = [
-            self._prices.dearest(*backend, given, output, tier=wanted.tier) or 0
-            for backend, output in zip(backends, outputs, strict=True)
-        ]
-        return max(costs)
+        if unit == "micros":
+            return max(
+                self._prices.dearest(*backend, given, output, tier=wanted.tier) or 0
+                for backend, output in zip(backends, outputs, strict=True)
+            )
+        assert_never(unit)

@@ -31,6 +31,7 @@ from gateway.llm.passing import MeteredStream
 from gateway.llm.providers import Key, Loads, Provider
 from gateway.llm.speaking import ModelError
 from gateway.llm.translate.translation import CannotTranslate
+from gateway.upstream.retry import STALE
 
 logger = logging.getLogger("gateway.models")
 
@@ -100,6 +101,7 @@ class Failover:
                     continue
                 if before is not None:
                     record.switches += (Switch(before[0], candidate.backend, before[1]),)
+                    _note_next(going, before[1])
                 outcome = await self.attempt(going, sent)
                 if isinstance(outcome, Response):
                     return outcome
@@ -156,6 +158,7 @@ class Failover:
             self._end(going, sent, outcome)
             if stale or isinstance(outcome, Response) or not _is_stale(going, outcome):
                 return outcome
+            _note_next(going, STALE)
             stale, sent = True, going.send(provider, sent.key, sent.candidate)
 
     def _deployments(self, going: Going, candidates: Sequence[Candidate]) -> Iterable[tuple[Candidate, Provider, Key]]:
@@ -342,6 +345,13 @@ def _is_stale(going: Going, failure: Failure) -> bool:
         return False
     last = attempts[-1]
     return last.reused and last.unanswered and last.failure is ErrorKind.UPSTREAM_RESET
+
+
+def _note_next(going: Going, reason: str) -> None:
+    """Have the last attempt say why another one follows."""
+    attempts = going.exchange.attempts
+    if attempts and not attempts[-1].retry:
+        attempts[-1].retry, attempts[-1].why_not = reason, ""
 
 
 def _note_untranslated(record: ModelRecord, candidate: Candidate, error: CannotTranslate) -> None:

@@ -33,7 +33,8 @@ class UsageTable:
         if record is None or not record.backend:
             return
         # A name that only a pattern covers may be anything, unless a provider has answered to it.
-        answered = record.output_tokens and len(record.model) <= LONGEST
+        hit = exchange.cache == "hit"
+        answered = (record.output_tokens or hit) and len(record.model) <= LONGEST
         backend = f"{record.provider}/{record.model}" if answered else record.backend
         identity = exchange.identity
         key = ("", "", backend)
@@ -44,7 +45,7 @@ class UsageTable:
             if len(self._rows) >= self._most:
                 key = OTHERS, OTHERS, OTHERS
             row = self._rows.setdefault(key, Used())
-        row.count(record)
+        row.count(record, hit=hit)
 
     def by(self, subjects: Sequence[Subject], only: Iterable[tuple[Subject, str]] = ()) -> dict[tuple[str, ...], Used]:
         """Sums by these subjects, the dearest first, of rows in which each of `only` is so."""

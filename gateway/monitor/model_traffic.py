@@ -29,6 +29,7 @@ RATES: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 75.0, 100.0, 150.0, 200.0
 _ROW: Final = ("route_id", "tenant", "model_backend")
 _BACKEND: Final = ("model_backend",)
 SUMS: Final = (
+    "cache_hits",
     "cache_read_tokens",
     "cache_write_tokens",
     "cost_micros",
@@ -51,6 +52,7 @@ class Used:
 
     def __init__(self) -> None:
         self.requests = 0
+        self.cache_hits = 0  # of those, which a kept answer was for
         self.input_tokens = 0
         self.output_tokens = 0
         self.cache_read_tokens = 0
@@ -60,9 +62,11 @@ class Used:
         self.estimated = 0  # requests whose tokens no provider has counted
         self.unpriced = 0  # requests whose cost is not known
 
-    def count(self, record: ModelRecord) -> None:
-        """One request more."""
+    def count(self, record: ModelRecord, *, hit: bool) -> None:
+        """One request more. `hit`: its answer was kept, and cost nothing."""
         self.requests += 1
+        if hit:
+            self.cache_hits += 1
         self.input_tokens += record.input_tokens
         self.output_tokens += record.output_tokens
         if record.cache_read_tokens or record.cache_write_tokens:
@@ -115,7 +119,7 @@ class ModelTraffic:
             self.switches[labels] = self.switches.get(labels, 0) + 1
         if not record.backend:
             return
-        self._row(exchange, record.backend).count(record)
+        self._row(exchange, record.backend).count(record, hit=exchange.cache == "hit")
         if record.streamed and record.first_token_seconds is not None:
             backend = record.backend
             if backend not in self.speeds and len(self.speeds) >= MOST_BACKENDS:

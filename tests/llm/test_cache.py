@@ -60,6 +60,9 @@ async def test_the_same_request_is_answered_again_at_no_cost(stream: bool) -> No
         assert first.noted.committed_tokens > 0
         assert (again.noted.committed_tokens, again.noted.reserved_tokens, again.noted.cost_micros) == (0, 0, 0)
         assert again.noted.finished
+        assert made.snapshot.money is not None
+        (used,) = made.snapshot.money.usage.by(["model"]).values()
+        assert (used.requests, used.cache_hits, used.output_tokens) == (2, 1, first.noted.output_tokens)
 
 
 async def test_order_and_spaces_make_no_other_request() -> None:

@@ -41,6 +41,7 @@ async def test_another_provider_answers_for_one_that_fails(fault: str, reason: s
     assert (noted.backend, noted.finished, noted.estimated) == ("two/*", True, False)
     assert (noted.input_tokens, noted.output_tokens) == (two.completed.input, two.completed.output)
     assert answered.headers["x-gateway-switched"] == f"one/*; reason={reason}"
+    assert [attempt.summary()["why_next"] for attempt in answered.exchange.attempts] == [reason, None]
     assert b"rror" not in answered.body
 
 

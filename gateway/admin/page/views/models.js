@@ -5,7 +5,7 @@ import { el, emptyRow, fill, number, table } from "../dom.js";
 import { count, milliseconds, rate, since } from "../format.js";
 
 const MOST = 100;
-const USED = ["Model", { name: "Requests", number: true }, { name: "Input", number: true }, { name: "Cached", number: true },
+const USED = ["Model", { name: "Requests", number: true }, { name: "From the cache", number: true }, { name: "Input", number: true }, { name: "Cached", number: true },
   { name: "Output", number: true }, { name: "Cost", number: true }, { name: "First token, p50", number: true },
   { name: "p95", number: true }, { name: "Tokens a second", number: true }];
 const CALLERS = ["Tenant", "Consumer", { name: "Requests", number: true }, { name: "Input", number: true },
@@ -44,8 +44,8 @@ export class ModelsView {
     const speed = new Map(speeds.map((each) => [each.model, each]));
     const rows = usage.slice(0, MOST).map((each) => {
       const its = speed.get(each.model) ?? {};
-      return el("tr", {}, el("th", { scope: "row" }, each.model), number(count(each.requests)), number(count(each.input_tokens)),
-        number(count(each.cache_read_tokens)), number(count(each.output_tokens)), number(cost(each)),
+      return el("tr", {}, el("th", { scope: "row" }, each.model), number(count(each.requests)), number(count(each.cache_hits)),
+        number(count(each.input_tokens)), number(count(each.cache_read_tokens)), number(count(each.output_tokens)), number(cost(each)),
         number(seconds(its.first_token_p50)), number(seconds(its.first_token_p95)), number(rate(its.tokens_per_second_p50)));
     });
     fill(this.used, el("h3", {}, "Usage", el("span", { class: "quiet" }, ` begun ${since(began)}`)),
@@ -89,6 +89,7 @@ const UNITS = ["usd", "tokens", "requests"];
 const amount = (each, name) => Number(UNITS.map((unit) => each[`${name}_${unit}`]).find((value) => value !== undefined) ?? 0);
 const dollars = (value) => `$${Number(value).toFixed(Number(value) < 1 ? 4 : 2)}`;
 const shown = (each, name) => (each[`${name}_usd`] === undefined ? count(amount(each, name)) : dollars(each[`${name}_usd`]));
-const cost = (each) => `${dollars(each.cost_usd)}${each.unpriced ? " +?" : ""}`;
+const isCounted = (each) => each.input_tokens || each.output_tokens || each.cache_hits || Number(each.cost_usd);
+const cost = (each) => each.requests && !isCounted(each) ? "–" : `${dollars(each.cost_usd)}${each.unpriced ? " +?" : ""}`;
 const seconds = (value) => milliseconds(value === null || value === undefined ? null : value * 1000);
 const meter = (value, most) => el("meter", { min: "0", max: String(most || 1), high: String(most * 0.8), optimum: "0", value: String(value), "aria-hidden": "true" });

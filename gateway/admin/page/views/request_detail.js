@@ -23,7 +23,7 @@ export function requestDetail(request, explained, go) {
     el("section", { "aria-label": "Attempts" },
       el("h3", {}, "Attempts"),
       request.attempts.length ? attempts(request.attempts) : el("p", { class: "quiet" }, "None: it was not forwarded."),
-      request.model ? lines("Model", modelLines(request.model)) : null,
+      request.model ? lines("Model", modelLines(request.model, request.cache === "hit")) : null,
       lines("Decisions", request.decisions), lines("Limits", request.limits)),
     el("section", { "aria-label": "Result with the current configuration" },
       el("h3", {}, "The same request now"),
@@ -32,11 +32,12 @@ export function requestDetail(request, explained, go) {
       el("p", {}, el("button", { type: "button", on: { click: () => go("explain", likeIt(request)) } }, "More options"))));
 }
 
-function modelLines(model) {
+function modelLines(model, cached) {
+  const backend = model.backend ?? "no provider was asked";
   const tokens = model.input_tokens === undefined ? null
     : `${count(model.input_tokens)} tokens in, ${count(model.output_tokens)} out${model.estimated ? " (estimated)" : ""}`;
   return [
-    `${model.backend ?? "none was asked"}, profile ${model.profile || "–"} by ${model.rule === null ? "no rule" : `rule ${model.rule}`}`,
+    `${cached ? `answered from the cache, once by ${backend}` : backend}, profile ${model.profile || "–"} by ${model.rule === null ? "no rule" : `rule ${model.rule}`}`,
     model.candidates.length > 1 ? `candidates: ${model.candidates.join(", ")}` : null,
     ...model.left_out.map((each) => `left out: ${each.provider}: ${each.reason}`),
     ...model.switches.map((each) => `switched from ${each.from} to ${each.to}: ${each.reason}`),
