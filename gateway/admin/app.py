@@ -90,7 +90,7 @@ def admin_app(
         *map_operations(reloader, states),
         *_operations(_Admin(reloader, metrics, recent)),
         *recent_operations(reloader, recent),
-        *services_operations(reloader.owner, states),
+        *services_operations(reloader, states),
         *resilience_operations(reloader.owner),
         *monitor_operations(reloader.owner),
         *alerts_operations(reloader),

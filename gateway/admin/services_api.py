@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -16,18 +17,20 @@ from gateway.admin.figures import last_minute
 from gateway.admin.operations import Operation, Parameter
 from gateway.admin.pages import PAGE, page_of
 from gateway.admin.service_states import STATES, ServiceState, ServiceStates, state_of
+from gateway.config.values.addresses import AddressTarget, ServiceTarget, parse_target
 from gateway.config.values.instants import format_instant
-from gateway.live import Owner
 from gateway.registry.discovery import Discovery
+from gateway.reload import Reloader
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.member import Address
 from gateway.upstream.service import Upstream
 
 AT_ONCE = 20  # endpoints that are described before requests get a turn
 
 
-def services_operations(owner: Owner, states: ServiceStates) -> list[Operation]:
+def services_operations(reloader: Reloader, states: ServiceStates) -> list[Operation]:
     """The API of the services that live."""
-    api = _Api(owner, states)
+    api = _Api(reloader, states)
     unknown = {404: "unknown service; /services lists them"}
     service = Parameter("service", "Only those of this service.")
     listed = (
@@ -47,8 +50,9 @@ def services_operations(owner: Owner, states: ServiceStates) -> list[Operation]:
 
 
 class _Api:
-    def __init__(self, owner: Owner, states: ServiceStates) -> None:
-        self._owner = owner
+    def __init__(self, reloader: Reloader, states: ServiceStates) -> None:
+        self._reloader = reloader
+        self._owner = reloader.owner
         self._states = states
 
     async def services(self, request: Request) -> Response:
@@ -57,7 +61,8 @@ class _Api:
         upstreams = [each for each in self._upstreams() if search in each.name.lower() and each in states]
         if request.query_params.get("sort") == "state":
             upstreams.sort(key=lambda each: -STATES.index(states[each].state))
-        shown = [_service(each, states[each], discoveries.get(each), now) for each in page.of(upstreams)]
+        providers = self._providers()
+        shown = [_service(each, states[each], discoveries.get(each), now, providers) for each in page.of(upstreams)]
         return json_answer(shown, headers=page.next("/services", len(upstreams)))
 
     async def service(self, request: Request) -> Response:
@@ -77,7 +82,8 @@ class _Api:
                 await asyncio.sleep(0)
         headers = page.next(f"/services/{quote(name, safe='')}", state.of)
         return json_answer(
-            _service(upstream, state, discovery, now) | {"minute": minute, "endpoints": endpoints}, headers=headers
+            _service(upstream, state, discovery, now, self._providers()) | {"minute": minute, "endpoints": endpoints},
+            headers=headers,
         )
 
     async def endpoints(self, request: Request) -> Response:
@@ -100,13 +106,34 @@ class _Api:
     def _upstreams(self) -> list[Upstream]:
         return sorted(self._owner.all(Upstream), key=lambda upstream: upstream.name)
 
+    def _providers(self) -> Mapping[str, Sequence[str]]:
+        """The providers of models, by the names of their services: those that are no services of routes.yaml are known
+        by their addresses."""
+        current, found = self._reloader.current, defaultdict[str, list[str]](list)
+        models = current.configuration.models if current is not None else None
+        for name, provider in models.in_force.items() if models is not None else ():
+            target = parse_target(provider.service or provider.origin)
+            if isinstance(target, AddressTarget):
+                found[str(Address(target.host, target.port))].append(name)
+            elif isinstance(target, ServiceTarget):
+                found[target.name].append(name)
+        return found
+
     def _discoveries(self) -> dict[Upstream, Discovery]:
         return {discovery.upstream: discovery for discovery in self._owner.all(Discovery)}
 
 
-def _service(upstream: Upstream, state: ServiceState, discovery: Discovery | None, now: float) -> dict[str, Any]:
+def _service(
+    upstream: Upstream,
+    state: ServiceState,
+    discovery: Discovery | None,
+    now: float,
+    providers: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    named = providers.get(upstream.name)
     return {
         "service": upstream.name,
+        **({"providers": named} if named else {}),
         "state": state.state,
         "in": state.usable,
         "failing": state.failing,

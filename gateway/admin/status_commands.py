@@ -33,9 +33,9 @@ def status(admin: str, as_json: bool) -> None:
     if as_json:
         print_json({"health": health, "services": services, "breakers": breakers})
     else:
-        out = [f"{each['service']} is {each['state']}: {each['reason']}" for each in services if each["reason"]]
+        out = [f"{_name(each)} is {each['state']}: {each['reason']}" for each in services if each["reason"]]
         click.echo("\n".join([*_health(health), *out, *map(_breaker, breakers)]))
-        rows = [(each["service"], each["state"], f"{each['in']} of {each['of']}", _source(each)) for each in services]
+        rows = [(_name(each), each["state"], _in(each), _source(each)) for each in services]
         click.echo("\n" + table(("SERVICE", "STATE", "ENDPOINTS IN", "SOURCE"), rows))
     raise SystemExit(2 if limping else 0)
 
@@ -101,6 +101,18 @@ def _top(endpoints: Sequence[Any], before: Mapping[tuple[str, str], Any], second
 
 def _key(endpoint: Any) -> tuple[str, str]:
     return endpoint["service"], endpoint["endpoint"]
+
+
+def _name(service: Any) -> str:
+    """A provider of models is known by its address, unless it is a service of routes.yaml."""
+    providers = service.get("providers", ())
+    return f"{service['service']} (provider {', '.join(providers)})" if providers else str(service["service"])
+
+
+def _in(service: Any) -> str:
+    """Endpoints that get requests, and of those, the ones that fail what they get."""
+    failing = f", {service['failing']} failing" if service["failing"] else ""
+    return f"{service['in']} of {service['of']}{failing}"
 
 
 def _source(service: Any) -> str:

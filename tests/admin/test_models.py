@@ -260,3 +260,19 @@ def test_prices_are_shown_without_a_gateway(tmp_path: Path) -> None:
     named = cli("models", "prices", "local/gpt-4o", "local/nope", config=tmp_path).stdout
     assert "2.5" in named
     assert "unknown" in named
+
+
+async def test_services_name_their_providers(tmp_path: Path) -> None:
+    """Also one that has no name but its address; a service that is none has no providers."""
+    files(tmp_path)
+    second = "providers: {local: {protocol: openai, base_url: http://127.0.0.1:9, models: [small]}, "
+    second += "other: {protocol: openai, service: llama}}\n"
+    (tmp_path / "models.yaml").write_text(second)
+    routes = "services: {llama: {endpoints: ['127.0.0.1:1']}, plain: {endpoints: ['127.0.0.1:2']}}\n"
+    routes += "routes: [{path: /plain, target: plain}, {path: /*, target: models, auth: []}]\n"
+    async with running(tmp_path, routes) as gateway:
+        shown = (await gateway.admin.get("/services")).json()
+        one = (await gateway.admin.get("/services/llama")).json()
+    named = {each["service"]: each.get("providers") for each in shown}
+    assert named == {"127.0.0.1:9": ["local"], "llama": ["other"], "plain": None}
+    assert one["providers"] == ["other"]
