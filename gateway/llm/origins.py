@@ -56,12 +56,19 @@ class Origins:
         if len(self._known) > self._most:
             self._known.popitem(last=False)
 
+    def _keep_from_others(self, id: bytes) -> None:
+        """What is used is remembered as somebody's for as long as it is remembered as the caller's."""
+        whose = _digest(id, None)
+        if whose in self._known:
+            self._known.move_to_end(whose)
+
     def of(self, brought: Iterable[bytes], exchange: Exchange) -> Origin | None:
         """Who has made the first of these that is known, for this caller; None where none is."""
         for number, each in enumerate(brought):
             digest = _digest(each, exchange)
             if digest in self._known:
                 self._known.move_to_end(digest)
+                self._keep_from_others(each)
                 return self._known[digest]
             if number >= MOST_ASKED:
                 break

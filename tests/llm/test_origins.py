@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.http import Identity
 from gateway.http.testing import make_exchange
 from gateway.llm.affinity import Origin
 from gateway.llm.origins import Origins
@@ -174,3 +175,15 @@ def test_what_is_remembered_is_bounded_and_of_its_caller() -> None:
     origins.note([b"c"], two, exchange)
     assert [origins.of([each], exchange) for each in (b"a", b"b", b"c")] == [one, None, two]
     assert origins.of([b"b", b"c"], exchange) == two
+
+
+def test_what_its_caller_uses_is_for_no_other_one_however_much_comes_between() -> None:
+    """An id that is used again and again is not forgotten to be somebody's before it is forgotten."""
+    origins, owner, other = Origins(most=4), make_exchange(), make_exchange()
+    owner.identity, other.identity = Identity("ann", "keys", "acme"), Identity("eve", "keys", "evil")
+    one = Origin("one", "k")
+    origins.note_issued(b"file", one, owner)
+    for number in range(20):
+        assert origins.of([b"file"], owner) == one
+        assert origins.is_of_others(b"file", other)
+        origins.note([b"%d" % number, b"also %d" % number], one, other)
