@@ -120,10 +120,17 @@ class Meter:
             return NOTHING
         said = answer.usage
         if said is not None and answer.output_known:
-            return said
+            return said if said.input else self._with_input(said)
         written = self._bill.tokens_of(answer.text_bytes)
         if said is None:
             return Usage(self._bill.estimated, written, estimated=True)
-        if said.output >= written:
+        if said.input and said.output >= written:
             return said
-        return Usage(said.input, written, said.cache_read, said.cache_write, said.reasoning, estimated=True)
+        output = max(said.output, written)
+        made = Usage(said.input, output, said.cache_read, said.cache_write, said.reasoning, estimated=True)
+        return made if made.input else self._with_input(made)
+
+    def _with_input(self, said: Usage) -> Usage:
+        """Of a report without the tokens of the request, which some servers leave out: these are not free."""
+        given = self._bill.estimated
+        return Usage(given, said.output, said.cache_read, said.cache_write, said.reasoning, estimated=True)
