@@ -20,9 +20,16 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
     if not configuration.middleware.monitor.enabled and alerts.rules:
         message = "monitor.enabled is false, so that no figures are there to look at; switch it on, or remove the rules"
         yield Fault(("alerts", "rules"), message, show_value=False)
-    yield from _over(alerts)
+    for name, rule in alerts.rules.items():
+        if rule.over is not None and rule.over not in WINDOWS:
+            taken = {10.0: "10s", 60.0: "1m", 300.0: "5m", 3600.0: "1h"}[window_of(rule.over)]
+            message = f"the monitor has windows of 10s, 1m, 5m and 1h, so that {taken} is looked at; write {taken}"
+            yield Fault(("alerts", "rules", name, "over"), message)
     yield from _never(alerts)
-    yield from _in_the_open(alerts)
+    for name, sender in alerts.send.items():
+        parts = urlsplit(sender.url)
+        if parts.scheme == "http" and sender.kind != "alertmanager" and not is_here(parts.hostname or ""):
+            yield Fault(("alerts", "send", name, sender.kind), "it goes over the network unencrypted; use https")
     for name, sender in alerts.send.items():
         if sender.secret is not None and len(sender.secret.get_secret_value()) < FEW:
             message = f"a secret of less than {FEW} characters can be guessed; make one with openssl rand -hex 32"
@@ -42,14 +49,6 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
             yield Fault(("alerts", "send", name, "severities"), message + known)
         elif not there and sender.summary is None:
             yield Fault(("alerts", "send", name), "there is nothing to send; add rules, or builtin", show_value=False)
-
-
-def _over(alerts: Alerts) -> Iterator[Fault]:
-    for name, rule in alerts.rules.items():
-        if rule.over is not None and rule.over not in WINDOWS:
-            taken = {10.0: "10s", 60.0: "1m", 300.0: "5m", 3600.0: "1h"}[window_of(rule.over)]
-            message = f"the monitor has windows of 10s, 1m, 5m and 1h, so that {taken} is looked at; write {taken}"
-            yield Fault(("alerts", "rules", name, "over"), message)
 
 
 def _never(alerts: Alerts) -> Iterator[Fault]:
@@ -87,13 +86,6 @@ def _unheard(alerts: Alerts) -> Iterator[Fault]:
                 f"no sender takes alerts of severity {severity}, which this one has; add it to the severities of one"
             )
             yield Fault(("alerts", "builtin", index), message)
-
-
-def _in_the_open(alerts: Alerts) -> Iterator[Fault]:
-    for name, sender in alerts.send.items():
-        parts = urlsplit(sender.url)
-        if parts.scheme == "http" and sender.kind != "alertmanager" and not is_here(parts.hostname or ""):
-            yield Fault(("alerts", "send", name, sender.kind), "it goes over the network unencrypted; use https")
 
 
 def is_here(host: str) -> bool:

@@ -63,7 +63,8 @@ def _answered(methods: Collection[str]) -> frozenset[str]:
 
 
 def _about(entry: Authorize, schemes: list[SchemeConfig], known: dict[str, set[str]], place: Path) -> Iterator[Fault]:
-    if not schemes and _asks_who(entry):
+    asks_who = entry.when is not None and compile_condition(entry.when).about_caller
+    if not schemes and (asks_who or any(getattr(entry, what) for what in WHAT)):
         yield Fault(
             place, "no request can pass: it requires a caller, and the route accepts no schemes; name them in auth"
         )
@@ -92,25 +93,14 @@ def _held_by_none(
     """Names of what no consumer of auth.yaml has, where callers of a route cannot have it from elsewhere."""
     if any(_brings(scheme, what) for scheme in schemes):
         return
-    some = known[what] | {name for scheme in schemes for name in _fixed(scheme, what)}
+    some = set(known[what])
+    if what == "consumers":
+        some |= {scheme.settings.consumer for scheme in schemes if scheme.kind == "anonymous"}
     for number, name in enumerate(wanted):
         if name not in some:
             likely = suggest(name, sorted(some))
             hint = f'; did you mean "{likely}"?' if likely else "; give it to one, or remove it"
             yield Fault((*place, number), f'no consumer has the {what.removesuffix("s")} "{name}"{hint}')
-
-
-def _asks_who(entry: Authorize) -> bool:
-    """Whether only authenticated callers pass."""
-    if any(getattr(entry, what) for what in WHAT):
-        return True
-    return entry.when is not None and compile_condition(entry.when).about_caller
-
-
-def _fixed(scheme: SchemeConfig, what: str) -> Iterator[str]:
-    """A consumer that is only a name."""
-    if what == "consumers" and scheme.kind == "anonymous":
-        yield scheme.settings.consumer
 
 
 def _brings(scheme: SchemeConfig, what: str) -> bool:

@@ -64,8 +64,9 @@ class PathLiterals:
 
     def _is_met(self, test: PathTest, own: int, base: str) -> bool:
         """Whether a path of any rule meets it; of those that are declared below `base`, where it is given."""
+        first = split(base) if base else ()
         return any(
-            (not base or _begins(pattern, base)) and _meets(pattern, test)
+            pattern.segments[: len(first)] == first and _meets(pattern, test)
             for pattern in chain(self._own[own], self._patterns)  # nearly always it is the rule's own
         )
 
@@ -75,11 +76,6 @@ def _behind(base: str, text: str) -> str | None:
     if not base or not (text == base or text.startswith(base + "/")):
         return None
     return text[len(base) :] or "/"
-
-
-def _begins(pattern: Pattern, base: str) -> bool:
-    segments = split(base)
-    return pattern.segments[: len(segments)] == segments
 
 
 def _meets(pattern: Pattern, test: PathTest) -> bool:

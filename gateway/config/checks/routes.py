@@ -55,20 +55,17 @@ def rule_warnings(rules: Sequence[Rule], base_path: str = "", accept_rewritten: 
     for candidate in declared:
         found += [(candidate, "never_matches", message) for message in _never(candidate)]
         if accept_rewritten and is_one_way(candidate.rule, candidate.pattern.source):
-            found.append((candidate, "one_way", _one_way(candidate)))
+            message = (
+                f'a path that is rewritten already, as "{candidate.rule.rewrite}", is not accepted (accept_rewritten): '
+                "rules about paths need the path before the rewrite, which cannot be determined; have the rewrite use "
+                f'what each wildcard of "{candidate.pattern.source}" matches once'
+            )
+            found.append((candidate, "one_way", message))
     found.sort(key=lambda each: each[0].order)
     return [RouteWarning(candidate.rule.id, kind, message) for candidate, kind, message in found]
 
 
 _Found = tuple[Candidate[None], Kind, str]
-
-
-def _one_way(candidate: Candidate[None]) -> str:
-    return (
-        f'a path that is rewritten already, as "{candidate.rule.rewrite}", is not accepted (accept_rewritten): '
-        "rules about paths need the path before the rewrite, which cannot be determined; have the rewrite use what "
-        f'each wildcard of "{candidate.pattern.source}" matches once'
-    )
 
 
 def _never(candidate: Candidate[None]) -> Iterator[str]:

@@ -201,8 +201,10 @@ class RouteKeys(Model):
     @field_validator("set", mode="before")
     @classmethod
     def _set_once(cls, value: Any) -> Any:
-        if isinstance(value, dict) and len({_setting(str(name)) for name in value}) < len(value):
-            raise refuse("a header is duplicated; upper and lower case are the same name, remove one")
+        if isinstance(value, dict):
+            names = {name if name.startswith(OF_QUERY) else name.lower() for name in map(str, value)}
+            if len(names) < len(value):
+                raise refuse("a header is duplicated; upper and lower case are the same name, remove one")
         return value
 
     @field_validator("set")
@@ -298,10 +300,6 @@ class RouteGroup(RouteKeys, GroupHead):
     )
 
 
-def _setting(name: str) -> str:
-    return name if name.startswith(OF_QUERY) else name.lower()
-
-
 def _paths(data: dict[str, Any]) -> tuple[str, ...]:
     """The paths of a route that is being read, as far as they are right."""
     path: str = data.get("path", "")
@@ -348,20 +346,20 @@ class RoutesFile(Model):
         groups: tuple[RouteGroup, ...] = info.data.get("groups", ())
         taken = {route.id for route in routes} | {group.id for group in groups}
         used: dict[str, int] = {}
-        return tuple([route if route.id else _named(route, taken, used) for route in routes])
+        named = []
+        for route in routes:
+            if not route.id:
+                identifier = stem = slug(route.all_paths[0])
+                while identifier in taken:
+                    used[stem] = used.get(stem, 1) + 1
+                    identifier = f"{stem}-{used[stem]}"
+                taken.add(identifier)
+                route = route.model_copy(update={"id": identifier})  # noqa: PLW2901
+            named.append(route)
+        return tuple(named)
 
 
 class RoutesBesideModels(RoutesFile):
     """The same beside a models.yaml, which has routes by itself: there need be no others."""
 
     routes: Annotated[Several[RouteConfig], BeforeValidator(or_empty(()))] = Field((), description="The routes.")
-
-
-def _named(route: RouteConfig, taken: set[str], used: dict[str, int]) -> RouteConfig:
-    stem = slug(route.all_paths[0])
-    identifier = stem
-    while identifier in taken:
-        used[stem] = used.get(stem, 1) + 1
-        identifier = f"{stem}-{used[stem]}"
-    taken.add(identifier)
-    return route.model_copy(update={"id": identifier})

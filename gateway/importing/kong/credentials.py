@@ -11,7 +11,6 @@ from gateway.importing.description import Description, Reference, Settings
 from gateway.importing.tree import Item
 from gateway.importing.variables import filled_in
 
-_OURS = {"keyauth_credentials": "key", "basicauth_credentials": "basic", "jwt_secrets": "jwt", "acls": "acl"}
 _UNKNOWN = {
     "hmacauth_credentials": "signatures of Kong are a draft that RFC 9421 replaced: see `http_signature` of auth.yaml",
     "oauth2_credentials": "the gateway issues no tokens; use `jwt` or `introspection` with a server that does",
@@ -53,12 +52,8 @@ def read(root: Item, description: Description) -> None:
             below.ignore_default("ttl", None)
             if kind == "acls":
                 member_of.append(below.text("group"))
-            elif kind == "keyauth_credentials":
-                _add_key(below, consumer, description)
-            elif kind == "basicauth_credentials":
-                _add_password(below, consumer, description)
-            elif kind == "jwt_secrets":
-                _add_issuer(below, consumer, description)
+            elif kind in _ADD:
+                _ADD[kind](below, consumer, description)
             else:
                 below.unsaid(_UNKNOWN[kind])
             below.said(f"consumer {consumer['name']}: {_OURS.get(kind, kind)}")
@@ -128,3 +123,9 @@ def _add_issuer(item: Item, consumer: Settings, description: Description) -> Non
     issuer["claims"] = {"consumer": "iss"}
     description.issuers.append(issuer)
     consumer.setdefault("subjects", []).append({"subject": key, "issuer": key})
+
+
+_ADD = {"keyauth_credentials": _add_key, "basicauth_credentials": _add_password, "jwt_secrets": _add_issuer}
+"""What becomes of each kind of credentials."""
+
+_OURS = {"keyauth_credentials": "key", "basicauth_credentials": "basic", "jwt_secrets": "jwt", "acls": "acl"}

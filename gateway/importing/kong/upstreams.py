@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from gateway.importing.description import Description, Settings, identifier
 from gateway.importing.tree import Item
 from gateway.importing.variables import filled_in
@@ -22,7 +20,16 @@ def read(root: Item, description: Description) -> None:
             owner = target.get("upstream")
             if name == ("" if owner is None else owner.own_text or owner.text("name")):
                 targets.append(target)
-        endpoints = list(_endpoints(targets, description))
+        weights = [int(target.number("weight", 100) or 0) for target in targets]
+        scale = max(1.0, max(weights, default=1) / 1000)
+        endpoints: list[Settings | str] = []
+        for target, weight in zip(targets, weights, strict=True):
+            address = filled_in(target.get("target"), description)
+            target.ignore_keys("id", "tags", "created_at", "updated_at", "upstream", "failover")
+            if ":" not in address:
+                address = type(address)(f"{address}:8000")
+            alike = len(set(weights)) == 1
+            endpoints.append(address if alike else {"address": address, "weight": round(weight / scale)})
         if not endpoints:
             item.unsaid("it has no targets, so that there is no service")
             continue
@@ -37,20 +44,6 @@ def read(root: Item, description: Description) -> None:
         description.services[identifier(name)] = settings
         description.upstreams[name] = identifier(name)
         item.said(f"service {identifier(name)}")
-
-
-def _endpoints(targets: list[Item], description: Description) -> Iterator[Settings | str]:
-    weights = [int(target.number("weight", 100) or 0) for target in targets]
-    scale = max(1.0, max(weights, default=1) / 1000)
-    for target, weight in zip(targets, weights, strict=True):
-        address = filled_in(target.get("target"), description)
-        target.ignore_keys("id", "tags", "created_at", "updated_at", "upstream", "failover")
-        if ":" not in address:
-            address = type(address)(f"{address}:8000")
-        if len(set(weights)) == 1:
-            yield address
-        else:
-            yield {"address": address, "weight": round(weight / scale)}
 
 
 def _balance(item: Item) -> Settings | str | None:

@@ -19,38 +19,36 @@ _OF_REQUESTS = re.compile(
 def refuse_by_conditions(location: Directive, route: Route) -> None:
     """Every `if` that holds for a location: methods that it refuses, and who must bring something."""
     for condition in [below for level in location.levels() for below in level.block if below.name == "if"]:
-        if condition.became != "blocklist by user_agent" and any(
+        refuses = any(
             (below.name == "return" and below.argument in ("401", "403", "404", "405", "410", "444"))
             or (below.name == "deny" and below.argument == "all")
             for below in condition.block
-        ):
-            _condition(condition, route)
+        )
+        if not refuses or condition.became == "blocklist by user_agent":
+            continue
+        variable, operator, text = [*condition.arguments, "", "", ""][:3]
+        methods = re.fullmatch(r"\^?\(?([A-Z]+(?:\|[A-Z]+)*)\)?\$?", text)
+        if variable == "$request_method" and operator in ("!~", "!~*", "!=") and methods and route.methods is None:
+            route.methods = tuple(sorted(methods[1].split("|")))
+            condition.ignore()
+            condition.said("methods of routes")
+            condition.differs("other methods get a 405")
+        elif (_OF_REQUESTS.fullmatch(variable) or not _holds(condition)) and (refused := _ours(condition)):
+            route.conditions.append({"when": f"not ({refused})"})
+            condition.ignore()
+            condition.said("authorize of routes")
+            condition.differs("what it turns away gets a 403")
+        elif not _OF_REQUESTS.fullmatch(variable) and variable.startswith("$") and _holds(condition):
+            condition.unsaid(
+                "callers must send a value that is compared here: write it in auth.yaml, or as `when` of `authorize`. "
+                "Its routes refuse every request until that is done"
+            )
+            route.close()
     for condition in location.all("if"):
         if condition.became == "":
             condition.unsaid(
                 "conditions within a location are not translated; see predicates of routes and `authorize`"
             )
-
-
-def _condition(condition: Directive, route: Route) -> None:
-    variable, operator, text = [*condition.arguments, "", "", ""][:3]
-    methods = re.fullmatch(r"\^?\(?([A-Z]+(?:\|[A-Z]+)*)\)?\$?", text)
-    if variable == "$request_method" and operator in ("!~", "!~*", "!=") and methods and route.methods is None:
-        route.methods = tuple(sorted(methods[1].split("|")))
-        condition.ignore()
-        condition.said("methods of routes")
-        condition.differs("other methods get a 405")
-    elif (_OF_REQUESTS.fullmatch(variable) or not _holds(condition)) and (refused := _ours(condition)):
-        route.conditions.append({"when": f"not ({refused})"})
-        condition.ignore()
-        condition.said("authorize of routes")
-        condition.differs("what it turns away gets a 403")
-    elif not _OF_REQUESTS.fullmatch(variable) and variable.startswith("$") and _holds(condition):
-        condition.unsaid(
-            "callers must send a value that is compared here: write it in auth.yaml, or as `when` of `authorize`. Its "
-            "routes refuse every request until that is done"
-        )
-        route.close()
 
 
 def _holds(condition: Directive) -> bool:

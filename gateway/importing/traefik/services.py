@@ -103,7 +103,18 @@ class Services:
         elif (strategy := item.text("strategy")) in ("wrr", "p2c"):
             settings["balance"] = {"wrr": "round_robin", "p2c": "least_request"}[strategy]
         if (check := item.get("healthCheck")) is not None:
-            settings["health"] = _health(check)
+            health: Settings = {"path": check.text("path", "/"), "interval": duration(check.text("interval", "30s"))}
+            health["timeout"] = duration(check.text("timeout", "5s"))
+            if method := check.text("method"):
+                health["method"] = method
+            if (status := check.number("status")) is not None:
+                health["status"] = [int(status)]
+            if host := check.text("hostname"):
+                health["host"] = host
+            check.ignore_keys("followRedirects", "unhealthyInterval")
+            check.ignore_default("scheme", "", None)
+            check.ignore_default("mode", "http")
+            settings["health"] = health
         transport = self._transports.get(item.text("serversTransport").removesuffix("@file"))
         if transport is not None:
             tls: Settings = {}
@@ -145,19 +156,4 @@ def _sticky(item: Item) -> Settings:
         settings["max_age"] = f"{age:.15g}s"
     if (site := cookie.text("sameSite").lower()) in ("lax", "strict", "none"):
         settings["same_site"] = site
-    return settings
-
-
-def _health(item: Item) -> Settings:
-    settings: Settings = {"path": item.text("path", "/"), "interval": duration(item.text("interval", "30s"))}
-    settings["timeout"] = duration(item.text("timeout", "5s"))
-    if method := item.text("method"):
-        settings["method"] = method
-    if (status := item.number("status")) is not None:
-        settings["status"] = [int(status)]
-    if host := item.text("hostname"):
-        settings["host"] = host
-    item.ignore_keys("followRedirects", "unhealthyInterval")
-    item.ignore_default("scheme", "", None)
-    item.ignore_default("mode", "http")
     return settings

@@ -1,6 +1,6 @@
 """Who of those who are known may do what: the `authorize` of routes."""
 
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -19,19 +19,15 @@ def _check_condition(text: str) -> str:
     try:
         compile_condition(text)
     except ConditionError as error:
-        _point(text, error)
+        # The line that is wrong, and a caret below the character.
+        start = text.rfind("\n", 0, error.offset) + 1
+        line, column = text[start:].partition("\n")[0], error.offset - start
+        cut = max(0, column - _SHOWN)
+        shown = "".join(char if char.isprintable() else " " for char in line[cut : column + _SHOWN])
+        hint = f": {error}\n    {shown}\n    {' ' * (column - cut)}^"
+        context = {"message": f"the condition is wrong at character {error.offset + 1}", "hint": hint}
+        raise PydanticCustomError("pointed", "{message}{hint}", context) from None
     return text
-
-
-def _point(text: str, error: ConditionError) -> NoReturn:
-    """Refuse a condition with the line that is wrong, and a caret below the character."""
-    start = text.rfind("\n", 0, error.offset) + 1
-    line, column = text[start:].partition("\n")[0], error.offset - start
-    cut = max(0, column - _SHOWN)
-    shown = "".join(char if char.isprintable() else " " for char in line[cut : column + _SHOWN])
-    hint = f": {error}\n    {shown}\n    {' ' * (column - cut)}^"
-    context = {"message": f"the condition is wrong at character {error.offset + 1}", "hint": hint}
-    raise PydanticCustomError("pointed", "{message}{hint}", context)
 
 
 Condition = Annotated[str, Kind("condition"), AfterValidator(_check_condition)]
