@@ -102,11 +102,7 @@ class Blocklist:
         check = self.check
         file, runtime = check.tables
 
-        async def guarded(exchange: Exchange) -> Response:
-            if file.requests or runtime.requests:
-                found = check.about(exchange)
-                if found is not None:
-                    _apply(exchange, found)
+        async def noting(exchange: Exchange) -> Response:
             try:
                 return await handler(exchange)
             except GatewayError as error:
@@ -119,6 +115,16 @@ class Blocklist:
                         if found is not None:
                             _apply(exchange, found)
                 raise
+
+        def guarded(exchange: Exchange) -> Awaitable[Response]:
+            if file.requests or runtime.requests:
+                found = check.about(exchange)
+                if found is not None:
+                    _apply(exchange, found)
+            # Where failures are not counted, and no consumer is blocked, nothing depends on how it ends.
+            if check.automatic is None and not (file.consumers or runtime.consumers):
+                return handler(exchange)
+            return noting(exchange)
 
         return guarded
 
