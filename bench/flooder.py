@@ -30,7 +30,7 @@ class End(Enum):
     WAIT = "wait"  # for the server to answer, and to close
     CLOSE = "close"
     RESET = "reset"
-    HALF_CLOSE = "half-close"
+    RESET_ANSWER = "reset-answer"  # when something of the answer has come
     DEAF = "deaf"  # stay, and read nothing
 
 
@@ -41,6 +41,8 @@ class Flood:
     first: bytes = b""
     again: bytes = b""  # again and again, every `pause` seconds
     pause: float = 0.0  # seconds
+    half_close: bool = False  # nothing comes behind the first bytes
+    stay: float = 0.0  # seconds until it closes or resets
     end: End = End.WAIT
 
 
@@ -50,6 +52,11 @@ _POST: Final = b"POST /v1/bench/small HTTP/1.1\r\n" + _HOST
 _CHUNKED: Final = _POST + b"Transfer-Encoding: chunked\r\n\r\n"
 _CLOSING: Final = _POST + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
 _NOWHERE: Final = b"GET /nowhere HTTP/1.1\r\n" + _HOST + b"\r\n"
+_HANDSHAKE: Final = (
+    b"GET /v1/bench/websocket HTTP/1.1\r\n" + _HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+_LONG_ANSWER: Final = b"GET /v1/bench/1MiB HTTP/1.1\r\n" + _HOST + b"\r\n"
 _PARTIAL: Final = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: "
 
 FLOODS: Final = {
@@ -74,9 +81,18 @@ FLOODS: Final = {
     "body byte by byte": Flood(_POST + b"Content-Length: 100000\r\n\r\n", b"a", 0.1),
     "broken chunks": Flood(_CHUNKED + b"zz\r\n"),
     "upload and stop": Flood(_POST + b"Content-Length: 100000\r\n\r\nabc"),
-    "slow readers": Flood(b"GET /v1/bench/1MiB HTTP/1.1\r\n" + _HOST + b"\r\n", end=End.DEAF),
+    "slow readers": Flood(_LONG_ANSWER, end=End.DEAF),
     "request and reset": Flood(_GET, end=End.RESET),
-    "request and half-close": Flood(_GET, end=End.HALF_CLOSE),
+    "request and half-close": Flood(_GET, half_close=True),
+    "half-close and reset": Flood(_GET, half_close=True, stay=0.01, end=End.RESET),
+    "part of a head and reset": Flood(_PARTIAL, stay=0.1, end=End.RESET),
+    "part of a body and reset": Flood(_POST + b"Content-Length: 100000\r\n\r\nabc", stay=0.1, end=End.RESET),
+    "whole body and reset": Flood(_POST + b"Content-Length: 1000\r\n\r\n" + b"a" * 1000, end=End.RESET),
+    "handshake and reset": Flood(_HANDSHAKE, end=End.RESET),
+    "pipeline and reset": Flood(_GET * 50, end=End.RESET),
+    "pipeline and later reset": Flood(_GET * 50, stay=0.1, end=End.RESET),
+    "answer and reset": Flood(_GET, end=End.RESET_ANSWER),
+    "long answer and reset": Flood(_LONG_ANSWER, end=End.RESET_ANSWER),
 }
 
 
@@ -117,6 +133,8 @@ class Crowd:
                 sock = socket.socket()
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+                if self.flood.end in (End.RESET, End.RESET_ANSWER):
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 sock.bind(self._source)
                 await loop.sock_connect(sock, self._target)
                 await loop.create_connection(lambda: Attacker(self), sock=sock)
@@ -150,16 +168,18 @@ class Attacker(asyncio.Protocol):
             self._transport.pause_reading()
         if flood.first:
             self._transport.write(flood.first)
-        if flood.end is End.HALF_CLOSE:
+        if flood.half_close:
             self._transport.write_eof()
-        elif flood.end is End.CLOSE:
-            self._transport.close()
-        elif flood.end is End.RESET:
-            sock = transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._transport.close()
+        if flood.stay:
+            asyncio.get_running_loop().call_later(flood.stay, self._end)
+        else:
+            self._end()
         if flood.pause:
             self._go_on()
+
+    def _end(self) -> None:
+        if self._flood.end in (End.CLOSE, End.RESET):
+            self._transport.close()  # once all is sent
 
     def _go_on(self) -> None:
         if not self._transport.is_closing():
@@ -169,6 +189,8 @@ class Attacker(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """An answer."""
+        if self._flood.end is End.RESET_ANSWER:
+            self._transport.close()
 
     def pause_writing(self) -> None:
         """The server does not read."""
