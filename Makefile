@@ -31,7 +31,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 
 # What is compiled is what these tests run, in their own process and in the gateways that they start. Not the commands,
 # which are not compiled, and not the floods, which are measured on what is compiled by `python -m bench.floods`.
-COMPILED_TESTS := tests/server tests/upstream tests/resilience tests/balancing tests/routes tests/middleware \
+COMPILED_TESTS := tests/native tests/server tests/upstream tests/resilience tests/balancing tests/routes tests/middleware \
 	tests/llm/streams tests/llm/test_request.py tests/llm/test_rewriting.py tests/llm/test_splice.py tests/llm/test_sse.py \
 	tests/llm/test_response_headers.py tests/llm/test_handler.py tests/llm/test_spending.py tests/llm/test_files.py \
 	tests/llm/test_files_misused.py tests/admin/test_models.py tests/cli/test_commands.py --ignore=tests/server/test_floods.py
@@ -176,7 +176,7 @@ $(TESTABLE): pyproject.toml constraints.txt $(BIN)/pip
 	$(PIP_INSTALL) --editable '.[test]'
 	@touch $@ $(RUNNABLE)
 
-$(COMPILED)/.built: setup.py pyproject.toml constraints.txt $(shell find gateway -name '*.py') | $(TESTABLE)
+$(COMPILED)/.built: setup.py pyproject.toml constraints.txt $(shell find gateway -name '*.py' -o -name '*.c') | $(TESTABLE)
 	@command -v $(CC) > /dev/null || { echo 'a C compiler is needed (apt-get install gcc libc6-dev)' >&2; exit 1; }
 	rm -rf build dist $(COMPILED)
 	GATEWAY_COMPILE=1 $(BIN)/python -m pip wheel --quiet --disable-pip-version-check \

@@ -1,7 +1,8 @@
 """Compiles what every request passes to C, with mypyc, where `GATEWAY_COMPILE=1` asks for it.
 
-The sources are the same Python either way, and so is what they do: `make test` runs the tests on both. All else that
-there is to say of the package is in pyproject.toml.
+The sources are the same Python either way, and so is what they do: `make test` runs the tests on both. What is
+written in C is built with it; elsewhere llhttp is in its place (`gateway/native`). All else that there is to say of the
+package is in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def _extensions() -> Sequence[Extension]:
     extensions = mypycify(paths, opt_level="1", debug_level="0", group_name="gateway")
     for extension in extensions:
         extension.extra_compile_args.append("-Wno-all")
-    return extensions
+    return [*extensions, Extension("gateway.native._heads", ["gateway/native/_heads.c"])]
 
 
 setup(ext_modules=list(_extensions()), setup_requires=list(_needed()))

@@ -7,12 +7,15 @@ import sys
 import sysconfig
 
 from gateway.http import messages
+from gateway.native import header_lines
 
 
 def described() -> str:
-    """Whether the request path is compiled, and the interpreter with how it was built, which decides how fast it is."""
+    """What decides how fast it is: whether the request path is compiled, what reads heads, the interpreter and how that
+    was built."""
     made = "interpreted" if (messages.__file__ or "").endswith(".py") else "compiled"
-    return f"{made}, {platform.python_implementation()} {platform.python_version()} ({', '.join(_build())})"
+    heads = "heads by llhttp" if header_lines is None else "heads in C"
+    return f"{made}, {heads}, {platform.python_implementation()} {platform.python_version()} ({', '.join(_build())})"
 
 
 def _build() -> list[str]:

@@ -69,9 +69,12 @@ def test_wrong_arguments_are_reported(arguments: list[str], said: str) -> None:
 
 
 def test_the_version_is_printed() -> None:
-    """`gateway --version` says which it is, whether it is compiled, and what runs it, with how that was built."""
+    """`gateway --version` says what it is, whether compiled, what reads heads, what runs it, and its build."""
     made = os.environ.get("GATEWAY_TESTED", "interpreted")
-    assert re.fullmatch(rf"gateway [0-9.]+, {made}, CPython [0-9.]+\S* \(.*PGO.*\)\n", gateway("--version").stdout)
+    heads = "heads in C" if made == "compiled" else "heads by llhttp"
+    assert re.fullmatch(
+        rf"gateway [0-9.]+, {made}, {heads}, CPython [0-9.]+\S* \(.*PGO.*\)\n", gateway("--version").stdout
+    )
 
 
 def test_what_is_printed_can_be_had_for_machines(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 llhttp does the parsing. It is given one request line, then bytes up to the next empty line, and so on: it never
 reads past the end of a request, so that what stands behind one is untouched until its turn has come, and
-nothing of it can be taken for anything else.
+nothing of it can be taken for anything else. A plain head that comes in one piece is read in C instead, where that is
+built (`gateway/native`), and so is not parsed by llhttp, nor is its body.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import httptools
 from gateway.config.models import ClientLimits
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
+from gateway.http.fields import is_plainly_framed
 from gateway.http.messages import RequestHead
+from gateway.native import HeaderLines, header_lines
 from gateway.server.head import bad, check_head, check_method, is_websocket
 from gateway.server.http1.line_ends import end_of_empty_line, end_of_large_head, share_of
 
@@ -88,8 +91,10 @@ CHUNKED: Final = Part.CHUNKED
 class RequestReader:
     """The requests of one connection."""
 
-    def __init__(self, sink: Sink, limits: ClientLimits) -> None:
+    def __init__(self, sink: Sink, limits: ClientLimits, native: HeaderLines | None = header_lines) -> None:
         self._sink: Any = sink
+        self._native = native
+        self._is_plain = False  # its head was read by that
         self._limits = limits
         self._most_headers = limits.headers
         self._most_bytes = limits.head
@@ -162,8 +167,12 @@ class RequestReader:
             else:
                 piece = data[: self._left]
                 self._left -= len(piece)
-                self._parse(piece)
-                self._deliver()
+                if self._is_plain:
+                    self._sink.on_body(piece)
+                    self._complete = self._left == 0
+                else:
+                    self._parse(piece)
+                    self._deliver()
                 if self._complete:
                     self._end()
                 data = data[len(piece) :]
@@ -232,8 +241,6 @@ class RequestReader:
             raise self._url_too_long()
         if self._version not in ("1.1", "1.0"):
             raise GatewayError(ErrorKind.VERSION_NOT_SUPPORTED, f"the request line names HTTP/{self._version}")
-        if self._parser is None:
-            self._new_parser()
         self._part = HEADERS
 
     def _read_headers(self, data: bytes, start: int = 0) -> bytes:
@@ -245,7 +252,9 @@ class RequestReader:
         self._size += end
         if self._size > self._most_bytes:
             raise self._too_large()
-        self._parse(data[:end])
+        self._is_plain = start > 0 and self._native is not None and self._reads_plainly(data, start + 2, end)
+        if not self._is_plain:
+            self._parse(data[:end])
         if self._head_complete:
             self._end_of_head()
             if self._complete:
@@ -253,6 +262,24 @@ class RequestReader:
         else:
             self._tail = (self._tail + data[max(0, end - 3) : end])[-3:]
         return data[end:]
+
+    def _reads_plainly(self, data: bytes, start: int, end: int) -> bool:
+        """Read the lines of a head that is plain, and all there; nothing is changed by one that is not."""
+        assert self._native is not None
+        last = self._parser is not None and not self._keep_alive  # llhttp refuses what comes behind the last request
+        if last or self._version != "1.1" or self.url[:1] != b"/":
+            return False
+        read = self._native(data, start, self._most_headers)
+        if read is None or read[1] != end:
+            return False
+        headers = read[0]
+        fields = dict(headers)
+        if len(fields) != len(headers) or not is_plainly_framed(fields):
+            return False
+        self.headers = headers
+        self._head_complete = self._keep_alive = True
+        self._complete = not int(fields.get(b"content-length", b"0"))
+        return True
 
     def _read_chunked(self, data: bytes) -> bytes:
         view, at = memoryview(data), 0
@@ -274,7 +301,7 @@ class RequestReader:
         fields = dict(headers)
         path, query = check_head(method, version, self.url, headers, fields)
         websocket = False
-        if self._parser.should_upgrade():
+        if not self._is_plain and self._parser.should_upgrade():
             websocket = is_websocket(method, version, headers, fields)
             if not websocket:
                 # An upgrade may be ignored (RFC 9110, 7.8): read the same head again without it, so that its body
@@ -310,6 +337,8 @@ class RequestReader:
     # The parser.
 
     def _parse(self, data: bytes | memoryview) -> None:
+        if self._parser is None:
+            self._new_parser()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:

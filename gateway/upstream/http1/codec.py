@@ -14,6 +14,7 @@ What is passed on, but ends the connection: a coding in HTTP/1.0 (RFC 9112, 6.1)
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Any, Final
 
@@ -21,7 +22,8 @@ import httptools
 
 from gateway.deadlines import NEVER
 from gateway.http import Headers
-from gateway.http.fields import may_be_trailer, tokens, values
+from gateway.http.fields import is_plainly_framed, may_be_trailer, tokens, values
+from gateway.native import HeaderLines, header_lines
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of one response head
 TRAILERS_LIMIT: Final = 16 * 1024  # bytes of a trailer section; of the chunk extensions before it, twice as many
@@ -29,6 +31,8 @@ CHUNK_OVERHEAD: Final = 16  # bytes of framing that come free with each piece of
 INFORMATIONAL_LIMIT: Final = 16  # interim (1xx) responses to one request
 
 _NO_BODY: Final = frozenset({204, 304})
+_PLAIN_STATUS: Final = re.compile(rb"HTTP/1\.1 ([2-9][0-9][0-9]) [\t\x20-\x7e\x80-\xff]*+\r\n")
+_MOST_LINES: Final = 256  # of a head that is read as a plain one
 
 
 class BadResponse(Exception):
@@ -91,6 +95,7 @@ class ResponseReader:
         "_informational",
         "_limit",
         "_method",
+        "_native",
         "_overhead",
         "_parser",
         "_pieces",
@@ -109,8 +114,9 @@ class ResponseReader:
         "until_eof",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, native: HeaderLines | None = header_lines) -> None:
         self._parser: Any = httptools.HttpResponseParser(self)
+        self._native = native
         self.early_hints: list[Headers] = []
         self.continued = False  # whether it asked for the body, with a 100
         self.behind = b""  # what has come behind a 101
@@ -151,6 +157,8 @@ class ResponseReader:
         if self._upgrade and self.switched:
             self.behind += bytes(data)
             return
+        if not self.started and self._native is not None and self._reads_plainly(data):
+            return
         self.started = True
         self._overhead += len(data)
         try:
@@ -166,6 +174,30 @@ class ResponseReader:
             raise BadResponse("a 101 that does not say to what")
         if self._overhead > 2 * self._limit and self.phase is not DONE:  # one endless line: the parser may hold it all
             raise self._too_large()
+
+    def _reads_plainly(self, data: bytes | memoryview) -> bool:
+        """Read a whole response whose head is plain, and whose length is said; nothing is changed by another one."""
+        assert self._native is not None
+        line = _PLAIN_STATUS.match(data)
+        if line is None or self._upgrade or self._method == "HEAD":
+            return False
+        status, read = int(line[1]), self._native(data, line.end(), _MOST_LINES)
+        if read is None or status in _NO_BODY:
+            return False
+        headers, end = read
+        fields = dict(headers)
+        length = fields.get(b"content-length")
+        if length is None or len(fields) != len(headers) or end > HEAD_LIMIT // 2 or not is_plainly_framed(fields):
+            return False
+        if len(data) - end != int(length):
+            return False
+        self.status, self.headers, self.fields = status, headers, fields
+        if len(data) > end:
+            self._pieces.append(bytes(data[end:]))
+            self._buffered = len(data) - end
+        self.started = self.reusable = True
+        self.phase = DONE
+        return True
 
     def eof(self) -> None:
         """The upstream closed. Raises CutShort unless that is how this body ends."""

@@ -1,0 +1,3 @@
+def header_lines(
+    data: bytes | memoryview, start: int, most: int, /
+) -> tuple[list[tuple[bytes, bytes]], int] | None: ...
