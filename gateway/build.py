@@ -6,18 +6,16 @@ A handler chain, in the order of `middleware/table.py`, is composed once per rou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial, reduce
 from operator import or_
+from typing import TYPE_CHECKING, TypeAlias
 
 from gateway.access.blocklist import Blocklist, blocklist_of
 from gateway.auth.scheme import Locations, Scheme
 from gateway.config.load import ConfigError, Configuration, Problem
-from gateway.config.model_routes import endpoint_of, target_of
-from gateway.config.models import ClientLimits, ModelsFile, RouteConfig
-from gateway.config.models import Timeouts as TimeoutsConfig
-from gateway.config.models.llm.mcp import McpServer
-from gateway.config.models.llm.providers import Provider as ModelProvider
+from gateway.config.model_routes import target_of
+from gateway.config.models import ClientLimits, RouteConfig
 from gateway.config.route_rules import rule
 from gateway.config.values.addresses import (
     AsgiTarget,
@@ -26,7 +24,6 @@ from gateway.config.values.addresses import (
 from gateway.config.yaml.document import Mapping as YamlMapping
 from gateway.config.yaml.document import Sequence as YamlSequence
 from gateway.context import Context, Middleware
-from gateway.deadlines import NEVER
 from gateway.http import Handler
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.header_filter import HeaderFilter
@@ -34,18 +31,9 @@ from gateway.limits.quota import Quota, quotas_of
 from gateway.limits.quota_report import PATH as QUOTA_PATH
 from gateway.limits.quota_report import paths_of, quota_report, report_route
 from gateway.live import Plan
-from gateway.llm.configured import models_of
-from gateway.llm.guardrails import Guard
-from gateway.llm.handler import Models
-from gateway.llm.money import Money, money_of
-from gateway.llm.speaking import in_format
-from gateway.mcp.answers import Speaking
-from gateway.mcp.configured import Endpoint as McpEndpoint
-from gateway.mcp.configured import mcp_endpoint
 from gateway.middleware import redirects, request_id
 from gateway.middleware.authentication import Authentication
 from gateway.middleware.fixed_responses import FixedResponse, fixed_response
-from gateway.middleware.guardrail_loading import guardrails_of
 from gateway.middleware.order import arrange
 from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
@@ -67,8 +55,14 @@ from gateway.upstream.transport import Connector
 from gateway.upstream.way_back import WayBack, replaced_by
 from gateway.upstream.websocket import WebSocketLimits
 
-Answering = Cluster | Hosted | Redirect | FixedResponse | Models | McpEndpoint
-"""The target of routes."""
+if TYPE_CHECKING:  # the last two are imported where there is a models.yaml
+    from gateway.llm.handler import Models
+    from gateway.llm.money import Money
+    from gateway.mcp.configured import Endpoint as McpEndpoint
+    from gateway.model_targets import ModelTargets
+
+    Answering: TypeAlias = Cluster | Hosted | Redirect | FixedResponse | Models | McpEndpoint
+    """The target of routes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +223,9 @@ class _Builder:
         ):
             registered_of(self._context)  # which the admin API changes, also where no route leads to the service
         self._stack_in_order, self.problems = arrange(self._context)
-        self._guards: Mapping[str, Guard] = {}
-        try:
-            self._guards = guardrails_of(self._context)
-        except ConfigError as error:
-            self.problems += error.problems
+        self._models = _model_targets(self._context, self.services, self._resilience)
+        if self._models is not None:
+            self.problems += self._models.problems
 
     def handlers(self) -> Iterator[RouteHandler]:
         for index, route in enumerate(self._configuration.routes.routes):
@@ -244,18 +236,12 @@ class _Builder:
                 handle: Handler = forward
                 for middleware in reversed(middlewares):
                     handle = middleware.wrap(handle)
-                worded = self._wording(target)
-                if worded is not None:
+                worded = None
+                if self._models is not None and not isinstance(target, Cluster | Hosted | Redirect | FixedResponse):
+                    worded = self._models.wording(target)
                     handle = worded(handle)
                 reads = reads_of(self._configuration, route)
                 yield RouteHandler(route, middlewares, target, forward, handle, reads, worded)
-
-    def _wording(self, target: Answering) -> Callable[[Handler], Handler] | None:
-        """Formats errors for the clients of a target; None: they are problem documents."""
-        full = self._configuration.middleware.errors.detail == "full"
-        if isinstance(target, Models):
-            return partial(in_format, full=full)
-        return partial(Speaking, full=full) if isinstance(target, McpEndpoint) else None
 
     def _stack(self, route: RouteConfig) -> Iterator[Middleware]:
         for placed in self._stack_in_order:
@@ -273,7 +259,7 @@ class _Builder:
 
     def money(self) -> Money | None:
         """The counters of requests to models."""
-        return None if self._configuration.models is None else money_of(self._context)
+        return None if self._models is None else self._models.money()
 
     def quota_report(self) -> Handler | None:
         """The handler of /quota, behind the policies that control access to it. None without quotas."""
@@ -288,31 +274,14 @@ class _Builder:
         return handle
 
     def _target(self, index: int, route: RouteConfig) -> Answering | None:
-        models = self._configuration.models
-        kind = target_of(route, models)
-        if kind == "models":
-            return self._models(route)
-        if kind == "mcp" and models is not None:
-            return self._mcp(route, models)
+        kind = target_of(route, self._configuration.models)
+        if kind is not None and self._models is not None:
+            return self._models.target(kind, route, self._way)
         if route.redirect is not None:
             return redirects.redirect(route.redirect)
         if route.respond is not None:
             return fixed_response(route.respond)
         return self._way(route, route.target, ("routes", index, "target"))
-
-    def _mcp(self, route: RouteConfig, models: ModelsFile) -> McpEndpoint | None:
-        """The MCP servers that a route leads to."""
-        name = endpoint_of(route, models)
-        assert name is not None
-
-        def ways(server: McpServer, path: _Place) -> tuple[Cluster, Callable[[Handler], Handler]] | None:
-            made = self._way(route, server.target, path)
-            if not isinstance(made, Cluster):
-                return None
-            guarded = route.model_copy(update={"breaker": server.breaker})
-            return made, partial(self._resilience.guarded, guarded, server.target, path)
-
-        return mcp_endpoint(self._context, route.target, name, models.mcp[name], ways)
 
     def _way(self, route: RouteConfig, text: str, path: _Place, *, mirror: bool = False) -> Cluster | Hosted | None:
         """The way of a route to a target, named at this place; None, with a problem, where it cannot be used."""
@@ -329,25 +298,9 @@ class _Builder:
         retries = Retries(RetrySettings(1, 1)) if mirror else self._resilience.retries(route, upstream, text, place)
         return Cluster(text, upstream, timeouts, route.preserve_host, websocket, retries)
 
-    def _models(self, route: RouteConfig) -> Models:
-        """The same for all routes with the same time limits."""
-        config = self._configuration.middleware.timeouts.overridden_by(route.timeout)
-        way = partial(self._provider_way, config)
-        total = time_limits_of(config).total
-        return self._context.once(("models", repr(config)), lambda: models_of(self._context, way, total, self._guards))
-
-    def _provider_way(self, limits: TimeoutsConfig, name: str, provider: ModelProvider) -> Handler:
-        """The way to a provider of models, behind its breaker: what was sent is not sent again here."""
-        place = ("models.yaml", ("providers", name))
-        text, upstream = provider.service or provider.origin, self.services.of_provider(provider, place)
-        timeouts = replace(time_limits_of(limits.overridden_by(provider.timeout)), total=NEVER)
-        retries = Retries(RetrySettings(attempts=1, on=frozenset({"connect"})))
-        cluster = Cluster(text, upstream, timeouts, websocket=self._websocket_limits(), retries=retries)
-        return self._resilience.provider(name, text, provider.breaker, place, cluster)
-
     def _forward(self, index: int, route: RouteConfig, target: Answering) -> Handler:
         """The handler behind the policies of a route."""
-        if isinstance(target, Redirect | FixedResponse | Models | McpEndpoint):
+        if not isinstance(target, Cluster | Hosted):
             return target
         resilience, place = self._resilience, ("routes", index)
 
@@ -373,3 +326,13 @@ class _Builder:
 
     def _problem(self, place: _Place, message: str) -> None:
         self.problems.append(_problem(self._configuration, place, message))
+
+
+def _model_targets(context: Context, services: Services, resilience: Resilience) -> ModelTargets | None:
+    """What makes the targets that models.yaml has; None where there is none."""
+    models = context.configuration.models
+    if models is None:
+        return None
+    from gateway.model_targets import ModelTargets  # noqa: PLC0415  a fifth of all modules, for those who use them
+
+    return ModelTargets(context, models, services, resilience)

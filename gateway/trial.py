@@ -33,7 +33,7 @@ from gateway.config.values.addresses import AsgiTarget, parse_target
 from gateway.context import Context
 from gateway.custom_code import named, text_of
 from gateway.live import Owner
-from gateway.middleware import guardrail_loading, policy_loading
+from gateway.middleware import guardrail_settings, policy_loading
 from gateway.upstream.asgi import import_application
 
 START_SECONDS = 10.0  # for the interpreter and the gateway's own modules, on a busy machine
@@ -78,7 +78,7 @@ def try_out(configuration: Configuration, living: Mapping[Any, Any]) -> None:
     guardrails = {
         name: config
         for name, config in (configuration.models.guardrails.items() if configuration.models is not None else ())
-        if guardrail_loading.guardrail_key(name, config, configuration) not in living
+        if guardrail_settings.guardrail_key(name, config, configuration) not in living
     }
     if not policies and not applications and not guardrails:
         return
@@ -176,7 +176,7 @@ def _written(configuration: Configuration) -> Iterator[policy_loading.Written]:
     for name, config in configuration.middleware.policies.items():
         yield policy_loading.Written(name, config.class_, config.config)
     for name, guardrail in configuration.models.guardrails.items() if configuration.models is not None else ():
-        yield guardrail_loading.written_of(name, guardrail)
+        yield guardrail_settings.written_of(name, guardrail)
 
 
 # In the process of its own.
@@ -185,6 +185,8 @@ def _written(configuration: Configuration) -> Iterator[policy_loading.Written]:
 def main() -> None:
     """Try what is on the standard input, and say what comes of it on what was the standard output."""
     trial: _Trial = pickle.load(sys.stdin.buffer)
+    if trial.configuration.models is not None:  # before the time and the memory of what is tried count
+        from gateway.middleware import guardrail_loading  # noqa: F401, PLC0415  for those who have a models.yaml
     with os.fdopen(os.dup(1), "wb", buffering=0) as report:
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
@@ -236,4 +238,6 @@ def _load(written: policy_loading.Written, context: Context) -> None:
     if written.kind == "policy":
         policy_loading.load(name, configuration.middleware.policies[name], context)
     elif configuration.models is not None:
+        from gateway.middleware import guardrail_loading  # noqa: PLC0415  see `main`
+
         guardrail_loading.load(name, configuration.models.guardrails[name], context)

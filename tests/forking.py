@@ -104,6 +104,8 @@ def main() -> None:
     """Answer questions, a line each, until there are no more."""
     import uvloop  # noqa: F401, PLC0415
 
+    import gateway.admin.app  # noqa: PLC0415
+    import gateway.model_targets  # noqa: PLC0415
     import gateway.server.run  # noqa: F401, PLC0415
     from gateway import cli  # noqa: PLC0415
 

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -19,6 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.admin.browser import guarding
+from gateway.admin.listening import Listening
 from gateway.admin.sessions import Sessions, cookies_of
 from gateway.admin.tokens import Credentials, Holder, hash_of
 from gateway.config.models.admin import Admin
@@ -34,35 +34,6 @@ SESSION = "/session"
 NOTHING_LOADED = "no configuration is loaded, so no token is known yet: the log says what to correct in the files"
 MAX_PATH = 2048  # characters of a request in the audit log
 LOG_SECONDS = 10.0  # between two lines about refused requests
-
-NO_TOKEN = (
-    "the admin port listens on {address}, which is not a loopback address, and no token is configured: run "
-    "`gateway admin token new` and paste what it prints under admin.tokens of middleware.yaml, or use "
-    "--admin 127.0.0.1:9001"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """Where the admin port listens."""
-
-    host: str
-    port: int
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return _is_loopback(self.host)
-
-    def is_meant(self, host: str) -> bool:
-        """Whether a `Host` without its port means this address."""
-        if self.loopback:
-            return _is_loopback(host)
-        address = _address(host)
-        if address is None:
-            return host == self.host.lower()
-        mine = _address(self.host)
-        return mine is None or mine.is_unspecified or address == mine
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,18 +205,3 @@ def _change(scope: Scope, status: int) -> AdminChange:
     path = scope["path"] + (f"?{query}" if query else "")
     client = (scope.get("client") or ("",))[0]
     return AdminChange(time.time(), holder and holder.name, client, scope["method"], path[:MAX_PATH], status)
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-
-
-def _is_loopback(host: str) -> bool:
-    address = _address(host)
-    if address is None:
-        return host.lower() == "localhost"
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,9 +13,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
-from gateway.admin.access import AccessControl, Listening
+from gateway.admin.access import AccessControl
 from gateway.admin.agents_api import agents_operations
 from gateway.admin.alerts_api import alerts_operations
 from gateway.admin.answers import Refused, json_answer, loaded
@@ -23,6 +22,7 @@ from gateway.admin.blocklist_api import blocklist_operations
 from gateway.admin.cache_api import cache_operations
 from gateway.admin.failing_backends import failing_backends
 from gateway.admin.history import history_operations
+from gateway.admin.listening import Listening
 from gateway.admin.live import Live
 from gateway.admin.metrics_page import metrics_page
 from gateway.admin.models_api import models_operations
@@ -160,19 +160,6 @@ def _operations(admin: _Admin) -> list[Operation]:
         ),
         Operation("POST", "/reload", admin.reload, "Read the files again, now.", refusals=writing),
     ]
-
-
-def metrics_app(metrics: Exposition, probe: Callable[[str], tuple[int, bytes]], probes: Iterable[str]) -> ASGIApp:
-    """Operations open to every metrics collector: these, and the probes of the data port, by their paths."""
-
-    async def page(request: Request) -> Response:
-        return await metrics_page(metrics, request)
-
-    async def probed(request: Request) -> Response:
-        status, body = probe(request.url.path)
-        return Response(body, status, {"cache-control": "no-store"}, media_type="application/json")
-
-    return Starlette(routes=[Route("/metrics", page), *(Route(path, probed) for path in sorted(probes))])
 
 
 class _Admin:

@@ -79,7 +79,7 @@ def _send(httpx2: Any, admin: str, method: str, path: str, token: str | None, re
 
 def _token_of(admin: str, answer: Any) -> str | None:
     """The token of a gateway on this machine: from a file of the user who listens there, and of no other."""
-    from gateway.admin.access import Listening  # noqa: PLC0415  the same
+    from gateway.admin.listening import Listening  # noqa: PLC0415  the same
     from gateway.admin.tokens import FILE, listeners, read_token  # noqa: PLC0415
 
     host, _, port = admin.rpartition(":")

@@ -1,14 +1,17 @@
-"""The page of metrics, as it is sent."""
+"""The page of metrics, as it is sent; and the port that has nothing else, and the probes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Iterable
 from typing import Final
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.admin.answers import json_answer
 from gateway.monitor.exposition.negotiation import negotiated
@@ -18,6 +21,19 @@ SECONDS: Final = 60.0
 """For a scraper to read a page; Prometheus' own default is ten."""
 
 BUSY: Final = "as many pages of metrics are being read as memory is meant for; read faster, or less often"
+
+
+def metrics_app(metrics: Exposition, probe: Callable[[str], tuple[int, bytes]], probes: Iterable[str]) -> ASGIApp:
+    """Operations open to every metrics collector: these, and the probes of the data port, by their paths."""
+
+    async def page(request: Request) -> Response:
+        return await metrics_page(metrics, request)
+
+    async def probed(request: Request) -> Response:
+        status, body = probe(request.url.path)
+        return Response(body, status, {"cache-control": "no-store"}, media_type="application/json")
+
+    return Starlette(routes=[Route("/metrics", page), *(Route(path, probed) for path in sorted(probes))])
 
 
 async def metrics_page(metrics: Exposition, request: Request) -> Response:

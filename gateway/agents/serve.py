@@ -15,8 +15,8 @@ from typing import Final
 
 import orjson
 
-from gateway.admin.access import Listening
 from gateway.admin.client import TOKEN_VARIABLE
+from gateway.admin.listening import Listening
 from gateway.admin.tokens import FILE as TOKEN_FILE
 from gateway.admin.tokens import listeners, read_token
 from gateway.agents.alerting import Alerting

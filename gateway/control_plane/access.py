@@ -17,9 +17,10 @@ from uuid import UUID
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.admin.access import Listening, is_ours
+from gateway.admin.access import is_ours
 from gateway.admin.browser import guarding
 from gateway.admin.cookie_sessions import CookieSessions
+from gateway.admin.listening import Listening
 from gateway.admin.sessions import WrongTries, cookies_of
 from gateway.control_plane.callers import Caller, granted
 from gateway.control_plane.problems import Problem, answer

@@ -102,7 +102,7 @@ def _read(path: Path) -> str:
 
 def _local_token(url: str) -> str | None:
     """The token of a control plane on this machine: from a file of the user who listens there, and of no other."""
-    from gateway.admin.access import Listening  # noqa: PLC0415  the same
+    from gateway.admin.listening import Listening  # noqa: PLC0415  the same
     from gateway.admin.tokens import listeners, read_token  # noqa: PLC0415
 
     parts = urlsplit(url)

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from gateway.admin.access import Listening
+from gateway.admin.listening import Listening
 from gateway.admin.tokens import local_token
 from gateway.config.models import Configuration
 from gateway.config.problems import ConfigError, Problem

@@ -15,7 +15,7 @@ from typing import Final
 import uvicorn
 from sqlalchemy.exc import ArgumentError
 
-from gateway.admin.access import Listening
+from gateway.admin.listening import Listening
 from gateway.config.secrets import KnownSecrets
 from gateway.control_messages import DEAD_SECONDS, MOST_BYTES, PING_SECONDS
 from gateway.control_plane.access import Access

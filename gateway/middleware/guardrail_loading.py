@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.config.models import Configuration
 from gateway.config.models.llm.guardrails import Guardrail
 from gateway.config.problems import Problem
 from gateway.context import Context
 from gateway.llm.guardrails import LONGEST_WINDOW, WINDOW, Guard
-from gateway.middleware.policy_loading import Loading, PolicyError, Written, key_of
+from gateway.middleware.guardrail_settings import written_of
+from gateway.middleware.policy_loading import Loading, PolicyError
 
 _NEEDED = {"input": ("before_model", "on_text"), "output": ("after_model", "on_text"), "stream": ("on_text",)}
 _METHODS = ("before_model", "after_model", "on_text")
@@ -38,16 +38,6 @@ class _Loading(Loading):
         if not isinstance(window, int) or not 1 <= window <= LONGEST_WINDOW:
             name = type(policy).__name__
             raise self.fault(f"window of {name} must be a number of characters, from 1 to {LONGEST_WINDOW}")
-
-
-def written_of(name: str, config: Guardrail) -> Written:
-    """The settings of a guardrail in models.yaml."""
-    return Written(name, config.policy, config.config, "models.yaml", "guardrails", "policy", "guardrail")
-
-
-def guardrail_key(name: str, config: Guardrail, configuration: Configuration) -> Hashable:
-    """The identity of a guardrail: its code, and its settings."""
-    return key_of(written_of(name, config), configuration)
 
 
 def load(name: str, config: Guardrail, context: Context) -> Guard:

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gateway.admin.access import NO_TOKEN, Listening
+from gateway.admin.listening import NO_TOKEN, Listening
 from gateway.admin.tokens import FILE, Credentials, LocalToken, local_token
 from gateway.build import Snapshot
 from gateway.config.models.admin import Admin

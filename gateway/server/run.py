@@ -19,12 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from starlette.types import ASGIApp
-
-from gateway.admin.access import Listening
-from gateway.admin.app import admin_app, metrics_app
 from gateway.app import Gateway
-from gateway.app.health import PROBES, probe
 from gateway.auth.replays import SERVICE as REPLAYS
 from gateway.auth.replays import ReplayMemory
 from gateway.auth.token_times import SERVICE as TOKEN_TIMES
@@ -56,6 +51,7 @@ from gateway.server.memory_limit import MemoryLimit
 from gateway.server.name_warnings import NameWarnings
 from gateway.server.observed import Observed
 from gateway.server.servers import GatewayServer
+from gateway.server.side_applications import SideApplications
 from gateway.server.speaking import Speaking
 from gateway.server.state_directory import SERVICE as STATE_DIRECTORY
 from gateway.server.state_directory import StateDirectory
@@ -86,8 +82,9 @@ class ServeOptions:
 async def serve(options: ServeOptions) -> None:
     """Serve until a signal says otherwise. Raises StartError."""
     _raise_descriptor_limit()
-    _manage_memory()
     places = Places(options.listen, sockets_of_systemd(os.environ), takeover=options.takeover)
+    beside = SideApplications(places)
+    _manage_memory()
     admin_at = places.address("admin")
     deadlines = Deadlines(asyncio.get_running_loop())
     connector = Connector(deadlines, Resolver(options.resolve))
@@ -129,16 +126,8 @@ async def serve(options: ServeOptions) -> None:
                 _begin(managed, reloader, succession, (admin_access, speaking), strict=strict)
             ):
                 return
-            beside: dict[Kind, ASGIApp] = {}
-            if admin_at is not None:
-                where, report = Listening(*admin_at), logs.audit.report_change
-                beside["admin"] = admin_app(
-                    reloader, observed.metrics, observed.recent, where, admin_access.credentials, report
-                )
-            beside["metrics"] = metrics_app(
-                observed.metrics, lambda path: probe(path, reloader, draining=gateway.draining), PROBES
-            )
-            await succession.serve(beside)
+            credentials, report = admin_access.credentials, logs.audit.report_change
+            await succession.serve(beside.made(gateway, observed, credentials, report))
     finally:
         succession.end()
         loop_watch.stop()

@@ -10,9 +10,9 @@ from typing import Any, cast
 import httpx2
 import pytest
 
-from gateway.admin.access import Listening
 from gateway.admin.app import admin_app
 from gateway.admin.cookie_sessions import MOST, SECONDS
+from gateway.admin.listening import Listening
 from gateway.admin.sessions import MOST_ADDRESSES, TRIES, Sessions, WrongTries
 from gateway.admin.tokens import Credentials, Holder, hash_of
 from gateway.config.models.admin import Admin, AdminToken

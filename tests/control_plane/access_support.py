@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from gateway.admin.access import Listening
+from gateway.admin.listening import Listening
 from gateway.config.secrets import KnownSecrets
 from gateway.control_plane.access import Access
 from gateway.control_plane.refusals import Refusals

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from gateway.admin.access import Listening
+from gateway.admin.listening import Listening
 from gateway.config.problems import ConfigError
 from gateway.control_plane.database.connection import Database
 from gateway.control_plane.database.tables import AuditRecord

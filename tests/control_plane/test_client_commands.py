@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.admin.access import Listening
+from gateway.admin.listening import Listening
 from gateway.cli import main
 from tests.control_plane.channel_support import an_environment, listening
 from tests.control_plane.support import control_plane

@@ -12,8 +12,8 @@ from typing import Any, cast
 
 import httpx2
 
-from gateway.admin.access import Listening
 from gateway.admin.app import admin_app
+from gateway.admin.listening import Listening
 from gateway.admin.tokens import Credentials, local_token
 from gateway.app import Gateway
 from gateway.app.asgi import Application

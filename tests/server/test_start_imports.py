@@ -45,22 +45,50 @@ async def main():
     build(configuration, Owner().plan(), Connector(Deadlines(asyncio.get_running_loop()), Resolver({})))
 
 asyncio.run(main())
-names = {name.partition(".")[0] for name in sys.modules}
-print(json.dumps(sorted(name for name in names - set(sys.stdlib_module_names) if not name.startswith("_"))))
+print(json.dumps(sorted(sys.modules)))
 """
 
 
-def _imported(directory: Path) -> set[str]:
+def _modules(directory: Path) -> list[str]:
+    """Those of a gateway that has compiled this configuration, by their whole names."""
     run = subprocess.run([sys.executable, "-c", SERVED, str(directory)], capture_output=True, text=True, check=True)
-    return set(json.loads(run.stdout)) - {"gateway", "compiled"}
+    names: list[str] = json.loads(run.stdout)
+    return names
+
+
+def _imported(directory: Path) -> set[str]:
+    """The libraries among them."""
+    names = {name.partition(".")[0] for name in _modules(directory)} - set(sys.stdlib_module_names)
+    return {name for name in names if not name.startswith("_")} - {"gateway", "compiled"}
+
+
+def _plain(directory: Path) -> None:
+    (directory / "routes.yaml").write_text("routes:\n- path: /*\n  target: 127.0.0.1:1\n")
+    (directory / "middleware.yaml").write_text("rate_limits: {all: {key: [address], limits: [50/d]}}\n")
+    (directory / "auth.yaml").write_text("schemes: {keys: {api_key: {}}}\n")
 
 
 def test_a_plain_gateway_imports_what_it_needs(tmp_path: Path) -> None:
     """A key, a limit and a route need no library of schemes, stores and registries that are not configured."""
-    (tmp_path / "routes.yaml").write_text("routes:\n- path: /*\n  target: 127.0.0.1:1\n")
-    (tmp_path / "middleware.yaml").write_text("rate_limits: {all: {key: [address], limits: [50/d]}}\n")
-    (tmp_path / "auth.yaml").write_text("schemes: {keys: {api_key: {}}}\n")
+    _plain(tmp_path)
     assert {name for name in _imported(tmp_path) if "__mypyc" not in name} <= PLAIN
+
+
+OF_OTHERS = ("gateway.llm", "gateway.mcp", "gateway.model_targets", "gateway.admin.app", "gateway.explain")
+
+
+def test_a_plain_gateway_imports_nothing_of_models_and_of_the_admin_port(tmp_path: Path) -> None:
+    """Without models.yaml and an admin port, nothing of either is imported."""
+    _plain(tmp_path)
+    assert [name for name in _modules(tmp_path) if name.startswith(OF_OTHERS)] == []
+
+
+def test_a_gateway_of_models_imports_what_leads_to_them(tmp_path: Path) -> None:
+    """With models.yaml that is there when the configuration is compiled, and no request waits for it."""
+    _plain(tmp_path)
+    (tmp_path / "auth.yaml").write_text("schemes: {keys: {api_key: {}}}\ndefault: [keys]\n")
+    (tmp_path / "models.yaml").write_text("providers: {openai: {keys: [sk-1234567890]}}\n")
+    assert {"gateway.llm.handler", "gateway.mcp.configured"} <= set(_modules(tmp_path))
 
 
 def test_what_is_configured_is_there(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""What is served beside the routes: the admin port, and the port of metrics. Each is imported where it listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from starlette.types import ASGIApp
+
+from gateway.admin.listening import Listening
+from gateway.admin.tokens import Credentials
+from gateway.app import Gateway
+from gateway.app.health import PROBES, probe
+from gateway.monitor.audit_log import AdminChange
+from gateway.server.listen import Kind
+from gateway.server.observed import Observed
+from gateway.server.succession import Places
+
+
+class SideApplications:
+    """Those that listen somewhere. To be made first: they are imported then, and hold up nothing."""
+
+    def __init__(self, places: Places) -> None:
+        self._admin = self._metrics = None
+        if (address := places.address("admin")) is not None:
+            from gateway.admin.app import admin_app  # noqa: PLC0415  a tenth of all modules, for those who have the port
+
+            self._admin = partial(admin_app, listening=Listening(*address))
+        if places.address("metrics") is not None:
+            from gateway.admin.metrics_page import metrics_app  # noqa: PLC0415  the same
+
+            self._metrics = metrics_app
+
+    def made(
+        self,
+        gateway: Gateway,
+        observed: Observed,
+        credentials: Callable[[], Credentials],
+        report: Callable[[AdminChange], None],
+    ) -> dict[Kind, ASGIApp]:
+        """The applications of a gateway. `credentials` and `report`: see `admin_app`."""
+        beside: dict[Kind, ASGIApp] = {}
+        reloader = gateway.reloader
+        if self._admin is not None:
+            recent = observed.recent
+            beside["admin"] = self._admin(reloader, observed.metrics, recent, credentials=credentials, report=report)
+        if self._metrics is not None:
+            beside["metrics"] = self._metrics(
+                observed.metrics, lambda path: probe(path, reloader, draining=gateway.draining), PROBES
+            )
+        return beside
