@@ -14,6 +14,11 @@ _PARAMETER = re.compile(r"""\s*([\w!#$&^.+-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s";,]+
 _Parameters = frozenset[tuple[str, str]]
 
 
+def is_form(content_type: bytes) -> bool:
+    """Whether this value of Content-Type is that of a form with files (RFC 7578)."""
+    return content_type.lower().startswith(b"multipart/form-data")
+
+
 class MediaRanges:
     """Which of the types that clients and backends write are meant. A pattern's parameters must be there, too."""
 

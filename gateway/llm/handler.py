@@ -13,6 +13,7 @@ from gateway.algorithms.globs import Glob
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind
 from gateway.http import Decision, Exchange, Response
+from gateway.http.media import is_form
 from gateway.http.model_record import ModelRecord
 from gateway.llm.accounting import Bill
 from gateway.llm.affinity import NotOurs, Seal, Sealing
@@ -59,7 +60,7 @@ from gateway.llm.referring import find_origin, keeping, kept, looking_at_all, of
 from gateway.llm.request import BadBody, ModelRequest, read
 from gateway.llm.speaking import ModelError, bad_body, who_answered
 from gateway.llm.storing import check_batch, name_model, takes_model
-from gateway.llm.upload import Upload, is_form, read_file, read_form
+from gateway.llm.upload import Upload, read_file, read_form
 from gateway.upstream.websocket import Upgraded
 
 _SEALED: Final = frozenset({RESPONSES, RESPONSES_BY_ID, RESPONSE_TOKENS})
@@ -208,7 +209,7 @@ class Models:
         """As much of a body as decides what becomes of the request. What is returned raises GatewayError."""
         if call.api.forms and call.api.stored and exchange.method == "POST":
             return read_file(exchange, call)
-        if call.api.forms and is_form(exchange):
+        if call.api.forms and is_form(exchange.fields.get(b"content-type", b"")):
             return read_form(exchange, call, self.settings.most_body)
         return read_body(exchange, self.settings.most_body)
 

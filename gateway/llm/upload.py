@@ -75,11 +75,6 @@ class Following:
         self._rest.close()
 
 
-def is_form(exchange: Exchange) -> bool:
-    """Whether the body is one."""
-    return exchange.fields.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
-
-
 async def read_file(exchange: Exchange, call: Call) -> tuple[ModelRequest, Upload]:
     """Read what can be held of a file that is uploaded, so that a small one can be sent again. Raises GatewayError."""
     try:

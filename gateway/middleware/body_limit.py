@@ -12,7 +12,7 @@ from gateway.config.models.llm.paths import MODELS
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response, WrappedBody
-from gateway.llm.upload import is_form
+from gateway.http.media import is_form
 from gateway.middleware.declaration import Declaration
 
 
@@ -56,7 +56,9 @@ class BodyLimit:
         return None
 
     def _most(self, exchange: Exchange) -> int:
-        return self.limit if self.forms is None or not is_form(exchange) else self.forms
+        if self.forms is None or not is_form(exchange.fields.get(b"content-type", b"")):
+            return self.limit
+        return self.forms
 
     def _check(self, exchange: Exchange, size: int) -> None:
         """Raises GatewayError where that is more than the limit."""
