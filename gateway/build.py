@@ -333,6 +333,6 @@ def _model_targets(context: Context, services: Services, resilience: Resilience)
     models = context.configuration.models
     if models is None:
         return None
-    from gateway.model_targets import ModelTargets  # noqa: PLC0415  a fifth of all modules, for those who use them
+    from gateway.model_targets import ModelTargets  # noqa: PLC0415  an eighth of all modules, for those who use them
 
     return ModelTargets(context, models, services, resilience)

@@ -1,7 +1,7 @@
 """The targets of routes to models and to MCP servers.
 
-`build` imports it where there is a models.yaml: what stands below it is a fifth of all modules, which a gateway without
-one neither waits for at its start nor keeps in memory.
+`build` imports it where there is a models.yaml: what stands below it is an eighth of all modules, which a gateway
+without one, and without an admin port, neither waits for at its start nor keeps in memory.
 """
 
 from __future__ import annotations
