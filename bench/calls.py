@@ -3,7 +3,8 @@
 Counts the calls of the gateway's own functions, the files that they are in, and what these call of functions in C, from
 the first byte of a request to the end of all that it caused, on connections that are open already: with an API key, a
 rate limit and an access log before the backend, or with nothing but a rewrite (`bare`). A coroutine that goes on after
-a wait counts again. The gateway runs interpreted, in this process; the backend is nginx.
+a wait counts again; what timers call, which tick meanwhile, does not. The gateway runs interpreted, in this process; the
+backend is nginx.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from bench.proxies import REWRITTEN, Workshop
 from gateway import cli
 
 WARMING = 50  # requests before the one that is counted
-COUNTED = 20  # of which the one with the fewest calls counts: clocks tick meanwhile
+COUNTED = 20  # of which the one with the fewest calls counts
 SETTLING = 0.02  # seconds that a request has to end after its answer
 START_SECONDS = 30.0
 
@@ -61,11 +62,13 @@ class Recorder:
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         """What `sys.setprofile` calls."""
-        if self._recorded is not None and frame.f_code.co_filename.startswith(_ROOT):
-            if event == "call":
-                self._recorded.calls[frame.f_code] += 1
-            elif event == "c_call":
-                self._recorded.built_in += 1
+        recorded = self._recorded
+        if recorded is None or not frame.f_code.co_filename.startswith(_ROOT) or _of_a_clock(frame):
+            return
+        if event == "call":
+            recorded.calls[frame.f_code] += 1
+        elif event == "c_call":
+            recorded.built_in += 1
 
     @contextmanager
     def recording(self) -> Iterator[Recorded]:
@@ -75,6 +78,15 @@ class Recorder:
             yield recorded
         finally:
             self._recorded = None
+
+
+def _of_a_clock(frame: FrameType | None) -> bool:
+    """A timer of the loop calls it, which no request causes: all are named `_tick`."""
+    while frame is not None:
+        if frame.f_code.co_name == "_tick":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def record(port: int, recorder: Recorder) -> Recorded:
