@@ -3,8 +3,8 @@
 Counts the calls of the gateway's own functions, the files that they are in, and what these call of functions in C, from
 the first byte of a request to the end of all that it caused, on connections that are open already: with an API key, a
 rate limit and an access log before the backend, or with nothing but a rewrite (`bare`). A coroutine that goes on after
-a wait counts again; what timers call, which tick meanwhile, does not. The gateway runs interpreted, in this process; the
-backend is nginx.
+a wait counts again; what timers call, which tick meanwhile, does not. The gateway runs interpreted, in this process;
+the backend is nginx.
 """
 
 from __future__ import annotations

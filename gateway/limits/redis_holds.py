@@ -1,7 +1,8 @@
 """Holds in Redis, for several replicas: one call for all windows of a request, never one too many.
 
 What is settled while Redis is unavailable is sent when it is back, and counts locally until then. A Redis that lost its
-data gets the holds that are open here once more, and what is used from the ledgers.
+data gets the holds that are open here once more, and what is used from the ledgers; until all replicas have had the
+time for that, it counts as unavailable.
 
 A hold lasts a minute in Redis, however long its request may take, and is renewed while that goes on: so what a replica
 held that was killed is free a minute later.
@@ -59,14 +60,14 @@ class RedisHolds:
 
     async def reserve(self, hold: str, lines: Sequence[Line], seconds: float) -> Reservation | None:
         """See `HoldStore`."""
-        if not self._link.available:
+        if not self._is_complete():
             return None
         try:
             answer = await self._ask(hold, lines, seconds, placed=False)
         except asyncio.CancelledError:
             self._settle_later(hold, lines, [0] * len(lines))
             raise
-        if answer is None:
+        if answer is None or not self._is_complete():
             self._settle_later(hold, lines, [0] * len(lines))  # it may have been placed
             return None
         fits, *counts = answer
@@ -96,7 +97,7 @@ class RedisHolds:
 
     def room(self, line: Line) -> Room:
         """See `HoldStore`."""
-        return self.local.room(line) if self._link.available else self._of_share(line)
+        return self.local.room(line) if self._is_complete() else self._of_share(line)
 
     def holding(self, ledger: Ledger) -> dict[str, int]:
         """See `HoldStore`."""
@@ -106,6 +107,11 @@ class RedisHolds:
     def unsettled(self) -> int:
         """Holds whose end Redis has not heard of."""
         return len(self._unsettled)
+
+    def _is_complete(self) -> bool:
+        """Whether Redis answers, and has what is held here and in other replicas."""
+        link = self._link
+        return link.available and link.told and self._outages == link.outages
 
     def _of_share(self, line: Line) -> Room:
         """How a window stands while Redis does not answer: the shares of the other replicas count as held."""

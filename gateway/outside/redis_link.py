@@ -32,6 +32,9 @@ BEAT_SECONDS = 1.0  # between two signs of life
 YOUNG_BEATS = 10  # signs of life that come faster, so that a new replica and the others learn of each other soon
 YOUNG_BEAT_SECONDS = 0.1
 LIFE_SECONDS = 5  # without a sign of life, until a replica does not count any more
+LISTED_SECONDS = LIFE_SECONDS - 1  # for which Redis, which counts whole seconds, surely lists one
+TOLD_SECONDS = 3.0  # from another Redis on, until all replicas have told it what they know: each hears of it with its
+# next sign of life
 LOG_SECONDS = 10.0  # between two lines about failures
 
 REPLICAS = "replicas"
@@ -61,6 +64,9 @@ class RedisLink:
         self._time = LoopTime(timeout)
         self._pool: Any = None  # redis.asyncio.ConnectionPool, which is not typed throughout
         self._pipeline: Pipeline | None = None
+        self._run = ""  # of the server
+        self._told_at = 0.0  # time.monotonic(), as the next
+        self._listed_at = 0.0  # when this replica was last entered in its list
         self._in_a_row = 0
         self._turn = 0
         self._down_since = 0.0
@@ -118,6 +124,12 @@ class RedisLink:
         """Whether it did the last time."""
         return self.available and not self._in_a_row
 
+    @property
+    def told(self) -> bool:
+        """Whether Redis has what the replicas told it. One that was started again, is another one, or was emptied, has
+        not, until `TOLD_SECONDS` after that was noticed; `outages` has counted that."""
+        return time.monotonic() >= self._told_at
+
     def patience(self) -> Patience:
         """How long a request waits for it at most, all of its limits together."""
         return Patience(self._time, self.timeout)
@@ -138,12 +150,25 @@ class RedisLink:
         self._time.limit(call.answer, self._time.now + seconds)
         call.answer.add_done_callback(lambda _: self._judge(call, seconds))
         if self._pipeline is None:
-            self._pipeline = Pipeline(self._pool.make_connection(), [call], self._broken)
+            self._pipeline = self._connect([call])
         else:
             self._pipeline.add(call)
         return call
 
-    # Whether it works.
+    def _connect(self, calls: Sequence[Call]) -> Pipeline:
+        return Pipeline(self._pool.make_connection(), calls, self._met, self._broken)
+
+    # Whether it works, and still knows what it was told.
+
+    def _met(self, run: str) -> None:
+        if run and self._run and run != self._run:
+            self._forgotten()
+        self._run = run or self._run
+
+    def _forgotten(self) -> None:
+        self._listed_at = 0.0
+        self.outages += self.available  # or it is counted already
+        self._told_at = time.monotonic() + TOLD_SECONDS
 
     def _broken(self, pipeline: Pipeline, error: Exception) -> None:
         """A connection is over, or could not be made: ask once more what it did not answer."""
@@ -158,7 +183,7 @@ class RedisLink:
                 call.tried = True
                 again.append(call)
         if again:
-            self._pipeline = Pipeline(self._pool.make_connection(), again, self._broken)
+            self._pipeline = self._connect(again)
 
     def _drop(self) -> None:
         """Give the connection up, and all that is asked on it."""
@@ -200,17 +225,21 @@ class RedisLink:
 
     async def _beat(self) -> None:
         """Announce that this replica is alive, and find out whether Redis is."""
-        known, young = False, YOUNG_BEATS
+        young = YOUNG_BEATS
         while True:
             answer = await self._ask(
                 self._beat_script, [self.prefix + REPLICAS], [self._replica, LIFE_SECONDS], self.timeout
             ).answer
             if answer is not None:
                 self.replicas = int(answer[0])
-                # Redis forgot who was there a moment ago: it was restarted too fast to be missed, or emptied.
-                self.outages += bool(answer[1]) and known
+                if (
+                    answer[1]
+                    and self._listed_at
+                    and (not self._run or time.monotonic() < self._listed_at + LISTED_SECONDS)
+                ):
+                    self._forgotten()  # it was emptied, or started again too fast to be missed
+                self._listed_at = time.monotonic()
                 young = YOUNG_BEATS if answer[1] else max(0, young - 1)
-                known = True
             await asyncio.sleep(self._pause(young))
 
     def _pause(self, young: int) -> float:

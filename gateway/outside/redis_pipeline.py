@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from gateway.outside.redis_scripts import Script
 
 Arguments = Sequence[str | int | bytes]
+
+_RUN: Final = re.compile(rb"^run_id:([0-9a-f]{1,64})\r?$", re.MULTILINE)
 
 
 class Call:
@@ -54,7 +57,15 @@ class Call:
 class Pipeline:
     """One connection (redis.asyncio.Connection, which is not typed throughout). Its end is its task's end."""
 
-    def __init__(self, connection: Any, calls: Sequence[Call], ended: Callable[[Pipeline, Exception], None]) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        calls: Sequence[Call],
+        met: Callable[[str], None],
+        ended: Callable[[Pipeline, Exception], None],
+    ) -> None:
+        """`met` is called with the run of the server, a name that each start of a Redis gives itself, before anything
+        is asked on the connection; or with "" where it does not tell."""
         from redis.exceptions import NoScriptError, ResponseError  # noqa: PLC0415  only those who have a Redis need it
 
         self._no_script = NoScriptError
@@ -64,6 +75,7 @@ class Pipeline:
         self._sent: deque[Call] = deque()
         self._wanted = asyncio.Event()
         self._wanted.set()
+        self._met = met
         self._ended = ended
         self.connected = False
         self.task = asyncio.create_task(self._run())
@@ -82,6 +94,7 @@ class Pipeline:
         try:
             await self._connection.connect()
             self.connected = True
+            self._met(await self._run_of_server())
             reader = asyncio.create_task(self._read())
             reader.add_done_callback(lambda _: self._wanted.set())
             while not reader.done():
@@ -103,6 +116,15 @@ class Pipeline:
                 reader.cancel()
             with contextlib.suppress(Exception):
                 await self._connection.disconnect(nowait=True)
+
+    async def _run_of_server(self) -> str:
+        await self._connection.send_command("INFO", "server", check_health=False)
+        try:
+            answer = await self._connection.read_response(disconnect_on_error=False)
+        except self._refusal:  # an access list without INFO, or a server that is loading its data
+            return ""
+        found = _RUN.search(answer) if isinstance(answer, bytes) else None
+        return "" if found is None else found[1].decode()
 
     async def _read(self) -> None:
         while True:

@@ -187,10 +187,11 @@ async def test_a_redis_that_lost_everything_gets_the_state_again(tmp_path: Path)
             server.start()
             await eventually(lambda: one.link.answers and two.link.answers)
 
-            async def sent_again() -> bool:
-                return await two.seen() == (30, 40)
+            async def complete() -> bool:
+                return await two.holds.reserve(uuid4().hex, [two.line(10**6)], 60) is not None
 
-            assert await within(10, sent_again)
+            assert await within(10, complete)
+            assert await two.seen() == (30, 40)
             one.settle(held or "", 10)
             await eventually(lambda: not one.holds.unsettled)
             assert await two.seen() == (40, 0)

@@ -129,3 +129,30 @@ async def test_without_redis_the_failure_mode_holds_for_reservations(on_failure:
             await eventually(lambda: link.answers and not store.unsettled)
             known = money.budgets.budgets[0].limits[0].ledger.assume("=chat")
             assert known == 20 * (15 + len(passed))
+
+
+@pytest.mark.parametrize("noticed", [False, True], ids=["at once", "after a while"])
+async def test_a_redis_that_comes_back_empty_lets_nothing_over_the_limit(noticed: bool, tmp_path: Path) -> None:
+    """What gateways hold open counts for all of them before any admits another request: those that ask meanwhile are
+    refused as without a Redis."""
+    with running_redis(tmp_path) as server:
+        async with AsyncExitStack() as stack:
+            both = [await stack.enter_async_context(replica(server, "closed", tmp_path)) for _ in range(2)]
+            open_before = [await ask(money) for money, _ in both for _ in range(8)]
+            assert all(isinstance(each, Hold) for each in open_before)
+            server.kill()
+            if noticed:
+                await eventually(lambda: not any(link.available for _, link in both))
+            server.start()
+            refusals = set()
+            admitted = 0
+            while ErrorKind.QUOTA_EXCEEDED not in refusals:
+                for money, _ in both:
+                    outcome = await ask(money)
+                    if isinstance(outcome, Hold):
+                        admitted += 1
+                    else:
+                        refusals.add(outcome.kind)
+                await asyncio.sleep(0)
+    assert admitted == 4  # of the 20 that there is room for
+    assert ErrorKind.STORE_UNAVAILABLE in refusals
