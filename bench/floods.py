@@ -21,7 +21,7 @@ from pathlib import Path
 import uvloop
 
 from bench.flooder import FLOODS
-from bench.machine import Cores, cpu_seconds, divide_cores, free_port, prefer, relax
+from bench.machine import Cores, cpu_seconds, divide_cores, free_port, prefer
 from bench.programs import BenchError, Program, running
 from bench.proxies import COMPILED, PREFIX, REWRITTEN, Workshop
 
@@ -30,8 +30,8 @@ FRESH = 4  # and how many more it opens again and again, for one request each
 PAUSE = 0.01  # seconds between its requests, on each
 SETTLING = 1.0  # seconds between the begin of a flood and that of the measurement
 FAILED = 10_000.0  # milliseconds; a request without an answer
-PRIORITY = 10  # of all but the flooder, so that neither it nor the rest of the machine is what is measured
-FLOODER_PRIORITY = 1
+NICE = -20  # of all but the flooder, so that neither it nor the rest of the machine is what is measured
+FLOODER_NICE = -5
 REST = 10.0  # seconds after which memory must be back
 
 _PATH = f"{PREFIX}/small"
@@ -124,13 +124,12 @@ async def _ask_both_ways(port: int, seconds: float) -> tuple[list[float], list[f
 
 @contextlib.contextmanager
 def preferred() -> Iterator[None]:
-    """Run before the rest of the machine until the end of the block, and so does what is started in it."""
-    prefer(os.getpid(), PRIORITY)
+    """Run before the rest of the machine until the end of the block; what is started in it does so for good."""
+    prefer(os.getpid(), NICE)
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        prefer(os.getpid(), 0)
 
 
 def measure(port: int, pid: int, name: str, plan: Plan) -> Round:
@@ -138,8 +137,8 @@ def measure(port: int, pid: int, name: str, plan: Plan) -> Round:
     arguments = [str(port), name, str(plan.seconds + SETTLING + 0.5), str(plan.rate), plan.address]
     command = [sys.executable, "-m", "bench.flooder", *arguments]
     with preferred():
-        flooder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        prefer(flooder.pid, FLOODER_PRIORITY)
+        flooder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        prefer(flooder.pid, FLOODER_NICE)
         time.sleep(SETTLING)
         before = cpu_seconds(pid)
         kept, fresh = uvloop.run(_ask_both_ways(port, plan.seconds))
@@ -178,11 +177,11 @@ def site(cores: Cores, compiled: Path | None) -> Iterator[Site]:
         backend = workshop.backend_program()
         with preferred():
             started = stack.enter_context(running(_roomy(backend), cores.others, directory, f"{REWRITTEN}/small"))
-            stack.callback(relax, started)
+            prefer(started, NICE)
             proxies = []
             for each in (_roomy(_nginx(workshop)), workshop.gateway(log=True)):
                 started = stack.enter_context(running(each, cores.proxy, directory, _PATH))
-                stack.callback(relax, started)
+                prefer(started, NICE)
                 proxies.append((each.port, started))
         yield Site(*proxies)
 

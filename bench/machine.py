@@ -31,26 +31,16 @@ def divide_cores() -> Cores:
     return Cores(frozenset({last}), frozenset(others or [last]))
 
 
-def prefer(pid: int, priority: int) -> None:
-    """Let a process, and what it starts, run before the rest of the machine, where we may: what waits is not measured.
+def prefer(pid: int, nice: int) -> None:
+    """Let a group of processes run before the rest of the machine, where we may: what waits is not measured.
 
-    Processes of a higher priority run before those of a lower one.
+    `nice` is from -20, which is first, to 19. Not in real time: of that, Linux takes a twentieth of each second from
+    whoever has work for all of it, in one piece, which is then what is measured. Where Linux first shares cores among
+    sessions, it is for all of the session.
     """
     with contextlib.suppress(OSError):
-        os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(priority))
-
-
-def relax(pid: int) -> None:
-    """Give a process and its children normal priority again, before any of them exits.
-
-    Linux reaps exited processes in a loop, for as long as their files in /proc are being read. If the reader
-    waits for the core, and the parent runs on it in real time, that loop does not end.
-    """
-    with contextlib.suppress(OSError):  # it has ended already, or it never was preferred
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            os.sched_setscheduler(int(thread), os.SCHED_OTHER, os.sched_param(0))
-        for child in children(pid):
-            relax(child)
+        os.setpriority(os.PRIO_PGRP, os.getpgid(pid), nice)
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
 
 
 def cpu_seconds(pid: int) -> float:

@@ -40,16 +40,23 @@ _REST_OF_LINE: Final = rb") (" + _TARGET + rb") HTTP/([0-9]\.[0-9])\r\n"
 _PLAIN_LINE: Final = re.compile(rb"(" + _PLAIN_METHOD + _REST_OF_LINE)
 _REQUEST_LINE: Final = re.compile(rb"(" + _METHOD + _REST_OF_LINE)
 _HOST: Final = re.compile(rb"\r\n(?i:host):")
+_FRAMED: Final = re.compile(rb"\r\n(?i:content-length:[ \t]*([0-9]{1,9})\r|transfer-encoding:)")
 _REQUEST_LINE_SO_FAR: Final = re.compile(_METHOD + rb"(?: (?:" + _TARGET + rb"(?: [HTP/0-9.]{0,8}\r?)?)?)?|\r?")
 
 
 def looks_whole(data: bytes) -> bool:
-    """Whether this looks like the head of a request, all of it; a quick look, and no check of anything."""
+    """Whether this looks like a request, all of it; a quick look, and no check of anything."""
     line = _REQUEST_LINE.match(data, 2 if data.startswith(b"\r\n") else 0)
-    if line is None or data.find(b"\r\n\r\n", line.end(3)) < 0:
+    end = -1 if line is None else data.find(b"\r\n\r\n", line.end(3))
+    if line is None or end < 0:
         return False
     usual = data.find(b"\r\nHost: ") > 0 or data.find(b"\r\nhost: ") > 0  # `in` first tries them as numbers
-    return usual or line[3] == b"1.0" or _HOST.search(data) is not None
+    if not usual and line[3] != b"1.0" and _HOST.search(data) is None:
+        return False
+    framed = None if line[1] == b"GET" else _FRAMED.search(data, line.end(3), end + 2)
+    if framed is None:
+        return True
+    return data.endswith(b"0\r\n\r\n") if framed[1] is None else len(data) >= end + 4 + int(framed[1])
 
 
 class Sink(Protocol):

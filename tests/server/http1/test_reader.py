@@ -188,7 +188,12 @@ def test_who_keeps_the_connection(version: str, connection: str, kept: bool) -> 
     ("data", "expected"),
     [
         (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", True),
-        (b"POST /a?b HTTP/1.1\r\nA: b\r\nhost: a\r\nContent-Length: 9\r\n\r\nabc", True),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n", True),
+        (b"POST /a?b HTTP/1.1\r\nA: b\r\nhost: a\r\nContent-Length: 9\r\n\r\nabc", False),
+        (b"POST /a?b HTTP/1.1\r\nA: b\r\nhost: a\r\ncontent-length:3\r\n\r\nabc", True),
+        (b"POST / HTTP/1.1\r\nHost: a\r\n\r\nContent-Length: 9\r\n", True),
+        (b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", False),
+        (b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", True),
         (b"\r\nPROPFIND /a HTTP/1.1\r\nHOST:a\r\n\r\n", True),
         (b"OPTIONS * HTTP/1.0\r\n\r\n", True),
         (b"GET / HTTP/1.1\r\nHost: a\r\n", False),
@@ -198,5 +203,5 @@ def test_who_keeps_the_connection(version: str, connection: str, kept: bool) -> 
     ],
 )
 def test_what_looks_like_a_whole_request(data: bytes, expected: bool) -> None:
-    """Its line, a Host, and the end of its head; all else is found out when it is read."""
+    """Its line, a Host, the end of its head, and its body; all else is found out when it is read."""
     assert looks_whole(data) is expected
