@@ -12,10 +12,10 @@ from tests.support import eventually
 
 @asynccontextmanager
 async def linked(server: RedisServer, seconds: float = 5.0, prefix: str = "gateway:") -> AsyncIterator[RedisLink]:
-    """A link to this Redis, that is up, and patient unless it matters."""
+    """A link to this Redis, that is up, knows how many replicas there are, and is patient unless it matters."""
     link = RedisLink(server.url, seconds, prefix)
     await link.start()
-    await eventually(lambda: link.calls > 0 and link.answers)
+    await eventually(lambda: link.replicas > 0 and link.answers)
     try:
         yield link
     finally:
