@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,13 @@ async def fail(gateway: InProcess, times: int) -> None:
 async def test_it_opens_and_says_so(tmp_path: Path) -> None:
     """After twenty failures the backend is left alone: a 503 of its own kind says why and for how long, at once."""
     async with backend(BAD) as bad, running(tmp_path, routes(bad.address, SAMPLE)) as gateway:
+        began = time.monotonic()
         await fail(gateway, 20)
         refused = await gateway.get()
+        took = time.monotonic() - began
         assert (refused.status_code, refused.json()["type"]) == (503, "urn:problem-type:gateway:circuit-open")
         assert "the service behind this route fails" in refused.json()["detail"]
-        assert 10 <= int(refused.headers["retry-after"]) <= 11
+        assert 10 - took <= int(refused.headers["retry-after"]) <= 11
         assert len(bad.requests) == 20
         assert await state(gateway) == "open"
         explained = (await gateway.admin.get("/explain", params={"url": "/"})).json()
@@ -51,15 +54,16 @@ async def test_it_opens_and_says_so(tmp_path: Path) -> None:
 
 async def test_it_survives_a_reload_and_concerns_one_gateway(tmp_path: Path) -> None:
     """A reload does not close it, not even one that changes its settings; another gateway judges for itself."""
+    sample = SAMPLE.replace("open: 10s", "open: 60s")
     async with backend(BAD) as bad:
         (tmp_path / "a").mkdir()
         (tmp_path / "b").mkdir()
         async with (
-            running(tmp_path / "a", routes(bad.address, SAMPLE)) as gateway,
-            running(tmp_path / "b", routes(bad.address, SAMPLE)) as other,
+            running(tmp_path / "a", routes(bad.address, sample)) as gateway,
+            running(tmp_path / "b", routes(bad.address, sample)) as other,
         ):
             await fail(gateway, 20)
-            await gateway.reload(routes(bad.address, SAMPLE.replace("50%", "60%")))
+            await gateway.reload(routes(bad.address, sample.replace("50%", "60%")))
             assert (await gateway.get()).status_code == 503
             await fail(other, 1)
             await gateway.reload(routes(bad.address, ""))
@@ -68,11 +72,13 @@ async def test_it_survives_a_reload_and_concerns_one_gateway(tmp_path: Path) -> 
 
 async def test_it_closes_again(tmp_path: Path) -> None:
     """After the open time trials are let through; when they go well, everything is, in the end."""
-    async with backend(*[BAD] * 4, OK) as backing, running(tmp_path, routes(backing.address, QUICK)) as gateway:
+    async with backend(BAD) as backing, running(tmp_path, routes(backing.address, QUICK)) as gateway:
         await fail(gateway, 4)
-        assert (await gateway.get()).status_code == 503
+        while (await gateway.get()).status_code != 503:  # on a slow machine the open time is over: a trial, which fails
+            pass
+        backing.answers[:] = [OK]
         answered = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await state(gateway) != "closed":
                 answered.append((await gateway.get()).status_code)
         assert answered.count(200) >= 2

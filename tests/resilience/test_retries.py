@@ -162,7 +162,7 @@ async def test_no_answer_in_time(tmp_path: Path) -> None:
         await asyncio.sleep(60)
         return b""
 
-    route = "retry: {on: [504], per_try: 100ms}"
+    route = "retry: {on: [504], per_try: 3s}"  # more than what a busy machine makes of a moment
     async with (
         backend(silent) as hung,
         backend(OK) as good,
@@ -171,7 +171,7 @@ async def test_no_answer_in_time(tmp_path: Path) -> None:
         began = time.monotonic()
         while not hung.requests:
             assert (await gateway.get()).text == "ok"
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 30  # of the minute
         assert reasons(gateway) == ["no answer", ""]
 
 
@@ -189,17 +189,22 @@ async def test_retry_after(tmp_path: Path, asked: str, status: int, at_least: fl
 
 async def test_the_total_time(tmp_path: Path) -> None:
     """No retry begins that could not end in time, and each attempt carries how long it may take."""
-    route = f"timeout: 300ms, {RETRY}"
+
+    async def late(message: Wire) -> bytes:
+        await asyncio.sleep(0.05)
+        return response(503)
+
+    route = f"timeout: 4s, {RETRY}".replace(", per_try: 2s", "")
     async with (
-        backend(response(503, b"", "Retry-After: 1"), response(503), OK) as busy,
+        backend(response(503, b"", "Retry-After: 5"), late, OK) as busy,
         running(tmp_path, routes(busy.address, route=route)) as gateway,
     ):
         assert (await gateway.get()).status_code == 503
         forged = {"x-envoy-expected-rq-timeout-ms": "99999"}
         assert (await gateway.get(headers=forged)).status_code == 200
         left = [int(message.fields["x-envoy-expected-rq-timeout-ms"]) for message in busy.requests]
-        assert all(0 < milliseconds <= 300 for milliseconds in left)
-        assert left[2] < left[1]
+        assert all(0 < milliseconds <= 4000 for milliseconds in left)
+        assert left[2] <= left[1] - 49
 
 
 async def hammer(gateway: InProcess, requests: int, seconds: float) -> None:
@@ -296,7 +301,7 @@ async def test_an_endpoint_that_hangs(tmp_path: Path) -> None:
     async with (
         backend(silent) as hung,
         backend(OK) as good,
-        running(tmp_path, routes(hung.address, good.address, route="timeout: {response_header: 100ms}")) as gateway,
+        running(tmp_path, routes(hung.address, good.address, route="timeout: {response_header: 3s}")) as gateway,
     ):
         while not hung.requests:
             assert (await gateway.get()).text == "ok"
