@@ -221,7 +221,8 @@ class RedisLink:
                 self.outages += 1
                 self._down_since = time.monotonic()
                 self._log.always("Redis is down, limits follow their on_failure: %s", reason)
-            self._drop()
+            if self._in_a_row % FAILURES == 0:  # a new connection, which takes longer than a call, has that long
+                self._drop()
 
     async def _beat(self) -> None:
         """Announce that this replica is alive, and find out whether Redis is."""

@@ -194,3 +194,19 @@ async def test_a_slow_redis_is_down(own_redis: RedisServer) -> None:
         calls = link.calls
         assert await take(link) is None
         assert link.calls <= calls + 1  # only the probe
+
+
+async def test_a_redis_on_which_only_connecting_takes_long_comes_back(own_redis: RedisServer) -> None:
+    """After an outage it is used again where each call is answered in time, and a connection, which takes several
+    calls until something can be asked on it, is not ready within the time of one."""
+    async with scripted_backend(late(own_redis.port)) as port:
+        link = RedisLink(f"redis://127.0.0.1:{port}/1", 0.17, "gateway:")  # a call takes 0.1 s, a new connection 0.2 s
+        await link.start()
+        try:
+            await eventually(lambda: link.calls > 0 and link.answers)
+            own_redis.kill()
+            await eventually(lambda: not link.available)
+            await asyncio.to_thread(own_redis.start)
+            await eventually(lambda: link.available, message="it does not come back")
+        finally:
+            await link.stop()
