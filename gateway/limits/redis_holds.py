@@ -2,7 +2,8 @@
 
 What is settled while Redis is unavailable is sent when it is back, and counts locally until then. A Redis that lost its
 data gets the holds that are open here once more, and what is used from the ledgers; until all replicas have had the
-time for that, it counts as unavailable.
+time for that, it counts as unavailable, and what is settled stays a hold: added to less than another replica knows to
+be used, it would be lost.
 
 A hold lasts a minute in Redis, however long its request may take, and is renewed while that goes on: so what a replica
 held that was killed is free a minute later.
@@ -14,6 +15,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from gateway.limits.hold_scripts import RESERVE, SETTLE, SETTLED_SECONDS
@@ -150,7 +153,7 @@ class RedisHolds:
 
     async def _work(self) -> None:
         while True:
-            answered = await self._settle_some() and await self._renew()
+            answered = await self._renew() and await self._settle_some()
             if self._stopping and not (self._unsettled and answered):
                 return
             if not answered:
@@ -163,10 +166,12 @@ class RedisHolds:
                         await self._wanted.wait()
 
     async def _settle_some(self) -> bool:
-        """Report some of the settled holds to Redis. False: it did not answer."""
+        """Report some of the settled holds to Redis. False: it did not answer, or does not know all yet."""
         if not self._link.available:
             return False
-        batch = list(self._unsettled.items())[:AT_ONCE]
+        told = self._link.told or self._stopping
+        ended = ((hold, end) for hold, end in self._unsettled.items() if told or not any(end[1]))
+        batch = list(islice(ended, AT_ONCE))
         calls = [self._report(hold, lines, amounts) for hold, (lines, amounts) in batch]
         answers = [await call for call in calls]
         for (hold, (lines, _)), answer in zip(batch, answers, strict=True):
@@ -175,7 +180,7 @@ class RedisHolds:
                 self.local.drop(hold)
                 for line, used, forgiven in zip(lines, answer[::2], answer[1::2], strict=True):
                     line.ledger.learn(line.key, line.span, used, forgiven)
-        return None not in answers
+        return None not in answers and (told or bool(batch))
 
     def _report(self, hold: str, lines: Sequence[Line], amounts: Sequence[int]) -> asyncio.Future[list[int] | None]:
         arguments: list[str | int] = [hold, SETTLED_SECONDS]
@@ -187,16 +192,22 @@ class RedisHolds:
         """Have what is open last longer, or, where Redis was away and may have lost it, place it again. False: it did
         not answer."""
         outages, now = self._link.outages, self._clock()
-        if self._outages == outages and now < self._renewed + RENEW_SECONDS:
+        lost = self._outages != outages
+        if not lost and now < self._renewed + RENEW_SECONDS:
             return True
-        open_here = [each for each in self.local.open() if each[0] not in self._unsettled]
+        open_here = [each for each in self.local.open() if lost or each[0] not in self._unsettled]
         for start in range(0, len(open_here), AT_ONCE):
             calls = [
-                self._ask(hold, lines, seconds, placed=True)
+                self._ask(hold, self._as_it_ended(hold, lines), seconds, placed=True)
                 for hold, lines, seconds in open_here[start : start + AT_ONCE]
-                if hold not in self._unsettled  # it may be over by now
+                if lost or hold not in self._unsettled  # it may be over by now
             ]
             if None in [await call for call in calls]:
                 return False
         self._outages, self._renewed = outages, now
         return True
+
+    def _as_it_ended(self, hold: str, lines: Sequence[Line]) -> Sequence[Line]:
+        """With what was used, where the hold is settled here."""
+        _, amounts = self._unsettled.get(hold, (lines, [line.amount for line in lines]))
+        return [replace(line, amount=amount) for line, amount in zip(lines, amounts, strict=True)]

@@ -197,6 +197,26 @@ async def test_a_redis_that_lost_everything_gets_the_state_again(tmp_path: Path)
             assert await two.seen() == (40, 0)
 
 
+async def test_what_one_replica_adds_to_a_redis_that_forgot_counts_beside_what_another_knows(tmp_path: Path) -> None:
+    """Where a request ends before the replica that knows most of what is used has told it, both count."""
+    with running_redis(tmp_path) as server:
+        async with replica(server, "x") as one, replica(server, "x") as two:
+            used = await one.reserve(50)
+            hold = await two.reserve(20)
+            one.settle(used or "", 50)
+            await eventually(lambda: not one.holds.unsettled)
+            server.kill()
+            await eventually(lambda: not one.link.available and not two.link.available)
+            two.settle(hold or "", 20)
+            one.link.tasks.cancel()  # it does not hear of Redis for a while
+            server.start()
+            key = f"{counter_key('gateway:', 'x', 'acme', two.line(0).span)}:holds"
+            await eventually(lambda: server.ask(f"HEXISTS {key} h{hold}") == b":1\r\n")
+            await one.link.start()
+            await eventually(lambda: not two.holds.unsettled and one.link.told)
+            assert await two.seen() == (70, 0)
+
+
 async def test_what_ends_while_redis_is_away_counts_when_it_is_back(tmp_path: Path) -> None:
     """Meanwhile this process uses its own figures, with what it has not reported yet."""
     with running_redis(tmp_path) as server:
