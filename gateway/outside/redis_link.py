@@ -64,7 +64,8 @@ class RedisLink:
         self._time = LoopTime(timeout)
         self._pool: Any = None  # redis.asyncio.ConnectionPool, which is not typed throughout
         self._pipeline: Pipeline | None = None
-        self._run = ""  # of the server
+        self._run = ""  # of the server, as it last told
+        self._tells = True  # its run, as far as is known
         self._told_at = 0.0  # time.monotonic(), as the next
         self._listed_at = 0.0  # when this replica was last entered in its list
         self._in_a_row = 0
@@ -163,6 +164,9 @@ class RedisLink:
     def _met(self, run: str) -> None:
         if run and self._run and run != self._run:
             self._forgotten()
+        if self._tells and not run:
+            logger.warning("Redis does not answer INFO, so that one that lost its data is noticed late: allow +info")
+        self._tells = bool(run)
         self._run = run or self._run
 
     def _forgotten(self) -> None:
@@ -236,7 +240,7 @@ class RedisLink:
                 if (
                     answer[1]
                     and self._listed_at
-                    and (not self._run or time.monotonic() < self._listed_at + LISTED_SECONDS)
+                    and (not self._tells or time.monotonic() < self._listed_at + LISTED_SECONDS)
                 ):
                     self._forgotten()  # it was emptied, or started again too fast to be missed
                 self._listed_at = time.monotonic()

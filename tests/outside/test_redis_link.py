@@ -210,3 +210,17 @@ async def test_a_redis_on_which_only_connecting_takes_long_comes_back(own_redis:
             await eventually(lambda: link.available, message="it does not come back")
         finally:
             await link.stop()
+
+
+async def test_a_redis_that_does_not_answer_info_is_named_in_the_log(
+    own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, for as long as it does not: that a Redis lost its data is noticed later, and what must be allowed."""
+    own_redis.ask("ACL SETUSER default -info")
+    async with linked(own_redis) as link:
+        calls = link.calls
+        own_redis.ask("CLIENT KILL TYPE normal SKIPME yes")
+        await eventually(lambda: link.calls > calls + 1)  # one after the other
+    assert [record.message for record in caplog.records if "+info" in record.message] == [
+        "Redis does not answer INFO, so that one that lost its data is noticed late: allow +info"
+    ]
