@@ -15,8 +15,10 @@ import re
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
+from gateway.config.models.redis import Redis
 from gateway.context import Context
 from gateway.live import Place, Tasks
 from gateway.outside.patience import LoopTime, Patience
@@ -130,6 +132,11 @@ class RedisLink:
         """Whether Redis has what the replicas told it. One that was started again, is another one, or was emptied, has
         not, until `TOLD_SECONDS` after that was noticed; `outages` has counted that."""
         return time.monotonic() >= self._told_at
+
+    def be_patient(self, timeout: float) -> None:
+        """Have so many seconds for each call from now on."""
+        self.timeout = timeout
+        self._time = LoopTime(timeout)
 
     def patience(self) -> Patience:
         """How long a request waits for it at most, all of its limits together."""
@@ -262,17 +269,25 @@ def _is_of_data(error: Exception) -> bool:
 # From middleware.yaml.
 
 
-def redis_identity(context: Context) -> tuple[str, float, str]:
-    """The identity of a Redis: URL, time limit, and prefix of its keys.
+def redis_identity(context: Context) -> tuple[str, str]:
+    """The identity of a Redis: URL, and prefix of its keys.
 
     That there is one was checked, where something asks for it.
     """
-    redis = context.configuration.middleware.redis
-    assert redis is not None
-    return redis.url.get_secret_value(), redis.timeout, redis.prefix
+    redis = _redis(context)
+    return redis.url.get_secret_value(), redis.prefix
 
 
 def redis_link(context: Context) -> RedisLink:
     """The way to it, the same for all."""
-    identity = redis_identity(context)
-    return context.plan.need(("limits.redis", *identity), lambda: RedisLink(*identity), REDIS_PLACE)
+    (url, prefix), timeout = redis_identity(context), _redis(context).timeout
+    link = context.plan.need(("limits.redis", url, prefix), lambda: RedisLink(url, timeout, prefix), REDIS_PLACE)
+    if link.timeout != timeout:  # what is held there goes on
+        context.plan.after_adoption(partial(link.be_patient, timeout))
+    return link
+
+
+def _redis(context: Context) -> Redis:
+    redis = context.configuration.middleware.redis
+    assert redis is not None
+    return redis

@@ -18,7 +18,7 @@ from gateway.llm.claims import Refused, Wanted
 from gateway.llm.money import Money, money_of
 from gateway.llm.reservation import Hold
 from gateway.llm.usage import Usage
-from gateway.outside.redis_link import RedisLink
+from gateway.outside.redis_link import RedisLink, redis_link
 from tests.redis_server import RedisServer, running_redis
 from tests.support import eventually
 
@@ -33,22 +33,31 @@ budgets:
 @asynccontextmanager
 async def replica(server: RedisServer, on_failure: str, base: Path) -> AsyncIterator[tuple[Money, RedisLink]]:
     """One gateway of several."""
-    files = {
-        "routes.yaml": "routes: [{id: chat, path: /*, target: models, auth: []}]",
-        "models.yaml": MODELS % on_failure,
-        "middleware.yaml": f"redis: {{url: '{server.url}', timeout: 1s}}",
-    }
-    configuration = parse({name: text.encode() for name, text in files.items()}, {}, base=base)
     owner = Owner()
-    plan = owner.plan()
-    money = money_of(Context(configuration, plan))
-    await owner.adopt(plan)
-    (link,) = owner.all(RedisLink)
+    money, link = await configure(owner, server, on_failure, base)
     await eventually(lambda: link.calls > 0 and link.answers)
     try:
         yield money, link
     finally:
         await owner.stop()
+
+
+async def configure(
+    owner: Owner, server: RedisServer, on_failure: str, base: Path, patience: str = "1s"
+) -> tuple[Money, RedisLink]:
+    """Begin with a configuration, or go on with another one."""
+    files = {
+        "routes.yaml": "routes: [{id: chat, path: /*, target: models, auth: []}]",
+        "models.yaml": MODELS % on_failure,
+        "middleware.yaml": f"redis: {{url: '{server.url}', timeout: {patience}}}",
+    }
+    configuration = parse({name: text.encode() for name, text in files.items()}, {}, base=base)
+    plan = owner.plan()
+    context = Context(configuration, plan)
+    money, link = money_of(context), redis_link(context)
+    await owner.adopt(plan)
+    await owner.release()
+    return money, link
 
 
 async def ask(money: Money) -> Hold | Refused:
@@ -156,3 +165,22 @@ async def test_a_redis_that_comes_back_empty_lets_nothing_over_the_limit(noticed
                 await asyncio.sleep(0)
     assert admitted == 4  # of the 20 that there is room for
     assert ErrorKind.STORE_UNAVAILABLE in refusals
+
+
+async def test_what_ends_after_a_reload_with_another_time_limit_of_redis_is_counted(tmp_path: Path) -> None:
+    """The holds of requests that were let in before it go on, and are settled; the new time limit holds."""
+    with running_redis(tmp_path) as server:
+        owner = Owner()
+        try:
+            money, link = await configure(owner, server, "closed", tmp_path)
+            await eventually(lambda: link.calls > 0 and link.answers)
+            hold = await ask(money)
+            assert isinstance(hold, Hold)
+            later, same = await configure(owner, server, "closed", tmp_path, patience="500ms")
+            hold.commit(Usage(100, 90), 0)
+            store = later.budgets.budgets[0].store
+            await eventually(lambda: not store.unsettled)
+            assert later.budgets.budgets[0].limits[0].ledger.used("=chat") == 190
+            assert (same.timeout, same.available) == (0.5, True)
+        finally:
+            await owner.stop()
