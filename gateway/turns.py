@@ -29,7 +29,7 @@ BEGUN_AT_ONCE: Final = 2  # requests, in one turn of the loop: each of them caus
 LOOKED_AT: Final = 8  # of those that wait, until so many are found: some of them are refused, or gone
 GONE_AT_ONCE: Final = 64  # of those whose connection has ended while they waited, passed over for each that has not
 LATE_PER_SECOND: Final = 2000  # of those that go behind, or last, where turns are so long that one in each would be few
-LATE_AT_ONCE: Final = 4  # of them, in one turn, while others wait: a turn may be long for what others do on the machine
+LATE_AT_ONCE: Final = 4  # of them, in one turn: what they cause makes the next turns long, and these must not take more
 CROWD: Final = 100  # connections of one client, beyond which all its requests wait for their turn
 CRUMBS: Final = 20  # reads of next to nothing that each client has in every WINDOW
 WINDOW: Final = 0.01  # seconds
@@ -208,10 +208,8 @@ class Beginnings:
                 begun += 1
         if self._behind or self._last:
             now = time.perf_counter()
-            most = max(1, int((now - self._late_taken) * LATE_PER_SECOND))
+            most = min(LATE_AT_ONCE, max(1, int((now - self._late_taken) * LATE_PER_SECOND)))
             self._late_taken = now
-            if self._waiting or self._large:
-                most = min(most, LATE_AT_ONCE)
             for late in (self._behind, self._last):
                 for _ in range(min(most, len(late))):
                     _begin_next(late)

@@ -28,6 +28,7 @@ logger = logging.getLogger("gateway")
 TAKEN_AT_ONCE: Final = 64  # connections that are taken from the kernel in one turn of the loop
 LET_IN: Final = 4  # and let in, as long as turns are short
 LET_IN_PER_SECOND: Final = 2000  # so that long turns, of which there are few in a second, let in more of them
+MOST_LET_IN: Final = 16  # in one turn: what they bring makes the next turns long, and these must not let in more
 ROOM: Final = 1024  # connections that wait here; others wait in the kernel
 SCARCE_SECONDS: Final = 0.05  # until it is tried again, where there are no descriptors, or no memory
 TROUBLE_SECONDS: Final = 60.0  # for which /health reports it
@@ -153,7 +154,7 @@ class Acceptor:
     def _let_in(self) -> None:
         """A turn of the loop: let in one of each client, again and again, until there are enough."""
         now = self._loop.time()
-        most = min(TAKEN_AT_ONCE, max(LET_IN, int((now - self._last_turn) * LET_IN_PER_SECOND)))
+        most = min(MOST_LET_IN, max(LET_IN, int((now - self._last_turn) * LET_IN_PER_SECOND)))
         self._last_turn = now
         for _ in range(min(most, len(self._waiting))):
             self._serve(*self._waiting.take())
