@@ -2,7 +2,8 @@
 
 A timer per request costs more than a microsecond to set and as much to cancel; a number in an attribute costs
 nothing. So everything that may run late keeps its own `deadline`, and one ticking timer looks at them all, some twenty
-times a second while there is anyone to look at. Deadlines are met late by up to `TICK`, never early.
+times a second while there is anyone to look at. Deadlines are met late by up to `TICK`, never early; where the process
+was held up itself, by another `TICK`, in which it reads what has come meanwhile.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 from typing import Final, Protocol
 
 TICK: Final = 0.05  # seconds
+HELD_UP: Final = 0.2  # seconds by which a tick is late when the process did not run: it was stopped, or had no core
 
 logger = logging.getLogger("gateway")
 
@@ -31,19 +33,20 @@ class Timed(Protocol):
 class Deadlines:
     """Everything on one event loop that may run late."""
 
-    __slots__ = ("_loop", "_ticking", "_watched")
+    __slots__ = ("_due", "_loop", "_ticking", "_watched")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._watched: set[Timed] = set()
         self._ticking = False
+        self._due = NEVER  # the next tick, in loop time
 
     def watch(self, timed: Timed) -> None:
         """Begin to look at it."""
         self._watched.add(timed)
         if not self._ticking:
             self._ticking = True
-            self._loop.call_later(TICK, self._tick)
+            self._tick_again(self._loop.time())
 
     def forget(self, timed: Timed) -> None:
         """Stop looking at it."""
@@ -53,8 +56,11 @@ class Deadlines:
         if not self._watched:
             self._ticking = False
             return
-        self._loop.call_later(TICK, self._tick)
-        now = self._loop.time()
+        now, due = self._loop.time(), self._due
+        self._tick_again(now)
+        if now > due + HELD_UP:
+            self._due = NEVER  # the next one counts, however late it is
+            return
         late = [timed for timed in self._watched if timed.deadline <= now]
         for timed in late:
             if timed.deadline <= now:  # unless one before it in the list moved it
@@ -63,3 +69,7 @@ class Deadlines:
                 except Exception:  # one that fails must not have all others wait for ever
                     self._watched.discard(timed)
                     logger.exception("%s has no time-out any more", type(timed).__name__)
+
+    def _tick_again(self, now: float) -> None:
+        self._due = now + TICK
+        self._loop.call_later(TICK, self._tick)
