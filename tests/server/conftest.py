@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -14,20 +15,23 @@ ROUTES = """
 - path: /small/*
   target: 127.0.0.1:{port}
   max_body: 1KiB
-- path: /brief/*
-  target: 127.0.0.1:{port}
-  timeout: {{response_header: 1s}}
 """
 
 LIMITS = """
 limits:
-  header_timeout: 500ms
-  keep_alive: 1s
-  stall: 500ms
   head: 4KiB
   url: 512
   headers: 20
 """
+
+STALL = 3.0  # seconds
+HASTY = f"""
+limits:
+  header_timeout: 2500ms
+  keep_alive: 1s
+  stall: {STALL}s
+"""
+BEFORE_LONG = 8.0  # seconds: what is waited for is the clock of a hasty gateway, not the usual one, of ten seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,17 @@ def backend() -> Iterator[Backend]:
 
 @pytest.fixture(scope="session")
 def site(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A gateway with small limits and short clocks."""
-    directory = tmp_path_factory.mktemp("site")
-    with running_gateway(directory, ROUTES.format(port=backend.port), LIMITS) as gateway:
+    """A gateway with small limits, and the usual clocks: on a busy machine clients are slow."""
+    yield from _running(backend, tmp_path_factory.mktemp("site"), LIMITS)
+
+
+@pytest.fixture(scope="session")
+def hasty(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A gateway with short clocks."""
+    yield from _running(backend, tmp_path_factory.mktemp("hasty"), HASTY)
+
+
+def _running(backend: Backend, directory: Path, limits: str) -> Iterator[Site]:
+    with running_gateway(directory, ROUTES.format(port=backend.port), limits) as gateway:
         yield Site(gateway, backend)
     assert " ERROR " not in gateway.log

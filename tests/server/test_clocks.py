@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.server.client import Client, connected, statuses
-from tests.server.conftest import Site
+from tests.server.conftest import BEFORE_LONG, STALL, Site
 from tests.support import eventually
 
 BIG = 16 * 2**20
@@ -21,81 +21,81 @@ async def drip(client: Client, data: bytes) -> None:
         await asyncio.sleep(0.1)
 
 
-async def test_a_silent_connection_is_closed(site: Site) -> None:
+async def test_a_silent_connection_is_closed(hasty: Site) -> None:
     """Who connects and says nothing is closed without a word."""
-    async with connected(site.port) as client:
-        assert await client.rest(3) == b""
+    async with connected(hasty.port) as client:
+        assert await client.rest(BEFORE_LONG) == b""
 
 
-async def test_an_idle_connection_is_closed(site: Site) -> None:
+async def test_an_idle_connection_is_closed(hasty: Site) -> None:
     """A connection that is kept alive and not used is closed without a word."""
-    async with connected(site.port) as client:
+    async with connected(hasty.port) as client:
         await client.send(b"GET /e/idle HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await client.answer()).status == 200
-        assert await client.rest(4) == b""
+        assert await client.rest(BEFORE_LONG) == b""
 
 
 @pytest.mark.parametrize("data", [b"G", b"GET /e/x HTTP/1.1\r\n", b"GET /e/x HTTP/1.1\r\nHost: a\r\nA:"])
-async def test_half_a_head_is_a_408(site: Site, data: bytes) -> None:
+async def test_half_a_head_is_a_408(hasty: Site, data: bytes) -> None:
     """A head that is not finished in time is a 408."""
-    async with connected(site.port) as client:
+    async with connected(hasty.port) as client:
         await client.send(data)
-        assert statuses(await client.rest(4)) == [408]
+        assert statuses(await client.rest(BEFORE_LONG)) == [408]
 
 
-async def test_dripping_headers_is_a_408(site: Site) -> None:
+async def test_dripping_headers_is_a_408(hasty: Site) -> None:
     """Sending a byte now and then does not buy more time for a head."""
-    async with connected(site.port) as client:
-        dripping = asyncio.create_task(drip(client, b"GET /e/x HTTP/1.1\r\n" + b"A: b\r\n" * 10))
-        answer = await client.answer(seconds=4)
+    async with connected(hasty.port) as client:
+        dripping = asyncio.create_task(drip(client, b"GET /e/x HTTP/1.1\r\n" + b"A: b\r\n" * 50))
+        answer = await client.answer(seconds=BEFORE_LONG)
         dripping.cancel()
     assert answer.problem == "request-timeout"
 
 
-async def test_a_stalled_body_is_a_408(site: Site) -> None:
+async def test_a_stalled_body_is_a_408(hasty: Site) -> None:
     """A client that does not send the body it announced gets a 408, and the backend's connection is closed."""
-    async with connected(site.port) as client:
+    async with connected(hasty.port) as client:
         await client.send(b"POST /e/stalled HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
-        answer = await client.answer(seconds=4)
+        answer = await client.answer(seconds=BEFORE_LONG)
     assert answer.problem == "request-timeout"
-    assert not site.backend.paths("/e/stalled")
+    assert not hasty.backend.paths("/e/stalled")
 
 
-async def test_a_slow_body_is_no_stall(site: Site) -> None:
+async def test_a_slow_body_is_no_stall(hasty: Site) -> None:
     """A body that comes slowly but steadily is taken."""
-    async with connected(site.port) as client:
-        await client.send(b"POST /e/steady HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
-        await drip(client, b"0123456789")
-        assert (await client.answer()).body == b"POST /e/steady 0123456789"
+    async with connected(hasty.port) as client:
+        await client.send(b"POST /e/steady HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n")
+        await drip(client, b"0123456789" * 4)
+        assert (await client.answer()).body == b"POST /e/steady " + b"0123456789" * 4
 
 
-async def test_an_unwanted_body_that_never_comes(site: Site) -> None:
+async def test_an_unwanted_body_that_never_comes(hasty: Site) -> None:
     """A client that is refused and then keeps the announced body back is not waited for longer than a few seconds."""
-    async with connected(site.port) as client:
+    async with connected(hasty.port) as client:
         await client.send(b"POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
         assert (await client.answer()).status == 404
         assert await client.rest(9) == b""
 
 
 @pytest.mark.parametrize("data", [GET_BIG, GET_MANY], ids=["one", "many"])
-async def test_who_does_not_read_is_cut_off(site: Site, data: bytes) -> None:
+async def test_who_does_not_read_is_cut_off(hasty: Site, data: bytes) -> None:
     """A client that stops reading is cut off, be it in one large response or in a pipeline of small ones."""
-    async with connected(site.port, receive_buffer=4096) as client:
+    async with connected(hasty.port, receive_buffer=4096) as client:
         await client.send(data)
         await client.reader.readexactly(1)
         client.stop_reading()
-        await eventually(lambda: not established(site, client), 5)
+        await eventually(lambda: not established(hasty, client), BEFORE_LONG)
 
 
-async def test_who_reads_slowly_is_not_cut_off(site: Site) -> None:
+async def test_who_reads_slowly_is_not_cut_off(hasty: Site) -> None:
     """A client that reads a little all the time keeps its connection, for however many times the stall limit."""
-    async with connected(site.port, receive_buffer=4096) as client:
+    async with connected(hasty.port, receive_buffer=4096) as client:
         await client.send(GET_BIG)
-        end = time.monotonic() + 3
+        end = time.monotonic() + STALL + 1
         while time.monotonic() < end:
             assert await client.reader.read(1024)
             await asyncio.sleep(0.01)
-        assert established(site, client)
+        assert established(hasty, client)
 
 
 def established(site: Site, client: Client) -> bool:

@@ -41,7 +41,7 @@ async def test_an_endless_pipeline_costs_no_memory(site: Site) -> None:
     """A client that pipelines behind a request that takes long is made to wait, not remembered."""
     before = site.gateway.memory()
     async with connected(site.port) as client:
-        await client.send(get("/brief/hang"))
+        await client.send(get("/e/hang/pipelined"))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(flood(client), 0.5)
         assert site.gateway.memory() - before < 4 * 2**20

@@ -141,7 +141,7 @@ def test_variables_of_another_process_are_left_alone(tmp_path: Path) -> None:
         until(lambda: f"listening on 0.0.0.0:{port}" in log_of(tmp_path), 30)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.wait(40)
 
 
 async def test_systemd_is_notified(tmp_path: Path) -> None:

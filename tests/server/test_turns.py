@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from gateway.server.http1.phase import HALF_CLOSED_SECONDS
 from gateway.turns import (
     BEGUN_AT_ONCE,
     BUDGET,
@@ -303,6 +304,19 @@ async def test_all_requests_of_a_crowd(site: Site) -> None:
 @pytest.mark.parametrize(("end", "answers"), [(b"", []), (b"G@T / HTTP/1.1\r\n\r\n", [400])])
 async def test_many_pipelines(site: Site, end: bytes, answers: list[int]) -> None:
     """Each has its answers in its order, whatever they wait for, also where its client has closed its side already."""
+    for _ in range(5):
+        began = time.perf_counter()
+        try:
+            await ask_in_pipelines(site, end, answers)
+        except asyncio.IncompleteReadError:  # who has closed its side is not waited for longer than this
+            assert time.perf_counter() - began > HALF_CLOSED_SECONDS
+        else:
+            return
+    pytest.fail("the backend, in this process, took too long each time")
+
+
+async def ask_in_pipelines(site: Site, end: bytes, answers: list[int]) -> None:
+    """Twenty clients with twenty requests each."""
     request = b"POST /e/%d HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
     numbers = range(20)
     async with contextlib.AsyncExitStack() as stack:
@@ -312,8 +326,8 @@ async def test_many_pipelines(site: Site, end: bytes, answers: list[int]) -> Non
             client.writer.write_eof()
         for client in clients:
             for number in numbers:
-                assert (await client.answer(seconds=30)).body == b"POST /e/%d abc" % number
-            assert statuses(await client.rest(seconds=30)) == answers
+                assert (await client.answer()).body == b"POST /e/%d abc" % number
+            assert statuses(await client.rest()) == answers
 
 
 @pytest.mark.parametrize(("start", "answers"), [(b"", []), (b"\r\n", []), (b"GET / HTTP/1.1\r\nHo", [400])])

@@ -15,7 +15,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from gateway.http.handshake import accept_of
 from tests.server.client import Client, connected
-from tests.server.conftest import Site
+from tests.server.conftest import BEFORE_LONG, Site
 from tests.support import GatewayProcess, eventually, running_gateway
 
 KEY = b"AAAAAAAAAAAAAAAAAAAAAA=="
@@ -114,11 +114,11 @@ async def test_a_wrong_handshake_is_a_problem(site: Site, data: bytes, status: i
     await eventually(lambda: f'"{path}' in site.gateway.access_log)
 
 
-async def test_half_a_handshake_has_the_clock_of_a_head(site: Site) -> None:
+async def test_half_a_handshake_has_the_clock_of_a_head(hasty: Site) -> None:
     """It is a 408 like any other head that does not come."""
-    async with connected(site.port) as client:
+    async with connected(hasty.port) as client:
         await client.send(handshake("/e/x")[:-2])
-        assert (await client.answer(seconds=5)).status == 408
+        assert (await client.answer(seconds=BEFORE_LONG)).status == 408
 
 
 async def test_a_handshake_may_be_as_large_as_limits_allow(tmp_path: Path) -> None:
