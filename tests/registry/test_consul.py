@@ -30,16 +30,16 @@ async def heard_of(consul: FakeConsul, wait: int = 30, **more: str) -> AsyncIter
 
 
 async def test_instances_come_and_go() -> None:
-    """Within a second, by queries that wait for a change."""
+    """Long before a query that waits for a change would have ended without one."""
     consul = FakeConsul([ONE])
     async with heard_of(consul) as heard:
         await heard.has("10.0.0.1:80")
         consul.change(ONE, TWO)
-        await heard.has("10.0.0.1:80", "10.0.0.2:80", seconds=1)
+        await heard.has("10.0.0.1:80", "10.0.0.2:80")
         consul.change()
-        await heard.has(seconds=1)
+        await heard.has()
         consul.change(TWO)
-        await heard.has("10.0.0.2:80", seconds=1)
+        await heard.has("10.0.0.2:80")
         assert (heard.lost, heard.faults) == ([], [])
     assert consul.queries[0] == {"stale": ""}
     assert consul.queries[1] == {"stale": "", "index": "10", "wait": "30s"}
