@@ -162,6 +162,7 @@ async def _streamed(
         meter.lost(reader)
         return failures.truncated(stream.failure)
     meter.answer = reader
+    stream.answered = True  # what was held is the client's
     stream.trouble = partial(_broke, going)
     lines = [line for line in response.headers if line[0] != b"content-length"]
     if sent.translated is not None:

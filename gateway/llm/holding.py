@@ -25,12 +25,12 @@ async def hold(stream: MeteredStream, limits: Limits) -> None:
     ends = asyncio.get_running_loop().time() + limits.seconds
     size = 0
     while not stream.answered and not stream.ended and size <= limits.size:
-        if stream.ready:
-            piece = await stream.following()
+        if stream.coming:
+            piece = await stream.following(once=True)
         else:
             try:
                 async with asyncio.timeout_at(ends):
-                    piece = await stream.following()
+                    piece = await stream.following(once=True)
             except TimeoutError:
                 return
         if piece:

@@ -90,7 +90,7 @@ class MeteredStream:
         self._decoder = decoder
         self._open = False  # the client has the beginning of an event that is too long to be held
         self.held: deque[bytes] = deque()  # that came before the client gets anything
-        self.answered = False  # content has come, or the end of the answer
+        self.answered = False  # content has come, or the end of the answer, or the client has what came before that
         self.ended = False
         self.failure: GatewayError | None = None  # why it ended, where that was not its end
         self.left: Callable[[], bool] | None = None  # by its client: whether it is read on nevertheless
@@ -109,6 +109,11 @@ class MeteredStream:
     def ready(self) -> bool:
         return bool(self.held) or self.ended or self._body.ready
 
+    @property
+    def coming(self) -> bool:
+        """Whether the provider has said more."""
+        return self.ended or self._body.ready
+
     async def read(self) -> bytes:
         return self.held.popleft() if self.held else await self.following()
 
@@ -122,21 +127,23 @@ class MeteredStream:
         if self.ended or left is None or not left():
             self._body.close()
 
-    async def following(self) -> bytes:
-        """The next piece that comes; b"" at the end."""
+    async def following(self, *, once: bool = False) -> bytes:
+        """The next piece that comes; b"" at the end, and, with `once`, where it has no event that is complete."""
         while not self.ended:
             try:
                 piece = await self._body.read()
                 if self._decoder is not None and piece:
                     piece = self._decoder.decode(piece)
                     if not piece:
+                        if once:
+                            return b""
                         continue
             except GatewayError as error:
                 return self._broken(error)
             if not piece:
                 return self._end()
             passed = self._pass(piece)
-            if passed:
+            if passed or once:
                 return passed
         return b""
 

@@ -147,6 +147,38 @@ modelRouting: {default: fast, profiles: {fast: {preferProviders: [one, two]}}}
 """
 
 
+LIFECYCLE = b'data: {"id":"c","choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n'
+
+
+@pytest.mark.parametrize(("setting", "count"), [("hold_time: 300ms", 1), ("hold_size: 1KiB", 20)])
+async def test_what_is_held_no_longer_reaches_the_client_and_a_cut_behind_it_is_an_error(
+    setting: str, count: int
+) -> None:
+    """A model that takes longer to begin than the beginning may be held keeps no client waiting for that; and where its
+    stream is cut before any content, the client is told."""
+    passed = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        writer.write(LIFECYCLE * count)
+        await passed.wait()
+        writer.close()
+
+    async with scripted_backend(script) as port, gateway(setting + PROVIDERS % (port, port)) as made:
+        async with asyncio.timeout(30):
+            exchange, response = await made.open("/v1/chat/completions", chat(stream=True))
+        assert not isinstance(response.body, bytes)
+        body = await response.body.read()
+        passed.set()
+        while piece := await response.body.read():
+            body += piece
+        exchange.close()
+    assert body.startswith(LIFECYCLE)
+    assert b'"error"' in body
+    assert b"[DONE]" not in body
+
+
 async def test_a_provider_that_cannot_be_reached_is_passed_over() -> None:
     """A request without an answer is an error in the client's format, which its SDK must not try again."""
     with socket.socket() as unused:
