@@ -61,7 +61,7 @@ class Sdks:
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def make(self, call: Call, url: str, **more: Any) -> Outcome:
         """Make one of the calls of `calls.py`."""

@@ -33,6 +33,9 @@ SHAPES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 VARIANTS = ("", "+cached-3", "+think", "+usage-every", "+usage-with-choices", "+split-11", "+split-1")
 
 
+pytestmark = pytest.mark.timeout(300)  # a thousand requests, also on a busy machine
+
+
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[World]:
     with world(tmp_path, MODELS, "openai", "anthropic", "gemini") as made:

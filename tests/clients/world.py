@@ -58,11 +58,11 @@ def demo_providers(*names: str) -> Iterator[tuple[Mapping[str, DemoModels], Mapp
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
     thread.start()
     try:
-        ready.wait(10)
+        ready.wait(60)
         yield providers, ports
     finally:
         loop.call_soon_threadsafe(stopping.set)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 
