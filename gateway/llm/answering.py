@@ -21,7 +21,7 @@ from gateway.llm.guardrails import Refused
 from gateway.llm.holding import Beginning, Limits, hold
 from gateway.llm.origins import items, made_in
 from gateway.llm.passing import Decoder, MeteredStream, MeteredWhole, Turning
-from gateway.llm.providers import KEPT_WITH_LENGTH, Provider, for_client, without_keys
+from gateway.llm.providers import KEPT_WITH_LENGTH, Provider, for_client, lines_without_keys, without_keys
 from gateway.llm.speaking import ModelError
 from gateway.llm.streams.errors import ProviderError
 from gateway.llm.streams.gemini import GeminiReader
@@ -51,6 +51,7 @@ def at_once(going: Going, sent: Sent, response: Response, providers: Sequence[Pr
     Most answers are such ones, and a coroutine costs as much as reading one.
     """
     going.meter.sent = True
+    response.headers = lines_without_keys(response.headers, providers)
     if response.session is not None:
         going.record.from_provider = True
         return response
@@ -120,7 +121,6 @@ async def _refused(
 ) -> Failure:
     body = await _text_of(response, decoder)
     body = without_keys(body, providers)
-    response.headers = [(name, without_keys(value, providers)) for name, value in response.headers]
     failure = failures.of_response(Response(response.status, response.headers, body), body)
     if sent.translation is None:
         return failure

@@ -259,6 +259,23 @@ async def test_no_key_of_ours_is_in_an_error(status: bytes) -> None:
     assert b"key-of" not in answered.body
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (b"application/json", b'{"choices":[{"index":0,"message":{"role":"assistant","content":"hello"}}]}'),
+        (b"text/event-stream", b'data: {"choices":[{"index":0,"delta":{"content":"hello"}}]}\n\ndata: [DONE]\n\n'),
+    ],
+)
+async def test_no_key_of_ours_is_in_a_header_of_an_answer(kind: bytes, body: bytes) -> None:
+    """Also where the provider answers what was asked."""
+    lines = b"Content-Type: " + kind + b"\r\nX-Echo: Bearer key-of-one\r\n"
+    async with scripted_backend(answering(body, lines)) as one, gateway(PROVIDERS % (one, one)) as made:
+        answered = await made.ask("/v1/chat/completions", chat(stream=kind.startswith(b"text")))
+    assert answered.status == 200
+    assert b"hello" in answered.body
+    assert answered.headers["x-echo"] == "Bearer [key]"
+
+
 async def test_one_key_stands_in_for_another() -> None:
     """The one that is refused is left out for a while."""
     models = "providers: {one: {protocol: openai, base_url: 'http://127.0.0.1:%d/v1', keys: [bad, good]}}\n#%d"
