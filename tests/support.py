@@ -213,6 +213,32 @@ def until(condition: Callable[[], bool], seconds: float = 30.0, message: str = "
         time.sleep(0.02)
 
 
+class Lateness:
+    """How much later than planned the event loop of a test ran things, in all: what a busy machine adds to a time."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    async def watch(self) -> None:
+        """Until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + 0.02
+            await asyncio.sleep(0.02)
+            self.seconds += loop.time() - due
+
+
+@asynccontextmanager
+async def lateness() -> AsyncIterator[Lateness]:
+    """Measure it within the block."""
+    late = Lateness()
+    watching = asyncio.create_task(late.watch())
+    try:
+        yield late
+    finally:
+        watching.cancel()
+
+
 async def eventually(condition: Callable[[], bool], seconds: float = 30.0, message: str = "it did not happen") -> None:
     """The same, without blocking the event loop."""
     end = time.monotonic() + seconds

@@ -270,7 +270,7 @@ def test_big_answers_come_in_pages(tmp_path: Path) -> None:
         started = time.monotonic()
         page = httpx2.get(admin_url(process, "/config"), timeout=20)
         assert len(page.content) < 100_000
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15
         assert page.json()["auth.yaml"]["consumers"][-1].startswith(
             "19901 more: /config?at=/auth.yaml/consumers&offset=100"
         )

@@ -57,7 +57,7 @@ class Reader:
 
     async def until(self, text: str) -> str:
         """Wait for this to come."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while text not in self.text:
                 self.came.clear()
                 await self.came.wait()
@@ -207,7 +207,7 @@ async def test_a_client_that_does_not_read_is_dropped() -> None:
         assert not slow.task.done()
         await quick.until(f"/{rounds - 1}/0/")
         slow.reads.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await slow.task
         assert not quick.task.done()
 
@@ -232,7 +232,7 @@ async def test_who_may_not_look_any_more_is_sent_away(monkeypatch: pytest.Monkey
         reader = Reader(live)
         await reader.until("event: state")
         reader.allowed = False
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await reader.task
 
 

@@ -66,6 +66,6 @@ async def test_a_scraper_that_does_not_read_is_left(monkeypatch: pytest.MonkeyPa
         "query_string": b"",
         "http_version": "1.1",
     }
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await app()(scope, receive, send)
     assert sent == ["http.response.start", "http.response.body"]

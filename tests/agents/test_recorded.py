@@ -111,7 +111,7 @@ async def test_calls_in_both_directions(recorded: str) -> None:
             await daemon.dial(2, 1002)
         assert await daemon.dial(2, 1001) == 4
         await daemon.bind(1002)
-        await asyncio.wait_for(heard.over.wait(), 5)
+        await asyncio.wait_for(heard.over.wait(), 30)
     assert heard.all == [
         (5, 2, 1002),
         Event("service-registry", b"", 0),

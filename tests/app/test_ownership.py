@@ -194,7 +194,7 @@ class Served:
 
     async def at_rest(self) -> None:
         """Wait until the endpoint has nothing in flight, and no connection that is not idle."""
-        async with httpx2.AsyncClient() as client, asyncio.timeout(10):
+        async with httpx2.AsyncClient() as client, asyncio.timeout(30):
             while True:
                 answer = await client.get(f"http://127.0.0.1:{self.gateway.admin_port}/endpoints")
                 (endpoint,) = answer.json()
@@ -363,6 +363,6 @@ async def test_a_websocket_that_a_policy_refuses_is_let_go(tmp_path: Path) -> No
                         f"ws://127.0.0.1:{site.gateway.port}/x", proxy=None, additional_headers={"case": case}
                     )
                 assert (case, refused.value.response.status_code) == (case, status)
-                await asyncio.wait_for(ended.wait(), 5)
+                await asyncio.wait_for(ended.wait(), 30)
                 ended.clear()
                 await site.at_rest()

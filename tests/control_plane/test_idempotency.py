@@ -82,7 +82,7 @@ async def test_answers_are_forgotten_and_sealed(plane: Plane) -> None:
     assert kept.body is not None
     assert b"production" not in kept.body
     sweeper = asyncio.create_task(idempotency.sweep(replace(plane, now=lambda: plane.now() + KEPT * 2)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             async with plane.database.reading() as session:
                 if (await session.execute(select(func.count()).select_from(IdempotentAnswer))).scalar_one() == 0:

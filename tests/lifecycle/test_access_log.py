@@ -223,7 +223,7 @@ async def _flood(port: int, number: int) -> None:
     for _ in range(number // 100):
         writer.write(b"GET /%b HTTP/1.1\r\nhost: x\r\n\r\n" % (b"long" * 20) * 100)
         for _ in range(100):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await reader.readuntil(b"\r\n\r\none")
     writer.close()
 

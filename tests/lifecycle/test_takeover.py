@@ -191,7 +191,7 @@ async def test_websockets_of_the_former_gateway_are_closed(tmp_path: Path) -> No
             async with connect(f"ws://127.0.0.1:{first.port}/ws") as websocket:
                 with successor(first) as second:
                     await started(second)
-                    await asyncio.wait_for(websocket.wait_closed(), 10)
+                    await asyncio.wait_for(websocket.wait_closed(), 30)
                     assert websocket.close_code == 1001
                     async with connect(f"ws://127.0.0.1:{second.port}/ws") as again:
                         await again.send("hello")

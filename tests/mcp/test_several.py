@@ -120,7 +120,7 @@ async def test_server_that_hangs_is_missing(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("gateway.mcp.group.LATE_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         one, two = McpStub("one"), McpStub("two", port=silent.getsockname()[1])
-        async with serving(one), asyncio.timeout(5):
+        async with serving(one), asyncio.timeout(20):
             greeted = await door(all_of(one, two)).initialize()
     assert "The server two is missing at the moment: it has not answered" in greeted.json["result"]["instructions"]
 
@@ -129,7 +129,7 @@ async def test_answer_that_stops_halfway_is_missing(monkeypatch: pytest.MonkeyPa
     """The same where the head of an answer has come."""
     monkeypatch.setattr("gateway.mcp.group.LATE_SECONDS", 0.05)
     one, two = McpStub("one"), McpStub("two", raw=(200, "application/json", [b"{", 1.0]))
-    async with serving(one, two), asyncio.timeout(5):
+    async with serving(one, two), asyncio.timeout(20):
         greeted = await door(all_of(one, two)).initialize()
     assert "The server two is missing at the moment: it has not answered" in greeted.json["result"]["instructions"]
 
@@ -382,7 +382,7 @@ async def test_subscription_is_to_all() -> None:
         body = json.dumps({**message, "params": {"_meta": meta, "notifications": wanted}}).encode()
         response, exchange = await door(all_of(one, two)).begin("POST", body, mcp_protocol_version=version)
         assert not isinstance(response.body, bytes)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             first, second = await response.body.read(), await response.body.read()
         exchange.close()
     assert json.loads(first.split(b"data: ")[1])["params"]["notifications"] == wanted

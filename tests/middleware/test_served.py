@@ -136,7 +136,7 @@ async def test_a_stream_is_compressed_as_it_comes(tmp_path: Path) -> None:
                     accepting = {"Accept-Encoding": "gzip"}
                     async with client.stream("GET", gateway.url + path, headers=accepting) as response:
                         pieces = response.aiter_bytes()
-                        async with asyncio.timeout(10):
+                        async with asyncio.timeout(30):
                             assert await anext(pieces) == b"first"
                         more.set()
                         assert b"".join([piece async for piece in pieces]) == b"second"

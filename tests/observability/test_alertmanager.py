@@ -64,7 +64,7 @@ async def _ready(client: httpx2.AsyncClient) -> None:
 
 
 async def _alerts(client: httpx2.AsyncClient, count: int) -> list[Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             found: list[Any] = (await client.get("/api/v2/alerts")).json()
             if len(found) == count:

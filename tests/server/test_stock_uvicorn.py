@@ -136,6 +136,6 @@ async def test_a_websocket(tmp_path: Path, backend: Backend) -> None:
             assert await one.recv() == message
         await one.send("close")
         assert await one.recv() == "close"
-        await asyncio.wait_for(one.wait_closed(), 10)
+        await asyncio.wait_for(one.wait_closed(), 30)
         assert (one.close_code, one.close_reason) == (3001, "bye")
         await eventually(lambda: any(outcome.status == 101 for _, outcome in records))

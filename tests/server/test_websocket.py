@@ -37,7 +37,7 @@ def frame(opcode: int, payload: bytes = b"") -> bytes:
 async def opened(client: Client, data: bytes) -> bytes:
     """Send a handshake and read the 101; its head."""
     await client.send(data)
-    head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 10)
+    head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 30)
     assert head.startswith(b"HTTP/1.1 101 "), head
     assert accept_of(KEY) in head
     return head
@@ -46,7 +46,7 @@ async def opened(client: Client, data: bytes) -> bytes:
 async def echoed(client: Client, payload: bytes) -> None:
     await client.send(frame(2, payload))
     size = len(payload)
-    assert await asyncio.wait_for(client.reader.readexactly(2 + size), 10) == bytes([0x82, size]) + payload
+    assert await asyncio.wait_for(client.reader.readexactly(2 + size), 30) == bytes([0x82, size]) + payload
 
 
 async def _echo(server: ServerConnection) -> None:
@@ -265,21 +265,21 @@ async def test_who_does_not_read_is_let_go(tmp_path: Path) -> None:
             async with connected(gateway.port, receive_buffer=4096) as client:
                 await opened(client, handshake())
                 client.stop_reading()
-                await asyncio.wait_for(gone.wait(), 10)
+                await asyncio.wait_for(gone.wait(), 15)
 
 
 async def test_pings_only_to_who_is_silent(tmp_path: Path) -> None:
     """A silent client is sent a ping, whose pong goes no further; who answers nothing is let go; who speaks is not
     asked."""
-    async with echo_site(tmp_path, "websocket: {ping_interval: 1s}") as echo, connected(echo.port) as client:
+    async with echo_site(tmp_path, "websocket: {ping_interval: 3s}") as echo, connected(echo.port) as client:
         await opened(client, handshake())
         for _ in range(2):
-            ping = await asyncio.wait_for(client.reader.readexactly(10), 5)
+            ping = await asyncio.wait_for(client.reader.readexactly(10), 20)
             assert ping[:2] == b"\x89\x08"
             await client.send(frame(10, ping[2:]))
         for _ in range(8):
             await asyncio.sleep(0.1)
             await echoed(client, b"I am here")
-        ping = await asyncio.wait_for(client.reader.readexactly(10), 5)
-        async with asyncio.timeout(5):
+        ping = await asyncio.wait_for(client.reader.readexactly(10), 20)
+        async with asyncio.timeout(20):
             assert await client.rest() == b""

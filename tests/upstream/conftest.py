@@ -89,7 +89,7 @@ class Sites:
 
     async def is_at_rest(self, backend: Backend) -> None:
         """Wait until no exchange is in flight, and every connection is idle."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (state := await self.state(backend))[0] != 0 or state[1] != state[2]:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 

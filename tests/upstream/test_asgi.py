@@ -165,7 +165,7 @@ async def test_websocket(hosted: Hosted) -> None:
     await eventually(lambda: "closed 3000" in hosted.notes)
     async with connect(url, proxy=None) as one:
         await one.send("fail")
-        await asyncio.wait_for(one.wait_closed(), 5)
+        await asyncio.wait_for(one.wait_closed(), 30)
         assert one.close_code == 1011
     await eventually(lambda: "failed on a WebSocket" in hosted.gateway.log)
 
@@ -174,6 +174,6 @@ async def test_websocket_at_the_end(short_lived: Hosted) -> None:
     """When the gateway ends, its application's WebSockets end with 1001."""
     async with connect(f"ws://127.0.0.1:{short_lived.gateway.port}/app/ws", proxy=None) as one:
         short_lived.gateway.signal(signal.SIGTERM)
-        await asyncio.wait_for(one.wait_closed(), 5)
+        await asyncio.wait_for(one.wait_closed(), 30)
         assert one.close_code == 1001
     assert short_lived.gateway.wait() == 0

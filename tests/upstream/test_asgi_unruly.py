@@ -92,5 +92,5 @@ async def test_a_websocket_whose_application_ends_itself(gateway: GatewayProcess
     async with connect(f"ws://127.0.0.1:{gateway.port}/app/fine", proxy=None) as one:
         await one.send("x")
         with pytest.raises(ConnectionClosed):
-            await asyncio.wait_for(one.recv(), 5)
+            await asyncio.wait_for(one.recv(), 30)
         assert one.close_code == 1011

@@ -217,7 +217,7 @@ async def test_client_gone(sites: Sites, phase: str) -> None:
             await busy.wait()
             if phase == "body":
                 await read_head(reader)
-        await eventually(lambda: backend.open == 0, seconds=5)
+        await eventually(lambda: backend.open == 0)
 
 
 async def test_body_over_the_limit(sites: Sites) -> None:

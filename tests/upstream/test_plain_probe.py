@@ -23,7 +23,7 @@ from gateway.upstream.probe_turns import ProbeTurns
 from gateway.upstream.prober import Prober
 from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, Resolver
-from tests.support import eventually, free_port, scripted_backend
+from tests.support import eventually, free_port, lateness, scripted_backend
 from tests.upstream.wire import Script, always, read_message
 
 HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])  # the short way, and the long
@@ -120,10 +120,10 @@ async def test_no_answer_in_time(host: str, piece: bytes) -> None:
         await reader.read()
 
     check = Check("/health", timeout=0.3, contains=b"well")
-    async with scripted_backend(script) as port, checking(host, port, check) as endpoint:
+    async with lateness() as late, scripted_backend(script) as port, checking(host, port, check) as endpoint:
         checked = await found(endpoint)
         assert (checked.passed, checked.result) == (False, "no answer in 0.3 s")
-        assert 0.3 <= checked.seconds < 2
+        assert 0.3 <= checked.seconds < 2 + 2 * late.seconds
         assert not endpoint.connections.unreachable
 
 
@@ -174,9 +174,9 @@ async def test_a_check_that_is_given_up_leaves_nothing(host: str) -> None:
         async with checking(host, port, Check("/health", timeout=60)):
             await started.wait()
             since = time.perf_counter()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await over.wait()
-        assert time.perf_counter() - since < 5
+        assert time.perf_counter() - since < 30
 
 
 def test_an_answer_with_a_reset_behind_it() -> None:

@@ -78,9 +78,9 @@ async def test_a_reserved_bit_needs_an_extension(sites: Sites) -> None:
     async with websocket_backend(sites, handler) as backend, client(sites, backend) as one:
         data = zlib.compress(b"x")
         one.transport.write(bytes([0xC1, 0x80 | len(data), 0, 0, 0, 0]) + data)
-        await asyncio.wait_for(one.wait_closed(), 10)
+        await asyncio.wait_for(one.wait_closed(), 30)
         assert one.close_code == 1002
-        assert await asyncio.wait_for(codes.get(), 10) == 1002
+        assert await asyncio.wait_for(codes.get(), 30) == 1002
 
 
 @pytest.mark.xdist_group("floods of frames")  # two at once would take the machine from each other
@@ -192,7 +192,7 @@ async def test_a_tunnel_is_freed_when_it_closes(no_collector: None, orderly: boo
         far[1].write(b"\x88\x02\x03\xe8")
     for writer in far:
         writer.close()
-    await asyncio.wait_for(tunnel.ended, 10)
+    await asyncio.wait_for(tunnel.ended, 30)
     assert len(_parts_of_tunnels(of_others)) == 5
     del tunnel  # which holds the others, and nothing else does once the loop has closed its connections
     await eventually(lambda: not _parts_of_tunnels(of_others))

@@ -160,7 +160,7 @@ async def test_client_dies(sites: Sites) -> None:
     async with websocket_backend(sites, handler) as backend:
         one = await client(sites, backend)
         one.transport.abort()
-        assert await asyncio.wait_for(codes.get(), 5) == 1001
+        assert await asyncio.wait_for(codes.get(), 30) == 1001
 
 
 async def test_backend_dies(sites: Sites) -> None:
@@ -170,7 +170,7 @@ async def test_backend_dies(sites: Sites) -> None:
         server.transport.abort()
 
     async with websocket_backend(sites, handler) as backend, client(sites, backend) as one:
-        await asyncio.wait_for(one.wait_closed(), 5)
+        await asyncio.wait_for(one.wait_closed(), 30)
         assert one.close_code == 1011
 
 
@@ -193,7 +193,7 @@ async def test_too_large(sites: Sites, kind: type) -> None:
                 with contextlib.suppress(ConnectionClosed):
                     if order == "take":
                         await one.send(message)
-                await asyncio.wait_for(one.wait_closed(), 10)
+                await asyncio.wait_for(one.wait_closed(), 30)
                 assert one.close_code == 1009
     assert received == []
 
@@ -216,7 +216,7 @@ async def test_smaller_limit(tmp_path_factory: pytest.TempPathFactory) -> None:
                     await one.send(fits)
                     assert len(await one.recv()) == 1024
                     await one.send(over)
-                    await asyncio.wait_for(one.wait_closed(), 10)
+                    await asyncio.wait_for(one.wait_closed(), 30)
                     assert one.close_code == 1009
 
 
@@ -325,7 +325,7 @@ async def test_backpressure_towards_the_backend(sites: Sites) -> None:
             assert await until_blocked(one.send) < 1000
             assert sites.gateway.memory() < before + 4 * 1024 * 1024
             done.set()
-            await asyncio.wait_for(one.wait_closed(), 10)
+            await asyncio.wait_for(one.wait_closed(), 30)
 
 
 async def test_endpoint_is_dead(sites: Sites) -> None:

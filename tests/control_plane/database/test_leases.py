@@ -14,9 +14,9 @@ from sqlalchemy import select, update
 from gateway.control_plane.database.connection import Database, DatabaseUnavailable
 from gateway.control_plane.database.leases import Held, Lease, LeaseLost
 from gateway.control_plane.database.tables import Lease as Row
-from tests.support import eventually
+from tests.support import eventually, lateness
 
-SECONDS = 0.9
+SECONDS = 3.0  # longer than a busy machine keeps a holder from renewing
 
 
 class Worker:
@@ -79,9 +79,9 @@ async def test_a_holder_that_died_is_succeeded_within_two_lengths(database: Data
         session.add(Row(name="work", holder="dead", term=7, beat=3, renewed_at=_any_moment()))
     other = Worker(second, "other")
     began = time.monotonic()
-    async with running(other):
+    async with running(other), lateness() as late:
         await eventually(lambda: bool(other.turns))
-        assert SECONDS * 0.9 < time.monotonic() - began < SECONDS * 2
+        assert SECONDS * 0.9 < time.monotonic() - began < SECONDS * 2 + 2 * late.seconds
     assert other.turns[0].term == 8
 
 
