@@ -213,6 +213,28 @@ def until(condition: Callable[[], bool], seconds: float = 30.0, message: str = "
         time.sleep(0.02)
 
 
+def computes_within(seconds: float, work: Callable[[], object]) -> bool:
+    """Whether a machine with nothing else to do needs so much CPU time for this at most, in the best of three tries.
+
+    What other threads use does not count, and a machine that is slow at the moment gets as much more as it needs for
+    work of which the usual time is known.
+    """
+    for _ in range(3):
+        before = _slowness()
+        began = time.thread_time()
+        work()
+        if time.thread_time() - began < seconds * max(1.0, before, _slowness()):
+            return True
+    return False
+
+
+def _slowness() -> float:
+    """By how much more than usual computing takes."""
+    began = time.thread_time()
+    sum(number * number for number in range(50_000))
+    return (time.thread_time() - began) / 0.003
+
+
 class Lateness:
     """How much later than planned the event loop of a test ran things, in all: what a busy machine adds to a time."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.algorithms.globs import Glob
+from tests.support import computes_within
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,5 @@ def test_a_pattern_means_what_it_means_as_a_regular_expression(pattern: str, tex
 def test_no_text_takes_long() -> None:
     """A pattern and a text that would keep a backtracking expression busy for ever."""
     glob = Glob("*a" * 90 + "b")
-    started = time.process_time()
     assert not glob.matches("a" * 8000)
-    assert time.process_time() - started < 0.1
+    assert computes_within(0.1, lambda: Glob("*a" * 90 + "b").matches("a" * 8000))

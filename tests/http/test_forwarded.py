@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from ipaddress import ip_network
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from gateway.http import Exchange
 from gateway.http.forwarded import Caller, TrustedProxies
 from gateway.upstream.request import forwarding_headers
+from tests.support import computes_within
 
 PROXIES = TrustedProxies([ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"), ip_network("2001:db8:a::/48")])
 
@@ -215,11 +215,12 @@ def test_no_list_has_an_empty_element(empty: str) -> None:
 
 def test_a_list_as_long_as_a_head_costs_little() -> None:
     """Of thousands of hops, the nearest are looked at."""
-    started = time.process_time()
-    for _ in range(20):
+
+    def look() -> None:
         who = caller(
             "X-Forwarded-For: 6.6.6.6," + "10.0.0.1," * 3500 + "10.0.0.2", "X-Forwarded-Proto: " + "https," * 5000
         )
         assert (who.client, who.scheme) == ("10.0.0.1", "https")
         assert caller("Forwarded: " + "for=6.6.6.6;proto=https," * 1300 + "for=203.0.113.9").scheme == "http"
-    assert time.process_time() - started < 2
+
+    assert computes_within(0.1, look)

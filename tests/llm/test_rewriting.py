@@ -1,13 +1,13 @@
 """How little of a request is changed on its way to a provider."""
 
 import json
-import time
 
 import pytest
 
 from gateway.llm.request import BadBody
 from gateway.llm.rewriting import limited, rewritten
 from tests.llm.test_request import CHAT, GEMINI, asked
+from tests.support import computes_within
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,8 @@ def test_the_model_of_gemini_is_changed_wherever_a_body_names_it() -> None:
 def test_the_largest_bodies_are_read_in_time(name: bytes, filling: bytes) -> None:
     """Whatever they hold: 8 MiB take fractions of a second."""
     body = b'{"messages":["' + filling * (8 * 1024**2 // len(filling)) + b'"],' + name + b':"m"}'
-    began = time.process_time()
     assert rewritten(asked(body), model="other") == body[:-4] + b'"other"}'
-    assert time.process_time() - began < 3
+    assert computes_within(3, lambda: rewritten(asked(body), model="other"))
 
 
 def test_a_request_that_is_translated_has_the_same_limit() -> None:

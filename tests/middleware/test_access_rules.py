@@ -1,7 +1,5 @@
 """Maintenance, address lists, content types, request ids."""
 
-import time
-
 import pytest
 
 from gateway.context import Explaining
@@ -10,6 +8,7 @@ from gateway.http import Exchange, Response
 from gateway.http.media import MediaRanges
 from gateway.http.testing import make_exchange
 from gateway.middleware.request_id import RequestIds
+from tests.support import computes_within
 
 from .support import answering, build, chain, context, errors, header
 
@@ -184,6 +183,6 @@ def test_an_id_that_is_there_twice_is_not_taken() -> None:
 def test_a_content_type_with_thousands_of_parameters_costs_little() -> None:
     """Its cost grows with its length, and not faster."""
     ranges = MediaRanges(["text/plain; charset=utf-8"])
-    started = time.process_time()
-    assert ranges.match(b"text/plain" + b";a=b" * 8000 + b"; charset=utf-8")
-    assert time.process_time() - started < 0.1
+    long = b"text/plain" + b";a=b" * 8000 + b"; charset=utf-8"
+    assert ranges.match(long)
+    assert computes_within(0.1, lambda: MediaRanges(["text/plain; charset=utf-8"]).match(long))

@@ -12,6 +12,7 @@ from gateway.routes.rule import Match, Rule
 from gateway.routes.table import RouteTable
 from gateway.routes.wildcards import PatternError
 from tests.routes.support import ask, sent, table, why, winner
+from tests.support import computes_within
 
 
 def takes(pattern: str, path: str) -> bool:
@@ -125,10 +126,12 @@ def test_a_thousand_expressions_that_begin_alike_cost_a_request_no_more_than_ten
 @pytest.mark.parametrize("text", ["a" * 8000, "a" * 8000 + "!", "%C3%A9" * 1300])
 def test_a_hostile_segment_takes_no_longer_than_its_length(text: str) -> None:
     """What makes other engines go back and forth for ever takes milliseconds."""
-    routes = table(Rule("r", "/{x:(a+)+b|(a|a)*c}"))
-    began = time.process_time()
-    assert winner(ask(routes, "/" + text)) is None
-    assert time.process_time() - began < 1
+
+    def looked_up() -> str | None:
+        return winner(ask(table(Rule("r", "/{x:(a+)+b|(a|a)*c}")), "/" + text))
+
+    assert looked_up() is None
+    assert computes_within(1, looked_up)
 
 
 def test_what_an_expression_took_can_be_used_in_rewrites_under_a_base_path_and_turned_around() -> None:

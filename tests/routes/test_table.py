@@ -1,4 +1,3 @@
-import time
 import timeit
 import tracemalloc
 
@@ -9,6 +8,7 @@ from gateway.routes.rule import Match, NoMatch, Predicate, Rule
 from gateway.routes.table import RuleErrors
 from gateway.routes.wildcards import PatternError
 from tests.routes.support import ask, sent, table, winner
+from tests.support import computes_within
 
 SAMPLE = (
     Rule("design", "/v1/process-design/*", rewrite="/api/v1/processes/$1"),
@@ -319,10 +319,9 @@ def test_no_value_keeps_a_regular_expression_busy(kind: str) -> None:
     def asked(value: str) -> str | None:
         return winner(ask(routes, "/x", headers={"x-a": value}, query=f"x-a={value}"))
 
-    started = time.process_time()
     assert asked("a" * 2000 + "!") is None
     assert asked("a" * 2000) == "r"
-    assert time.process_time() - started < 0.5
+    assert computes_within(0.5, lambda: asked("a" * 2000 + "!"))
     with pytest.raises(GatewayError, match="has more than the 8192 characters") as caught:
         asked("a" * 8193)
     assert caught.value.kind.status == 400
