@@ -49,7 +49,7 @@ def gateway(*arguments: str, config: Path | None = None, given: str | None = Non
     if given is None and (ended := _forked(arguments, environment)) is not None:
         return ended
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=30, check=False, env=environment, input=given
+        command, capture_output=True, text=True, timeout=120, check=False, env=environment, input=given
     )
 
 
@@ -61,7 +61,7 @@ def _forked(arguments: Sequence[str], environment: Mapping[str, str]) -> subproc
         process = fork(arguments, environment, out, err)
         if process is None:
             return None
-        code = process.wait(30)
+        code = process.wait(120)
         return subprocess.CompletedProcess(list(arguments), code, out.read_text(), err.read_text())
 
 

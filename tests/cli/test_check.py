@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gateway.check import check
 from tests.cli.support import SAMPLE, configured, gateway
@@ -173,12 +175,26 @@ def test_the_sample_has_no_warnings(tmp_path: Path) -> None:
 
 
 def test_ten_thousand_routes_are_checked_quickly(tmp_path: Path) -> None:
-    """The processor time of the whole command, start included, is well under two seconds."""
-    lines = [f"- {{path: /v1/service-{n}/*, target: '127.0.0.1:80', rewrite: /s/{n}/$1}}" for n in range(10_000)]
-    configured(tmp_path, "base_path: /api\naccept_rewritten: true\nroutes:\n" + "\n".join(lines))
+    """What they cost, beyond what one costs, is at most 25 times what libyaml alone takes to read them, which is twice
+    the usual."""
+    line = "- {{path: /v1/service-{0}/*, target: '127.0.0.1:80', rewrite: /s/{0}/$1}}\n"
+    begin = "base_path: /api\naccept_rewritten: true\nroutes:\n"
+    text = begin + "".join(line.format(number) for number in range(10_000))
+    ratios: list[float] = []
+    while not ratios or (min(ratios) >= 25 and len(ratios) < 3):  # the machine has other work
+        started = time.process_time()
+        yaml.compose(text, Loader=yaml.CSafeLoader)
+        alone = time.process_time() - started
+        ratios.append((_check_seconds(tmp_path, text) - _check_seconds(tmp_path, begin + line.format(1))) / alone)
+    assert min(ratios) < 25
+
+
+def _check_seconds(directory: Path, routes: str) -> float:
+    """Processor time of the command, in a process of its own that this one waits for."""
+    configured(directory, routes)
     before = _children_seconds()
-    assert gateway("check", config=tmp_path).returncode == 0
-    assert _children_seconds() - before < 3  # on a machine that does a lot else
+    assert gateway("check", config=directory, given="").returncode == 0
+    return _children_seconds() - before
 
 
 def _children_seconds() -> float:

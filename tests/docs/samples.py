@@ -73,7 +73,7 @@ def shell(directory: Path, line: str, environment: Mapping[str, str]) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
     return ended.stdout

@@ -29,7 +29,7 @@ class RoleProcess(GatewayProcess):
 
     def health(self) -> dict[str, Any]:
         """What the admin port says; nothing where it does not answer."""
-        connection = HTTPConnection("127.0.0.1", self.admin_port, timeout=5)
+        connection = HTTPConnection("127.0.0.1", self.admin_port, timeout=30)
         try:
             connection.request("GET", "/health")
             text = connection.getresponse().read()

@@ -315,7 +315,7 @@ async def test_a_sender_of_some_severities_gets_those_only() -> None:
         await pages.wait(1)
         await hangs.wait(1)
         assert tickets.got == []
-        await asyncio.wait_for(one.alerting.stop(), 5)
+        await asyncio.wait_for(one.alerting.stop(), 30)
 
 
 async def test_an_alertmanager_hears_of_what_fires_every_minute(tmp_path: Path) -> None:
