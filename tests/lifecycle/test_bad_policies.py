@@ -86,12 +86,12 @@ async def test_the_watch_survives_it(gateway: GatewayProcess, where: str) -> Non
     (gateway.directory / "p.py").write_text(
         where.replace("%s", "bad").replace("{}", "import asyncio; raise asyncio.CancelledError")
     )
-    await eventually(lambda: any("Cancelled" in error for error in health(gateway)["errors"]), 20)
+    await eventually(lambda: any("Cancelled" in error for error in health(gateway)["errors"]))
     refused = gateway.log.count("configuration refused")
     gateway.signal(signal.SIGHUP)
-    await eventually(lambda: gateway.log.count("configuration refused") > refused, 20)
+    await eventually(lambda: gateway.log.count("configuration refused") > refused)
     (gateway.directory / "p.py").write_text(GOOD % good)
-    await eventually(lambda: get(gateway, "/x").headers.get("x-policy") == good, 20)
+    await eventually(lambda: get(gateway, "/x").headers.get("x-policy") == good)
     assert health(gateway)["errors"] == []
 
 

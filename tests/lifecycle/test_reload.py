@@ -372,7 +372,7 @@ async def test_a_misspelt_host_is_reported(gateway: GatewayProcess) -> None:
     reload."""
     gateway.write(ONE + "- path: /y\n  target: no-such-host.invalid:80\n")
     warning = "routes.yaml:5:3: routes[1].target: no-such-host.invalid does not resolve here"
-    await eventually(lambda: warning in gateway.log, 10)
+    await eventually(lambda: warning in gateway.log)
     gateway.write(ONE + "- path: /z\n  target: no-such-host.invalid:80\n- path: /w\n  target: other-host.invalid:80\n")
-    await eventually(lambda: "other-host.invalid does not resolve here" in gateway.log, 10)
+    await eventually(lambda: "other-host.invalid does not resolve here" in gateway.log)
     assert gateway.log.count("no-such-host.invalid does not resolve here") == 1

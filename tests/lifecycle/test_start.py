@@ -108,7 +108,7 @@ def test_signals_end_a_gateway_in_the_background_of_a_shell(tmp_path: Path, numb
     finally:
         signal.signal(signal.SIGINT, old)
     os.kill(process.pid, number)
-    assert process.wait(5) == 0
+    assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -51,7 +51,7 @@ async def started(gateway: GatewayProcess) -> None:
     await asyncio.to_thread(gateway.start)
     process = gateway.process
     assert process is not None
-    await eventually(lambda: "listening on" in gateway.log or process.poll() is not None, 20)
+    await eventually(lambda: "listening on" in gateway.log or process.poll() is not None, 60)
     assert process.poll() is None, f"ended with {process.returncode}: {gateway.log}"
 
 
