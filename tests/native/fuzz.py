@@ -10,17 +10,18 @@ import itertools
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from gateway.config.models import ClientLimits
 from gateway.errors import GatewayError
 from gateway.http import Headers
 from gateway.http.messages import RequestHead
-from gateway.native import HeaderLines, header_lines
+from gateway.native import HeaderLines, header_lines, joined_head
 from gateway.server.http1.reader import RequestReader
 from gateway.upstream.http1.codec import IDLE, BadResponse, ResponseReader
+from tests.native import written
 from tests.server.suites import desync, garden, probe
 from tests.upstream.http1.test_codec import BAD, GOOD
 
@@ -249,19 +250,20 @@ def differences(count: int, seed: int, native: HeaderLines) -> Iterator[tuple[li
 
 
 class Counting:
-    """The native form, and how often it read something, and left something to llhttp."""
+    """A native form, and how often it did something, and left something to its reference."""
 
-    def __init__(self, form: HeaderLines) -> None:
+    def __init__(self, form: Callable[..., Any]) -> None:
         self._form = form
         self.answers: Counter[str] = Counter()
 
-    def __call__(
-        self, data: bytes | memoryview, start: int, most: int, /
-    ) -> tuple[list[tuple[bytes, bytes]], int] | None:
-        """As `HeaderLines`."""
-        answer = self._form(data, start, most)
-        self.answers["left" if answer is None else "read"] += 1
+    def __call__(self, *arguments: Any) -> Any:
+        """As that form."""
+        answer = self._form(*arguments)
+        self.answers["left" if answer is None else "done"] += 1
         return answer
+
+    def __str__(self) -> str:
+        return f"the native form did {self.answers['done']} and left {self.answers['left']}"
 
 
 def main() -> int:
@@ -270,20 +272,22 @@ def main() -> int:
     parser.add_argument("--heads", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    if header_lines is None:
+    if header_lines is None or joined_head is None:
         print("the native form is not built: GATEWAY_COMPILE=1 make compiled", file=sys.stderr)
         return 2
-    counting = Counting(header_lines)
-    started, found = time.monotonic(), 0
-    for parts, ours, theirs in itertools.islice(differences(arguments.heads, arguments.seed, counting), 10):
-        found += 1
-        print(f"{parts!r}\n  native: {ours!r}\n  llhttp: {theirs!r}")
-    read, left = counting.answers["read"], counting.answers["left"]
-    print(
-        f"{arguments.heads} heads from seed {arguments.seed}: {found} differ; "
-        f"the native form read {read} and left {left}, in {time.monotonic() - started:.0f} s"
-    )
-    return 1 if found else 0
+    heads, seed, all_found = arguments.heads, arguments.seed, 0
+    reading, writing = Counting(header_lines), Counting(joined_head)
+    for what, counting, compared in (
+        ("read", reading, differences(heads, seed, reading)),
+        ("written", writing, written.differences(heads, seed, writing)),
+    ):
+        started, found = time.monotonic(), 0
+        for head, ours, theirs in itertools.islice(compared, 10):
+            found += 1
+            print(f"{head!r}\n  native: {ours!r}\n  reference: {theirs!r}")
+        print(f"{heads} heads {what}, seed {seed}: {found} differ; {counting}, in {time.monotonic() - started:.0f} s")
+        all_found += found
+    return 1 if all_found else 0
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Final
 
 from gateway.http import Headers
+from gateway.native import JoinedHead, joined_head
 from gateway.server.channel import ServerChannel
 
 DISCARD_LIMIT: Final = 256 * 1024  # bytes of an unread request body that are read and thrown away to keep a connection
@@ -22,7 +23,7 @@ def _status_line(status: int) -> bytes:
     phrase = ""
     with contextlib.suppress(ValueError):
         phrase = HTTPStatus(status).phrase
-    return f"HTTP/1.1 {status} {phrase}".encode()
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
 
 
 STATUS_LINES: Final = {status: _status_line(status) for status in range(100, 1000)}
@@ -32,6 +33,7 @@ class Http1Channel(ServerChannel):
     """One request and its response on a connection of HTTP/1.1."""
 
     ended_here: bool = False  # a policy or a backend ends the connection, which the client may not expect
+    native: JoinedHead | None = joined_head  # writes the header lines
     _head: bytes | None = None  # not sent yet
     _bodyless: bool = False
     _chunked: bool = False
@@ -89,12 +91,16 @@ class Http1Channel(ServerChannel):
                 self._length_stands = True  # as it mostly does
             else:
                 headers = self._take_framing(headers)
-        lines = b"\r\n".join([STATUS_LINES[status], *map(b": ".join, headers)])
-        if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
-            raise ValueError("a response header holds a line break")
         usual = self._length_stands and self.keep_alive and self.body_complete and self.head.version != "1.0"
         framing = b"" if usual and not self._context.draining else self._framing(status)
-        self._head = b"".join((lines, b"\r\n", date, framing, b"\r\n"))
+        start, end = STATUS_LINES[status], date + framing + b"\r\n"
+        head = None if self.native is None else self.native(start, headers, end)
+        if head is None:
+            lines = b"\r\n".join([*map(b": ".join, headers), b""])
+            if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
+                raise ValueError("a response header holds a line break")
+            head = start + lines + end
+        self._head = head
         self._promises_trailers = trailers and self._chunked
         self.response_started = True
         return self._carrier.drained

@@ -130,6 +130,7 @@ class RequestReader:
         self.method = "-"
         self.url = b""
         self.headers: Headers = []
+        self._fields: dict[bytes, bytes] = {}  # header name -> its last value, of a plain head
         self._version = ""
         self._trailers = []
         self._head_complete = False
@@ -277,13 +278,12 @@ class RequestReader:
         if last or self._version != "1.1" or self.url[:1] != b"/":
             return False
         read = self._native(data, start, self._most_headers)
-        if read is None or read[1] != end:
+        if read is None or read[2] != end:
             return False
-        headers = read[0]
-        fields = dict(headers)
+        headers, fields, _ = read
         if len(fields) != len(headers) or not is_plainly_framed(fields):
             return False
-        self.headers = headers
+        self.headers, self._fields = headers, fields
         self._head_complete = self._keep_alive = True
         self._complete = not int(fields.get(b"content-length", b"0"))
         return True
@@ -305,7 +305,7 @@ class RequestReader:
 
     def _end_of_head(self) -> None:
         method, version, headers = self.method, self._version, self.headers
-        fields = dict(headers)
+        fields = self._fields if self._is_plain else dict(headers)
         path, query = check_head(method, version, self.url, headers, fields)
         websocket = False
         if not self._is_plain and self._parser.should_upgrade():

@@ -41,9 +41,9 @@ def join(
 
 def _switching(headers: Headers) -> bytes:
     """A 101 that makes a connection a WebSocket."""
-    lines = [STATUS_LINES[101], *map(b": ".join, spelled([*UPGRADE_LINES, *headers])), b"", b""]
-    head = b"\r\n".join(lines)
-    if not head.count(b"\n") == head.count(b"\r") == len(lines) - 1:
+    lines = spelled([*UPGRADE_LINES, *headers])
+    head = STATUS_LINES[101] + b"\r\n".join([*map(b": ".join, lines), b"", b""])
+    if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2:
         raise ValueError("a response header holds a line break")
     return head
 

@@ -23,7 +23,7 @@ import httptools
 from gateway.deadlines import NEVER
 from gateway.http import Headers
 from gateway.http.fields import is_plainly_framed, may_be_trailer, tokens, values
-from gateway.native import HeaderLines, header_lines
+from gateway.native import HeaderLines, JoinedHead, header_lines, joined_head
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of one response head
 TRAILERS_LIMIT: Final = 16 * 1024  # bytes of a trailer section; of the chunk extensions before it, twice as many
@@ -53,10 +53,21 @@ class Phase(Enum):
     SWITCHED = "switched"  # a 101 has come: what follows is no HTTP
 
 
-def encode_request(method: str, path: str, query: bytes, host: bytes, headers: Headers) -> bytes:
-    """A request head. `query` begins with "?", or is empty; `headers` is everything but Host, framing included."""
-    target = f"{method} {path}".encode() + query
-    return b"\r\n".join([target + b" HTTP/1.1", b"host: " + host, *map(b": ".join, headers), b"", b""])
+def encode_request(
+    method: str, path: str, query: bytes, host: bytes, headers: Headers, native: JoinedHead | None = joined_head
+) -> bytes:
+    """A request head. `query` begins with "?", or is empty; `headers` is everything but Host, framing included.
+
+    Raises ValueError where a header holds a line break: the backend would take what is behind it for something else.
+    """
+    start = f"{method} {path}".encode() + query + b" HTTP/1.1\r\nhost: " + host + b"\r\n"
+    head = None if native is None else native(start, headers, b"\r\n")
+    if head is None:
+        lines = b"\r\n".join([*map(b": ".join, headers), b""])
+        if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
+            raise ValueError("a request header holds a line break")
+        head = start + lines + b"\r\n"
+    return head
 
 
 def encode_chunk(piece: bytes) -> bytes:
@@ -184,8 +195,7 @@ class ResponseReader:
         status, read = int(line[1]), self._native(data, line.end(), _MOST_LINES)
         if read is None or status in _NO_BODY:
             return False
-        headers, end = read
-        fields = dict(headers)
+        headers, fields, end = read
         length = fields.get(b"content-length")
         if length is None or len(fields) != len(headers) or end > HEAD_LIMIT // 2 or not is_plainly_framed(fields):
             return False

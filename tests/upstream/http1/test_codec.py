@@ -238,6 +238,13 @@ def test_encode_request() -> None:
     assert encode_request("GET", "/", b"", b"h", []) == b"GET / HTTP/1.1\r\nhost: h\r\n\r\n"
 
 
+@pytest.mark.parametrize("line", [(b"a", b"b\r\nc: d"), (b"a\n", b"b"), (b"a", b"\r")])
+def test_no_request_is_made_of_a_header_with_a_line_break(line: tuple[bytes, bytes]) -> None:
+    """What a policy lets through of a line break is not sent: the backend would take what is behind it for a header."""
+    with pytest.raises(ValueError, match="line break"):
+        encode_request("GET", "/a", b"", b"h:1", [(b"x", b"y"), line])
+
+
 @given(pieces=st.lists(st.binary(min_size=1, max_size=50)), cuts=st.lists(st.integers(0, 300)))
 def test_chunks_round_trip(pieces: list[bytes], cuts: list[int]) -> None:
     """What is sent in chunks is read as the same bytes and trailers."""
