@@ -227,6 +227,9 @@ def _shows_detail(snapshot: Snapshot | None) -> bool:
     return snapshot is not None and snapshot.configuration.middleware.errors.detail == "full"
 
 
+_OF_MODELS = ("/chat/completions", "/responses", "/messages", "/embeddings", "/models")
+
+
 def handler_of(exchange: Exchange, snapshot: Snapshot | None) -> Handler:
     """The handler of this exchange. Raises GatewayError if there is none."""
     if snapshot is None:
@@ -300,7 +303,28 @@ def _worded(exchange: Exchange, snapshot: Snapshot, match: NoMatch, pieces: tupl
             _trace(exchange, snapshot)
             exchange.target_path = taken.path
             return taken.value.worded(refusing)
-    raise error
+    meant = _of_other_base_url(exchange.path)
+    if meant is None:
+        raise error
+    taken = table.match(
+        exchange.method, exchange.host, meant, exchange.query, exchange.headers, exchange.fields, pieces
+    )
+    if isinstance(taken, NoMatch) or taken.value.worded is None:
+        raise error
+    detail = f"no route takes {exchange.method} {exchange.path}, but {meant}: correct the base URL of the client"
+    error = GatewayError(ErrorKind.NO_ROUTE, detail)
+    _trace(exchange, snapshot)
+    exchange.target_path = taken.path
+    return taken.value.worded(refusing)
+
+
+def _of_other_base_url(path: str) -> str | None:
+    """The path that a client of models meant whose base URL lacks its `/v1`, or has it twice; None of other paths."""
+    for ending in _OF_MODELS:
+        if path.endswith(ending):
+            before = path.removesuffix(ending)
+            return (before.removesuffix("/v1") if before.endswith("/v1/v1") else f"{before}/v1") + ending
+    return None
 
 
 def _no_match(exchange: Exchange, match: NoMatch) -> GatewayError:

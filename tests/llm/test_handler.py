@@ -205,6 +205,35 @@ async def test_another_method_is_refused_in_the_clients_format(path: str, kind: 
         assert (answered.json["type"], answered.json["error"]["type"]) == kind
 
 
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/v1/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1/v1/messages", "/v1/messages"),
+        ("/api/chat/completions", "/api/v1/chat/completions"),
+    ],
+)
+async def test_a_wrong_base_url_is_named_in_the_clients_format(path: str, meant: str) -> None:
+    """One without the version that its SDK wants, or with one that its SDK adds: a 404 that says what is taken."""
+    routes = """
+routes:
+- {id: chat, path: /v1/chat/completions/*, target: models, auth: []}
+- {id: messages, path: /v1/messages/*, target: models, auth: []}
+- {id: api, path: /api/v1/chat/completions/*, strip_prefix: /api, target: models, auth: []}
+"""
+    async with two_providers(routes=routes) as (made, one, two):
+        answered = await made.ask(path, chat())
+        assert (answered.status, answered.json["error"]["message"]) == (
+            404,
+            f"no route takes POST {path}, but {meant}: correct the base URL of the client",
+        )
+        elsewhere = await made.ask("/shop" + path, chat())  # where no route to models is
+        assert "but" not in str(elsewhere.exchange.error)
+        assert not one.received
+        assert not two.received
+
+
 async def test_a_profile_brings_the_limit_of_output_down() -> None:
     """What asks for less stays as it is."""
     models = PROVIDERS.replace("preferProviders: [one, two]", "preferProviders: [one, two], maxOutputTokens: 50")
