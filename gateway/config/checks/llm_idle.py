@@ -11,6 +11,7 @@ from gateway.config.problems import Fault, Path, suggest
 from gateway.config.yaml.document import Scalar
 
 _ENDPOINTS = ("/completions", "/responses", "/embeddings", "/messages", "/models")
+_OF_ENVIRONMENT = "os.environ/"  # as LiteLLM writes it
 _NOBODY = "auth.yaml has no consumer of this name; correct it"
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 28 * 86400}
 
@@ -54,7 +55,10 @@ def _providers(configuration: Configuration, models: ModelsFile) -> Iterator[Fau
             path = (*place, "keys", number)
             found = document.find(path).node
             if isinstance(found, Scalar) and not found.expanded and key.get_secret_value():
-                yield Fault(path, "the key is in plain text; write ${file:...} or ${NAME}", show_value=False)
+                written = key.get_secret_value()
+                meant = written.removeprefix(_OF_ENVIRONMENT) if written.startswith(_OF_ENVIRONMENT) else "NAME"
+                message = f"the key is in plain text; write ${{file:...}} or ${{{meant}}}"
+                yield Fault(path, message, show_value=False)
             if key in provider.keys[:number]:
                 yield Fault(path, "this key is there already; remove one of them", show_value=False)
         if provider.keys and provider.origin.startswith("http:") and not _is_near(provider.origin):

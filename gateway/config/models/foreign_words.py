@@ -9,7 +9,7 @@ from functools import cache
 from gateway.config.problems import Path
 
 _ROUTE, _SERVICE, _CONSUMER, _SCHEME, _LIMIT, _ANY = "route", "service", "consumer", "scheme", "rate_limit", ""
-_PROVIDER, _ROUTING = "provider", "model_routing"
+_PROVIDER, _ROUTING, _BUDGET = "provider", "model_routing", "budget"
 
 _LEVELS: Mapping[str, str] = {
     "routes": _ROUTE,
@@ -21,6 +21,7 @@ _LEVELS: Mapping[str, str] = {
     "rate_limits": _LIMIT,
     "quotas": _LIMIT,
     "providers": _PROVIDER,
+    "budgets": _BUDGET,
     "model_routing": _ROUTING,
     "modelRouting": _ROUTING,
 }
@@ -235,6 +236,16 @@ _WORDS: Mapping[tuple[str, str], Mapping[str, str]] = {
         "context_window_fallbacks": "max_context_tokens and overflow of a profile",
         "max_budget budget_duration": "budgets in models.yaml: limits: [{usd: ..., window: day}]",
         "master_key": "consumers in auth.yaml, each with keys",
+    },
+    ("LiteLLM", _CONSUMER): {
+        "team team_id team_alias": "tenant",
+        "key_alias": "name",
+        "rpm_limit tpm_limit": "budgets in models.yaml: limits: [{tokens: 100000, window: minute}]",
+    },
+    ("other gateways", _BUDGET): {
+        "consumers consumer tenants tenant teams team_id": (
+            "key: [tenant], which counts each apart; for some callers alone a route of theirs, in routes of the budget"
+        ),
     },
     ("LiteLLM", _PROVIDER): {
         "api_key": "keys: [${NAME}]",

@@ -104,6 +104,7 @@ def test_the_sketch_is_served_with_two_warnings() -> None:
     [
         (OPENAI + "gateway: {bind: 'a:1'}", "gateway.bind", "no effect"),
         ("providers: {openai: {keys: [sk-in-the-clear]}}", "providers.openai.keys[0]", "is in plain text"),
+        ("providers: {openai: {keys: [os.environ/OPENAI_KEY]}}", "providers.openai.keys[0]", "or ${OPENAI_KEY}"),
         ("providers: {openai: {keys: ['${K}', '${K}']}}", "providers.openai.keys[1]", "there already"),
         ("providers: {openai: {}}", "providers.openai", "no keys"),
         (

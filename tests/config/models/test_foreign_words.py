@@ -49,7 +49,7 @@ def test_every_word_is_answered_at_its_place() -> None:
     """None is lost behind another, and each says whose it is."""
     for (_, level), rows in _WORDS.items():
         place = {"": (), "route": ("routes", 0), "service": ("services", "a"), "consumer": ("consumers", 0)}
-        place |= {"provider": ("providers", "a"), "model_routing": ("model_routing", "a")}
+        place |= {"provider": ("providers", "a"), "model_routing": ("model_routing", "a"), "budget": ("budgets", "a")}
         where = place.get(level, ("rate_limits" if level == "rate_limit" else "schemes", "a"))
         for words in rows:
             for word in words.split():

@@ -146,6 +146,10 @@ def test_errors_name_a_key_as_it_is_written() -> None:
         ),
         ("model_list: []", "it is a word of LiteLLM, which is here: providers in models.yaml"),
         ("providers: {openai: {api_key: a}}", "it is a word of LiteLLM, which is here: keys: [${NAME}]"),
+        (
+            "budgets: {a: {consumers: [b], key: [tenant], limits: [{usd: 1, window: day}]}}",
+            "for some callers alone a route",
+        ),
         ("guardrails: {g: {policy: NoCards}}", "a class is written"),
         ("guardrails: {g: {policy: 'a:B', on: [inputs]}}", "expected"),
     ],
