@@ -111,7 +111,8 @@ class _Api:
                 for limit in budget.limits:
                     forgiven = await limit.ledger.reset(_key(snapshot, budget, name))
                     if forgiven is None:
-                        raise Refused(503, f"the store of the budget {budget.name} does not answer; try again")
+                        reason = f"the store of the budget {budget.name} does not answer"
+                        raise Refused(503, f"{reason}: gateway status says why; try again when it does")
                     done.append({"budget": budget.name, "window": limit.window} | _amount(limit, "forgiven", forgiven))
         if not done:
             raise Refused(404, f"no budget{'' if only is None else ' of this name'} counts by consumer or tenant alone")

@@ -62,7 +62,8 @@ class _Api:
                 for exchange in _callers(snapshot, quota, name):
                     used = await quota.ledger.reset(quota.key(exchange))
                     if used is None:
-                        raise Refused(503, f"the store of the quota {quota.name} does not answer; try again")
+                        reason = f"the store of the quota {quota.name} does not answer"
+                        raise Refused(503, f"{reason}: gateway status says why; try again when it does")
                     done.append({"name": quota.name, "forgiven": used} | _which(quota, exchange))
         if not done:
             raise Refused(404, f"no quota counts by consumer or tenant, so there is nothing of {name} to reset")

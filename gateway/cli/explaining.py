@@ -126,6 +126,8 @@ def _header(text: str) -> tuple[str, str]:
 def _body(text: str) -> bytes:
     named = text.removeprefix("@")
     if text.startswith("@@") or (named == text and not _is_file(text)):
+        if text.endswith(".json") and text[0] not in '{["':
+            click.echo(f"warning: there is no file {text}: it is taken as the body itself", err=True)
         return named.encode()
     try:
         with click.open_file(named, "rb") as stream:

@@ -122,6 +122,16 @@ async def test_budgets_are_shown_and_reset(tmp_path: Path) -> None:
         assert (await gateway.admin.delete("/models/budgets")).status_code == 400
 
 
+async def test_a_reset_without_its_store_says_where_the_reason_is(tmp_path: Path) -> None:
+    """Nothing is reset while the store does not answer, and the 503 says what to ask."""
+    files(tmp_path)
+    (tmp_path / "models.yaml").write_text(MODELS.replace("[tenant], store: memory", "[tenant], store: redis"))
+    async with running(tmp_path, ROUTES, "redis: {url: 'redis://127.0.0.1:1'}\n") as gateway:
+        refused = await gateway.admin.delete("/models/budgets", params={"consumer": "ann"})
+    assert refused.status_code == 503
+    assert "the budget per-tenant does not answer: gateway status says why" in refused.text
+
+
 async def held(money: Money) -> Any:
     return await money.budgets.reserve(
         called("ann", "acme"), Wanted((("local", "small"),), "chat", "fast", 10, 10, seconds=60)

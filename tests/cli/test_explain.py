@@ -264,6 +264,15 @@ def test_the_exit_code_says_what_becomes_of_it(tmp_path: Path, question: list[st
     assert (ended.returncode, json.loads(ended.stdout)["outcome"]) == (code, outcome)
 
 
+def test_a_body_that_is_named_as_a_file_that_is_not_there_is_pointed_out(tmp_path: Path) -> None:
+    """It is the body itself then, which its author hardly meant; what is JSON is not taken for a name."""
+    configured(tmp_path, OUTCOMES)
+    (tmp_path / "auth.yaml").write_text(KEYS % sha256(b"right").hexdigest())
+    missed = gateway("explain", "POST", "/a", "--body", "no.json", config=tmp_path)
+    assert "warning: there is no file no.json: it is taken as the body itself" in missed.stderr
+    assert "no file" not in gateway("explain", "POST", "/a", "--body", '["a.json', config=tmp_path).stderr
+
+
 def test_a_wrong_configuration_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
     """1 says that the files are wrong, and not the request."""
     assert gateway("explain", "GET", "/", config=configured(tmp_path, "routes: [{path: x}]")).returncode == 1
