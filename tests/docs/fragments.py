@@ -88,7 +88,9 @@ def _whole(texts: Mapping[str, str]) -> Mapping[str, str]:
         routes = f"routes:\n{routes}"
     said: dict[str, Any] = yaml.load(routes, yaml.BaseLoader) or {}
     if "services" not in said:
-        services = {name: {"endpoints": [OPEN_TARGET]} for name in _targets(said) if re.fullmatch(r"[a-z0-9-]+", name)}
+        described = {"models"} & texts.keys()  # a target that models.yaml describes is no service
+        named = {name for name in _targets(said) if re.fullmatch(r"[a-z0-9-]+", name)} - described
+        services = {name: {"endpoints": [OPEN_TARGET]} for name in sorted(named)}
         routes += yaml.safe_dump({"services": services}) if services else ""
     if "routes" not in said and "groups" not in said:
         names = [*said.get("services", ()), OPEN_TARGET]
