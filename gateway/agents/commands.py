@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 import click
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gateway.agents.role_setup import RoleSetup
 
 T = TypeVar("T")
+
+NICENESS: Final = 10  # beside a gateway on the same cores, it is the bridge that waits
 
 CONFIG = click.option(
     "--config",
@@ -86,6 +88,7 @@ def serve(
     """
     import sys  # noqa: PLC0415
 
+    os.nice(NICENESS)  # before the imports, which take half a second of a core
     from gateway.agents.serve import ServeOptions, StartError  # noqa: PLC0415
     from gateway.agents.serve import serve as run  # noqa: PLC0415
     from gateway.config.problems import ConfigError  # noqa: PLC0415

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -45,7 +44,6 @@ from gateway.roles import Role
 
 logger = logging.getLogger("gateway.agents")
 
-NICENESS: Final = 10  # beside a gateway on the same cores, it is the bridge that waits
 STANDING_SECONDS: Final = 15.0  # between two words to the gateway where nothing changes
 TOKEN_SECONDS: Final = 5.0  # for which the token of this machine is not read again
 
@@ -70,7 +68,6 @@ class ServeOptions:
 
 async def serve(options: ServeOptions) -> None:
     """Serve until a signal. Raises StartError and ConfigError."""
-    os.nice(NICENESS)
     configured = await asyncio.to_thread(Configured, options.directory, options.environment, options.secrets)
     bridge = Bridge(options, configured)
     ended = asyncio.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Final
 
 import orjson
@@ -21,7 +22,7 @@ from gateway.llm.guardrails import Refused
 from gateway.llm.holding import Beginning, Limits, hold
 from gateway.llm.origins import items, made_in
 from gateway.llm.passing import Decoder, MeteredStream, MeteredWhole, Turning
-from gateway.llm.providers import KEPT_WITH_LENGTH, Provider, for_client, lines_without_keys, without_keys
+from gateway.llm.providers import KEPT_WITH_LENGTH, Provider, for_client, without_keys
 from gateway.llm.speaking import ModelError
 from gateway.llm.streams.errors import ProviderError
 from gateway.llm.streams.gemini import GeminiReader
@@ -40,6 +41,7 @@ _KEY_REFUSED: Final = "the provider refused the credential of the gateway, whose
 _REDIRECTS: Final = "the provider answers with a redirect, which is not followed with its key; correct its base_url"
 _NO_ANSWER: Final = "the provider answers with a web page, or with nothing; correct its base_url"
 _OF_LIMITS: Final = (b"x-ratelimit-", b"anthropic-ratelimit-")
+_VALUE_OF: Final = itemgetter(1)  # a header line
 _ENDED: Final = {ErrorKind.UPSTREAM_TIMEOUT.slug: "timeout", ErrorKind.UPSTREAM_BAD_RESPONSE.slug: "error"}
 LONGEST_TRANSLATED: Final = 3600.0  # seconds, for all of it
 MOST_TRANSLATED: Final = 64 * 1024**2  # bytes of an answer that is translated, or has ids that are sealed
@@ -51,7 +53,11 @@ def at_once(going: Going, sent: Sent, response: Response, providers: Sequence[Pr
     Most answers are such ones, and a coroutine costs as much as reading one.
     """
     going.meter.sent = True
-    response.headers = lines_without_keys(response.headers, providers)
+    values = b"\n".join(map(_VALUE_OF, response.headers))
+    for provider in providers:  # no call for what hardly ever is
+        for key in provider.keys:
+            if key.value and key.value in values:
+                response.headers = [(name, without_keys(value, providers)) for name, value in response.headers]
     if response.session is not None:
         going.record.from_provider = True
         return response

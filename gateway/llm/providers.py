@@ -99,14 +99,6 @@ def without_keys(text: bytes, providers: Sequence[Provider]) -> bytes:
     return text
 
 
-def lines_without_keys(headers: Headers, providers: Sequence[Provider]) -> Headers:
-    """The header lines of a provider's answer, in the same way."""
-    values = b"\n".join([value for _, value in headers])
-    if without_keys(values, providers) is values:
-        return headers
-    return [(name, without_keys(value, providers)) for name, value in headers]
-
-
 _KEPT_FROM_CLIENTS: Final = frozenset({b"set-cookie", b"alt-svc", b"nel", b"report-to", b"strict-transport-security"})
 KEPT_WITH_LENGTH: Final = _KEPT_FROM_CLIENTS | {b"content-length"}
 """Those of a whole answer, whose length is said anew, that are not for the client."""
