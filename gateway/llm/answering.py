@@ -41,6 +41,7 @@ _KEY_REFUSED: Final = "the provider refused the credential of the gateway, whose
 _REDIRECTS: Final = "the provider answers with a redirect, which is not followed with its key; correct its base_url"
 _NO_ANSWER: Final = "the provider answers with a web page, or with nothing; correct its base_url"
 _OF_LIMITS: Final = (b"x-ratelimit-", b"anthropic-ratelimit-")
+SECRET: Final = 8  # bytes of a key from which on it is one; servers of one's own are given an "x", which is in any text
 _VALUE_OF: Final = itemgetter(1)  # a header line
 _ENDED: Final = {ErrorKind.UPSTREAM_TIMEOUT.slug: "timeout", ErrorKind.UPSTREAM_BAD_RESPONSE.slug: "error"}
 LONGEST_TRANSLATED: Final = 3600.0  # seconds, for all of it
@@ -56,7 +57,7 @@ def at_once(going: Going, sent: Sent, response: Response, providers: Sequence[Pr
     values = b"\n".join(map(_VALUE_OF, response.headers))
     for provider in providers:  # no call for what hardly ever is
         for key in provider.keys:
-            if key.value and key.value in values:
+            if len(key.value) >= SECRET and key.value in values:
                 response.headers = [(name, without_keys(value, providers)) for name, value in response.headers]
     if response.session is not None:
         going.record.from_provider = True

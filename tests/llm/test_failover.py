@@ -276,6 +276,16 @@ async def test_no_key_of_ours_is_in_a_header_of_an_answer(kind: bytes, body: byt
     assert answered.headers["x-echo"] == "Bearer [key]"
 
 
+async def test_a_key_that_is_no_secret_stays_in_headers() -> None:
+    """Servers of one's own are given any letter, which headers are full of: what they say is read as it is."""
+    body = b'data: {"choices":[{"index":0,"delta":{"content":"hello"}}]}\n\ndata: [DONE]\n\n'
+    models = "providers: {one: {protocol: openai, base_url: 'http://127.0.0.1:%d/v1', keys: [e]}}"
+    provider = answering(body, b"Content-Type: text/event-stream\r\n")
+    async with scripted_backend(provider) as port, gateway(models % port) as made:
+        answered = await made.ask("/v1/chat/completions", chat(stream=True))
+    assert answered.headers["content-type"] == "text/event-stream"
+
+
 async def test_one_key_stands_in_for_another() -> None:
     """The one that is refused is left out for a while."""
     models = "providers: {one: {protocol: openai, base_url: 'http://127.0.0.1:%d/v1', keys: [bad, good]}}\n#%d"
