@@ -227,9 +227,6 @@ def _shows_detail(snapshot: Snapshot | None) -> bool:
     return snapshot is not None and snapshot.configuration.middleware.errors.detail == "full"
 
 
-_OF_MODELS = ("/chat/completions", "/responses", "/messages", "/embeddings", "/models")
-
-
 def handler_of(exchange: Exchange, snapshot: Snapshot | None) -> Handler:
     """The handler of this exchange. Raises GatewayError if there is none."""
     if snapshot is None:
@@ -288,34 +285,29 @@ def _of_announced(
 
 
 def _worded(exchange: Exchange, snapshot: Snapshot, match: NoMatch, pieces: tuple[str, ...]) -> Handler:
-    """What answers a request that no route takes: where one takes its path, in the words of that one's clients. Raises
-    GatewayError where it has none of its own."""
+    """What answers a request that no route takes: where one takes its path, or the one that its client should have
+    asked for, in the words of that one's clients. Raises GatewayError where it has none of its own."""
     error, table = _no_match(exchange, match), snapshot.table
 
     async def refusing(exchange: Exchange) -> Response:
         raise error
 
-    for method in match.allow:
-        taken = table.match(
-            method, exchange.host, exchange.path, exchange.query, exchange.headers, exchange.fields, pieces
-        )
+    ways = [(method, exchange.path, pieces) for method in match.allow]
+    if (meant := _of_other_base_url(exchange.path)) is not None:
+        ways.append((exchange.method, meant, _AS_COMPARED))
+    for method, path, sent in ways:
+        taken = table.match(method, exchange.host, path, exchange.query, exchange.headers, exchange.fields, sent)
         if not isinstance(taken, NoMatch) and taken.value.worded is not None:
+            if path == meant:
+                detail = f"no route takes {method} {exchange.path}, but {meant}: correct the base URL of the client"
+                error = GatewayError(ErrorKind.NO_ROUTE, detail)
             _trace(exchange, snapshot)
             exchange.target_path = taken.path
             return taken.value.worded(refusing)
-    meant = _of_other_base_url(exchange.path)
-    if meant is None:
-        raise error
-    taken = table.match(
-        exchange.method, exchange.host, meant, exchange.query, exchange.headers, exchange.fields, pieces
-    )
-    if isinstance(taken, NoMatch) or taken.value.worded is None:
-        raise error
-    detail = f"no route takes {exchange.method} {exchange.path}, but {meant}: correct the base URL of the client"
-    error = GatewayError(ErrorKind.NO_ROUTE, detail)
-    _trace(exchange, snapshot)
-    exchange.target_path = taken.path
-    return taken.value.worded(refusing)
+    raise error
+
+
+_OF_MODELS = ("/chat/completions", "/responses", "/messages", "/embeddings", "/models")
 
 
 def _of_other_base_url(path: str) -> str | None:
