@@ -103,12 +103,12 @@ async def test_a_flood_of_small_frames_leaves_others_alone(sites: Sites, kind: s
     async def sink(server: ServerConnection) -> None:
         server.transport.pause_reading()  # or this loop would be what is slow
         with server.transport.get_extra_info("socket").dup() as reading:
-            reading.settimeout(1)
+            reading.settimeout(30)
             await asyncio.to_thread(receive, reading)
         server.transport.abort()
 
     async def flood(path: str) -> None:
-        with socket.create_connection(("127.0.0.1", sites.gateway.port), 1) as writing:
+        with socket.create_connection(("127.0.0.1", sites.gateway.port), 30) as writing:
             writing.sendall(HANDSHAKE % path.encode())
             assert (await asyncio.to_thread(writing.recv, 4096)).startswith(b"HTTP/1.1 101 ")
             await asyncio.to_thread(send, writing)
@@ -132,6 +132,7 @@ async def test_a_flood_of_small_frames_leaves_others_alone(sites: Sites, kind: s
         try:
             await asyncio.sleep(0.3)
             disturbed = await work_for_an_echo(one)
+            assert not task.done()  # or nothing was flooded
         finally:
             over.set()
             await task
