@@ -114,7 +114,7 @@ class RedisHolds:
     def _is_complete(self) -> bool:
         """Whether Redis answers, and has what is held here and in other replicas."""
         link = self._link
-        return link.available and link.told and self._outages == link.outages
+        return link.available and link.reported and self._outages == link.outages
 
     def _of_share(self, line: Line) -> Room:
         """How a window stands while Redis does not answer: the shares of the other replicas count as held."""
@@ -169,8 +169,8 @@ class RedisHolds:
         """Report some of the settled holds to Redis. False: it did not answer, or does not know all yet."""
         if not self._link.available:
             return False
-        told = self._link.told or self._stopping
-        ended = ((hold, end) for hold, end in self._unsettled.items() if told or not any(end[1]))
+        reported = self._link.reported or self._stopping
+        ended = ((hold, end) for hold, end in self._unsettled.items() if reported or not any(end[1]))
         batch = list(islice(ended, AT_ONCE))
         calls = [self._report(hold, lines, amounts) for hold, (lines, amounts) in batch]
         answers = [await call for call in calls]
@@ -180,7 +180,7 @@ class RedisHolds:
                 self.local.drop(hold)
                 for line, used, forgiven in zip(lines, answer[::2], answer[1::2], strict=True):
                     line.ledger.learn(line.key, line.span, used, forgiven)
-        return None not in answers and (told or bool(batch))
+        return None not in answers and (reported or bool(batch))
 
     def _report(self, hold: str, lines: Sequence[Line], amounts: Sequence[int]) -> asyncio.Future[list[int] | None]:
         arguments: list[str | int] = [hold, SETTLED_SECONDS]

@@ -35,8 +35,8 @@ YOUNG_BEATS = 10  # signs of life that come faster, so that a new replica and th
 YOUNG_BEAT_SECONDS = 0.1
 LIFE_SECONDS = 5  # without a sign of life, until a replica does not count any more
 LISTED_SECONDS = LIFE_SECONDS - 1  # for which Redis, which counts whole seconds, surely lists one
-TOLD_SECONDS = 3.0  # from another Redis on, until all replicas have told it what they know: each hears of it with its
-# next sign of life
+REPORTED_SECONDS = 3.0  # after Redis lost its data, until all replicas have reported what they know: each notices the
+# loss with its next sign of life
 LOG_SECONDS = 10.0  # between two lines about failures
 
 REPLICAS = "replicas"
@@ -66,9 +66,9 @@ class RedisLink:
         self._time = LoopTime(timeout)
         self._pool: Any = None  # redis.asyncio.ConnectionPool, which is not typed throughout
         self._pipeline: Pipeline | None = None
-        self._run = ""  # of the server, as it last told
-        self._tells = True  # its run, as far as is known
-        self._told_at = 0.0  # time.monotonic(), as the next
+        self._run = ""  # the run of the server that was last connected to
+        self._shows_run = True  # as far as is known
+        self._reported_at = 0.0  # time.monotonic(), as the next
         self._listed_at = 0.0  # when this replica was last entered in its list
         self._in_a_row = 0
         self._turn = 0
@@ -128,13 +128,13 @@ class RedisLink:
         return self.available and not self._in_a_row
 
     @property
-    def told(self) -> bool:
-        """Whether Redis has what the replicas told it. One that was started again, is another one, or was emptied, has
-        not, until `TOLD_SECONDS` after that was noticed; `outages` has counted that."""
-        return time.monotonic() >= self._told_at
+    def reported(self) -> bool:
+        """Whether the replicas have reported to this Redis what they know. A Redis that was started again, replaced or
+        emptied has their reports `REPORTED_SECONDS` after that was noticed; `outages` has counted it."""
+        return time.monotonic() >= self._reported_at
 
-    def be_patient(self, timeout: float) -> None:
-        """Have so many seconds for each call from now on."""
+    def set_timeout(self, timeout: float) -> None:
+        """Give each call so many seconds from now on."""
         self.timeout = timeout
         self._time = LoopTime(timeout)
 
@@ -164,22 +164,22 @@ class RedisLink:
         return call
 
     def _connect(self, calls: Sequence[Call]) -> Pipeline:
-        return Pipeline(self._pool.make_connection(), calls, self._met, self._broken)
+        return Pipeline(self._pool.make_connection(), calls, self._connected, self._broken)
 
-    # Whether it works, and still knows what it was told.
+    # Whether it works, and still has its data.
 
-    def _met(self, run: str) -> None:
+    def _connected(self, run: str) -> None:
         if run and self._run and run != self._run:
-            self._forgotten()
-        if self._tells and not run:
+            self._data_lost()
+        if self._shows_run and not run:
             logger.warning("Redis does not answer INFO, so that one that lost its data is noticed late: allow +info")
-        self._tells = bool(run)
+        self._shows_run = bool(run)
         self._run = run or self._run
 
-    def _forgotten(self) -> None:
+    def _data_lost(self) -> None:
         self._listed_at = 0.0
         self.outages += self.available  # or it is counted already
-        self._told_at = time.monotonic() + TOLD_SECONDS
+        self._reported_at = time.monotonic() + REPORTED_SECONDS
 
     def _broken(self, pipeline: Pipeline, error: Exception) -> None:
         """A connection is over, or could not be made: ask once more what it did not answer."""
@@ -244,13 +244,11 @@ class RedisLink:
             ).answer
             if answer is not None:
                 self.replicas = int(answer[0])
-                if (
-                    answer[1]
-                    and self._listed_at
-                    and (not self._tells or time.monotonic() < self._listed_at + LISTED_SECONDS)
-                ):
-                    self._forgotten()  # it was emptied, or started again too fast to be missed
-                self._listed_at = time.monotonic()
+                now = time.monotonic()
+                surely_listed = now < self._listed_at + LISTED_SECONDS or not self._shows_run
+                if answer[1] and self._listed_at and surely_listed:
+                    self._data_lost()  # it was emptied, or started again too fast to be missed
+                self._listed_at = now
                 young = YOUNG_BEATS if answer[1] else max(0, young - 1)
             await asyncio.sleep(self._pause(young))
 
@@ -283,7 +281,7 @@ def redis_link(context: Context) -> RedisLink:
     (url, prefix), timeout = redis_identity(context), _redis(context).timeout
     link = context.plan.need(("limits.redis", url, prefix), lambda: RedisLink(url, timeout, prefix), REDIS_PLACE)
     if link.timeout != timeout:  # what is held there goes on
-        context.plan.after_adoption(partial(link.be_patient, timeout))
+        context.plan.after_adoption(partial(link.set_timeout, timeout))
     return link
 
 

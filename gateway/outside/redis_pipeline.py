@@ -61,11 +61,11 @@ class Pipeline:
         self,
         connection: Any,
         calls: Sequence[Call],
-        met: Callable[[str], None],
+        connected: Callable[[str], None],
         ended: Callable[[Pipeline, Exception], None],
     ) -> None:
-        """`met` is called with the run of the server, a name that each start of a Redis gives itself, before anything
-        is asked on the connection; or with "" where it does not tell."""
+        """`connected` is called with the run of the server, a name that each start of a Redis gives itself, before
+        anything is asked on the connection; with "" where it does not show that."""
         from redis.exceptions import NoScriptError, ResponseError  # noqa: PLC0415  only those who have a Redis need it
 
         self._no_script = NoScriptError
@@ -75,7 +75,7 @@ class Pipeline:
         self._sent: deque[Call] = deque()
         self._wanted = asyncio.Event()
         self._wanted.set()
-        self._met = met
+        self._on_connected = connected
         self._ended = ended
         self.connected = False
         self.task = asyncio.create_task(self._run())
@@ -94,7 +94,7 @@ class Pipeline:
         try:
             await self._connection.connect()
             self.connected = True
-            self._met(await self._run_of_server())
+            self._on_connected(await self._run_of_server())
             reader = asyncio.create_task(self._read())
             reader.add_done_callback(lambda _: self._wanted.set())
             while not reader.done():

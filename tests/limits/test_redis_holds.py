@@ -198,7 +198,7 @@ async def test_a_redis_that_lost_everything_gets_the_state_again(tmp_path: Path)
 
 
 async def test_what_one_replica_adds_to_a_redis_that_forgot_counts_beside_what_another_knows(tmp_path: Path) -> None:
-    """Where a request ends before the replica that knows most of what is used has told it, both count."""
+    """Where a request ends before the replica that knows most of what is used has reported it, both count."""
     with running_redis(tmp_path) as server:
         async with replica(server, "x") as one, replica(server, "x") as two:
             used = await one.reserve(50)
@@ -213,7 +213,7 @@ async def test_what_one_replica_adds_to_a_redis_that_forgot_counts_beside_what_a
             key = f"{counter_key('gateway:', 'x', 'acme', two.line(0).span)}:holds"
             await eventually(lambda: server.ask(f"HEXISTS {key} h{hold}") == b":1\r\n")
             await one.link.start()
-            await eventually(lambda: not two.holds.unsettled and one.link.told)
+            await eventually(lambda: not two.holds.unsettled and one.link.reported)
             assert await two.seen() == (70, 0)
 
 
