@@ -254,3 +254,14 @@ def is_plainly_framed(fields: dict[bytes, bytes]) -> bool:
     if length is not None and not (length.isdigit() and len(length) <= _LONGEST_LENGTH):
         return False
     return not (b"transfer-encoding" in fields or b"upgrade" in fields or b"proxy-connection" in fields)
+
+
+def packed(headers: Headers) -> bytes:
+    """Header lines in one piece: names and values, of which none has a line break."""
+    return b"\n".join([part for line in headers for part in line])
+
+
+def unpacked(lines: bytes) -> Headers:
+    """The header lines of such a piece."""
+    parts = iter(lines.split(b"\n")) if lines else iter(())
+    return list(zip(parts, parts, strict=True))

@@ -25,6 +25,7 @@ _WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
 _ABSOLUTE: Final = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 
+_OF_AN_UPGRADE: Final = frozenset({b"upgrade", b"http2-settings"})
 _LONGEST_HOST: Final = 255 + 6  # bytes of a name (RFC 1035, 2.3.4) and a port
 _REMEMBERED_LENGTH: Final = 100  # bytes of a Host; longer ones are looked at each time
 
@@ -130,3 +131,17 @@ def is_websocket(method: str, version: str, headers: Headers, fields: dict[bytes
         if not all(_TOKEN.fullmatch(item.strip(b" \t")) for item in line.split(b",")):
             raise bad("Sec-WebSocket-Protocol is no list of subprotocols, which are tokens (RFC 9110, 5.6.2)")
     return True
+
+
+def head_without_upgrade(method: bytes, url: bytes, version: str, headers: Headers) -> bytes:
+    """The same request head as it goes over the wire, but for the upgrade that it asks for."""
+    lines = [b"%b %b HTTP/%b\r\n" % (method, url, version.encode())]
+    for name, value in headers:
+        if name not in _OF_AN_UPGRADE:
+            lines.append(b"%b: %b\r\n" % (name, _without_upgrade(value) if name == b"connection" else value))
+    return b"".join(lines) + b"\r\n"
+
+
+def _without_upgrade(connection: bytes) -> bytes:
+    tokens = [token.strip() for token in connection.split(b",")]
+    return b", ".join(token for token in tokens if token and token.lower() not in _OF_AN_UPGRADE)

@@ -121,6 +121,14 @@ async def test_a_refused_head_is_logged(gateway: GatewayProcess) -> None:
     assert record["error"].startswith("bad-request: ")
 
 
+async def test_a_head_with_too_many_lines_is_logged_with_what_it_said(gateway: GatewayProcess) -> None:
+    """Its refusal waits for others, and still knows whose it is."""
+    lines = b"".join(b"x-%d: \r\n" % number for number in range(200))
+    await exchange(gateway.port, b"GET /lines HTTP/1.1\r\nhost: x\r\nuser-agent: crowd\r\n" + lines + b"\r\n")
+    record = await _record(gateway, "/lines")
+    assert (record["status"], record["user_agent"]) == (431, "crowd")
+
+
 HOSTILE = [
     b'GET /a%0a{"status":200} HTTP/1.1\r\nhost: x\r\n\r\n',
     b'GET /b HTTP/1.1\r\nhost: x"}\xff\r\n\r\n',

@@ -154,8 +154,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         if self._phase is NEW and not self._goes_last and (self._eof or has_left(self._socket)):
             self._await_turn(last=True)  # its client hardly waits for an answer
             return False
-        fault, self._fault = self._fault, None
-        data, self._unread = self._unread, b""
+        fault, data, self._fault, self._unread = self._fault, self._unread, None, b""
         if fault is not None:
             self._refuse(fault)
         elif data and not self._closing:
@@ -172,7 +171,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         if begun or self._goes_last or not self._waits:
             self._refuse(fault)
         else:
-            self._closing, self._fault = True, fault
+            self._closing, self._fault = True, self._reader.pack(fault)
             self._await_turn(last=True)
 
     def _read(self, data: bytes) -> None:

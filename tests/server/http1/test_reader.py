@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 
 import pytest
@@ -205,3 +206,28 @@ def test_who_keeps_the_connection(version: str, connection: str, kept: bool) -> 
 def test_what_looks_like_a_whole_request(data: bytes, expected: bool) -> None:
     """Its line, a Host, the end of its head, and its body; all else is found out when it is read."""
     assert looks_whole(data) is expected
+
+
+def test_a_head_that_waits_for_its_refusal_is_few_objects() -> None:
+    """Those of a crowd would otherwise leave memory in pieces; what the refusal says of the head stays."""
+    lines = [(b"x-%d" % number, b"" if number % 3 else b"value %d" % number) for number in range(100)]
+    data = b"GET /a?b HTTP/1.1\r\nhost: x\r\n" + b"".join(b"%b: %b\r\n" % line for line in lines) + b"\r\n"
+    readers = [RequestReader(Recorder(), ClientLimits(headers=100)) for _ in range(50)]
+    before = sys.getallocatedblocks()
+    faults = [refusal_of(reader, data) for reader in readers]
+    parsed = sys.getallocatedblocks() - before
+    for reader, fault in zip(readers[1:], faults[1:], strict=True):
+        assert reader.pack(fault) is fault
+    assert sys.getallocatedblocks() - before < parsed / 4
+    headers = readers[0].refused_head().headers
+    assert headers[:2] == [(b"host", b"x"), lines[0]]
+    assert readers[1].refused_head().headers == headers
+
+
+def refusal_of(reader: RequestReader, data: bytes) -> GatewayError:
+    """Why these bytes are refused."""
+    try:
+        reader.read(data)
+    except GatewayError as fault:
+        return fault
+    raise AssertionError("they are not refused")
