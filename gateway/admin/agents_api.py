@@ -32,6 +32,7 @@ def agents_operations(reloader: Reloader) -> list[Operation]:
     api = _Api(reloader)
     after = Parameter("after", "`next` of the former answer; without it, what is known of all services.")
     wait = Parameter("wait", f"Seconds to wait where nothing is new; at most {MOST_WAIT:g}.")
+    kinds = Parameter("kinds", "Kinds of messages that are wanted, with commas between them; without it all.")
     wrong = {400: "what is wrong with it", 415: "it is not application/json"}
     body = {
         "type": "object",
@@ -46,8 +47,8 @@ def agents_operations(reloader: Reloader) -> list[Operation]:
             "/agents/messages",
             api.messages,
             "Messages for the bridge: `messages`, `next`, and how many were `missed`.",
-            (after, wait),
-            refusals={401: "it needs a token on every address", 400: "wait is no number", **_NONE},
+            (after, wait, kinds),
+            refusals={401: "it needs a token on every address", 400: "wait or kinds cannot be read", **_NONE},
             description="For `gateway agents serve` where there is no `bus: redis`.",
         ),
         Operation(
@@ -80,7 +81,11 @@ class _Api:
             wait = max(0.0, min(MOST_WAIT, float(request.query_params.get("wait", "0"))))
         except ValueError:
             raise Refused(400, "wait is a number of seconds, such as 20") from None
-        batch = await outbox.after(request.query_params.get("after", ""), wait)
+        kinds = request.query_params.get("kinds", "")
+        wanted = frozenset(kinds.split(",")) if kinds else outbox.kinds
+        if unknown := sorted(wanted - outbox.kinds):
+            raise Refused(400, f"{unknown[0]} is no kind of message; these are: {', '.join(sorted(outbox.kinds))}")
+        batch = await outbox.after(request.query_params.get("after", ""), wait, wanted)
         messages = [{"kind": each.kind, "body": orjson.Fragment(each.body)} for each in batch.entries]
         return json_answer({"messages": messages, "next": batch.next, "missed": batch.missed})
 

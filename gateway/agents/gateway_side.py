@@ -35,6 +35,8 @@ SENT_BYTES: Final = 4 * 1024**2
 MOST_ANSWER: Final = 16 * 1024**2
 WAIT_SECONDS: Final = 20.0  # that the admin API may hold an answer back
 CALL_SECONDS: Final = 10.0  # for each step of a call, beside that
+HANDED_OVER: Final = 5  # messages of an answer, without a pause: a gateway on the same core waits for no more
+PAUSE: Final = 0.01  # seconds
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0)  # seconds between attempts, the last one again and again
 LOG_SECONDS: Final = 60.0
 
@@ -192,7 +194,9 @@ class AdminSide:
         after, failures = "", 0
         while True:
             try:
-                batch = await self._call("GET", f"/agents/messages?after={quote(after)}&wait={WAIT_SECONDS:g}")
+                kinds = quote(",".join(self._handlers))
+                path = f"/agents/messages?after={quote(after)}&wait={WAIT_SECONDS:g}&kinds={kinds}"
+                batch = await self._call("GET", path)
             except (*HTTP_ERRORS, _NotAnsweredError) as error:
                 self._failed(error)
                 await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)] * random.uniform(0.8, 1.2))
@@ -205,8 +209,10 @@ class AdminSide:
             if former.partition("-")[0] != after.partition("-")[0]:
                 self.losses += 1  # another process, which knows nothing of what was said before
             self.missed += int(batch.get("missed", 0))
-            for each in batch.get("messages", ()):
+            for number, each in enumerate(batch.get("messages", ()), 1):
                 await self._hand_over(each)
+                if number % HANDED_OVER == 0:
+                    await asyncio.sleep(PAUSE)
 
     async def _hand_over(self, given: Any) -> None:
         kind = given.get("kind") if isinstance(given, dict) else None

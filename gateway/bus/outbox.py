@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import secrets
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
@@ -23,7 +24,8 @@ MOST_BYTES: Final = 8 * 1024**2  # of these
 MOST_KEYED_BYTES: Final = 64 * 1024**2
 ANSWER: Final = 500  # messages of one answer
 ANSWER_BYTES: Final = 1024**2
-GATHER_SECONDS: Final = 0.5  # in which what comes is answered together: each answer costs as much as some requests
+GATHER_SECONDS: Final = (0.3, 0.7)  # in which what comes is answered together: each answer costs as much as some
+# requests. Between these by chance, so that those of several readers do not hold up requests together.
 OVERHEAD: Final = 200  # bytes of one, beside its text
 
 
@@ -54,8 +56,9 @@ class Outbox:
     """See above. `kinds` are kept."""
 
     def __init__(self, bus: Bus, kinds: Sequence[type[Message]]) -> None:
+        self.kinds = frozenset(kind.KIND for kind in kinds)
         self._bus = bus
-        self._kinds = kinds
+        self._kept = kinds
         self._subscriptions: list[Subscription] = []
         self._epoch = secrets.token_hex(4)  # numbers of another process mean nothing here
         self._number = 0
@@ -63,32 +66,39 @@ class Outbox:
         self._bytes = 0
         self._keyed: dict[tuple[str, str], Entry] = {}
         self._keyed_bytes = 0
-        self._gone = 0  # the number of the last one that is not kept any more
-        self._news = asyncio.Event()
+        self._gone: dict[str, int] = {}  # number of the last one that is not kept any more, by kind
+        self._newest: dict[str, int] = {}  # number of the last one, by kind
+        self._waiting: dict[asyncio.Future[None], Collection[str]] = {}  # readers, and the kinds that they wait for
 
     async def start(self) -> None:
         """Begin to listen."""
-        self._subscriptions = [self._bus.subscribe(kind, self._take) for kind in self._kinds]
+        self._subscriptions = [self._bus.subscribe(kind, self._take) for kind in self._kept]
 
     async def stop(self) -> None:
         """Listen no more."""
         for subscription in self._subscriptions:
             subscription.end()
-        self._news.set()
+        self._wake(self._waiting.copy())
 
-    async def after(self, cursor: str, seconds: float) -> Batch:
-        """The messages behind this cursor; waits for so long if there are none."""
+    async def after(self, cursor: str, seconds: float, kinds: Collection[str]) -> Batch:
+        """The messages of these kinds behind this cursor; waits for so long if there are none."""
         number = self._number_of(cursor)
-        if number == self._number:
-            self._news.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), seconds)
-                await asyncio.sleep(GATHER_SECONDS)
-        behind = [each for each in self._keyed.values() if each.number > number]
+        if max((self._newest.get(kind, 0) for kind in kinds), default=0) <= number:
+            news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting[news] = kinds
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await news
+                    await asyncio.sleep(random.uniform(*GATHER_SECONDS))
+            finally:
+                self._waiting.pop(news, None)
+        behind = [each for each in self._keyed.values() if each.number > number and each.kind in kinds]
         missed = 0
         if number >= 0:
-            missed = max(0, self._gone - number)
-            behind += takewhile(lambda each: each.number > number, reversed(self._entries))
+            missed = max([0, *(self._gone.get(kind, 0) - number for kind in kinds)])
+            since = takewhile(lambda each: each.number > number, reversed(self._entries))
+            behind += [each for each in since if each.kind in kinds]
         behind.sort(key=lambda each: each.number)
         taken, size = 0, 0
         for each in behind[:ANSWER]:
@@ -115,7 +125,7 @@ class Outbox:
             while len(self._entries) > MOST or self._bytes > MOST_BYTES:
                 oldest = self._entries.popleft()
                 self._bytes -= oldest.size
-                self._gone = oldest.number
+                self._gone[oldest.kind] = oldest.number
         else:
             key = message.key
             former = self._keyed.pop((entry.kind, key), None)
@@ -123,4 +133,11 @@ class Outbox:
             if self._keyed_bytes + entry.size <= MOST_KEYED_BYTES:
                 self._keyed[entry.kind, key] = entry
                 self._keyed_bytes += entry.size
-        self._news.set()
+        self._newest[entry.kind] = entry.number
+        self._wake([news for news, kinds in self._waiting.items() if entry.kind in kinds])
+
+    def _wake(self, waiting: Iterable[asyncio.Future[None]]) -> None:
+        for news in waiting:
+            del self._waiting[news]
+            if not news.done():
+                news.set_result(None)

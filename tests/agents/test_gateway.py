@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
@@ -41,8 +42,8 @@ def _say(gateway: GatewayProcess, kind: str, **body: Any) -> httpx2.Response:
     return httpx2.post(admin_url(gateway, "/agents/messages"), json=messages, headers=gateway.admin_token)
 
 
-def _records(gateway: GatewayProcess, after: str = "", wait: float = 0) -> Any:
-    path = f"/agents/messages?after={after}&wait={wait}"
+def _records(gateway: GatewayProcess, after: str = "", wait: float = 0, kinds: str = "") -> Any:
+    path = f"/agents/messages?after={after}&wait={wait}" + (f"&kinds={kinds}" if kinds else "")
     return httpx2.get(admin_url(gateway, path), headers=gateway.admin_token).raise_for_status().json()
 
 
@@ -141,6 +142,21 @@ def test_the_bridge_gets_requests_without_their_keys(gateway: GatewayProcess) ->
     assert allowed["fingerprint"].startswith(of_query["fingerprint"])
     assert KEY not in str(reports)
     assert "planted" not in str(reports)
+
+
+def test_a_reader_is_answered_for_the_kinds_that_it_asks_for(gateway: GatewayProcess) -> None:
+    """A role that only wants services is not woken by requests; a kind that does not exist is named."""
+    after = _records(gateway)["next"]
+    httpx2.get(f"{gateway.url}/users/1", headers={"x-api-key": KEY})
+    reports = _records(gateway, after, 20, "request-report,api-alert")
+    assert {each["kind"] for each in reports["messages"]} == {"request-report"}
+    begun = time.monotonic()
+    services = _records(gateway, after, 1, "service-registry")
+    assert (services["messages"], services["missed"]) == ([], 0)
+    assert time.monotonic() - begun >= 1
+    url = admin_url(gateway, "/agents/messages?kinds=traffic,nonsense")
+    answer = httpx2.get(url, headers=gateway.admin_token)
+    assert (answer.status_code, "nonsense is no kind of message" in answer.text) == (400, True)
 
 
 def test_what_the_bridge_says_needs_a_token_and_a_form(gateway: GatewayProcess) -> None:
