@@ -19,7 +19,7 @@ from gateway.llm.answers import error_body
 from gateway.llm.apis import Api
 from gateway.llm.guardrails import Cut, Refused, Watch, without
 from gateway.llm.passing import Turning
-from gateway.llm.said_texts import decoded, encoded, is_by_token, is_said, leaves, text_of
+from gateway.llm.said_texts import Leaf, decoded, encoded, is_by_token, leaves, said, text_of, written
 from gateway.llm.speaking import ModelError
 from gateway.llm.sse import Event, EventSplitter
 from gateway.llm.stream_channels import Place, ended_by, place_of, tool_of
@@ -188,17 +188,12 @@ class GuardedStream:
                 if self._changes:
                     waiting.changes.append((leaf.span, b"null"))
                 continue
-            place = place_of(self._api.name, document, leaf.path) if data[leaf.span.start] == ord(b'"') else None
-            if place is None and not is_said(leaf, data):
+            is_text = data[leaf.span.start] == ord(b'"') and not leaf.is_name
+            place = place_of(self._api.name, document, leaf.path) if is_text else None
+            if place is None:
+                self._look_at_whole(waiting, leaf, document)
                 continue
             text = decoded(data[leaf.span.start : leaf.span.end])
-            if place is None:
-                said = text_of(self._watch, _STAGE, document, leaf.path, text)
-                if said.tool:
-                    self._tools[tool_of(document, leaf.path)] = said.tool
-                if text and (cuts := self._watch.look_now(said, self._guards)):
-                    waiting.changes.append((leaf.span, encoded(without(text, cuts))))
-                continue
             channel = self._channel(place)
             waiting.parts.append(_Part(leaf.span, channel, channel.end, channel.end + len(text)))
             channel.kept += text
@@ -209,6 +204,17 @@ class GuardedStream:
             self._look_at(place, channel)
         for group in ended_by(self._api.name, document):
             self._settle(group)
+
+    def _look_at_whole(self, waiting: _Waiting, leaf: Leaf, document: Mapping[str, Any]) -> None:
+        """Have the guardrails look at a text that is no part of another one, if it is something that is said."""
+        inner = said(leaf, waiting.event.data, document)
+        if inner is None:
+            return
+        text = text_of(self._watch, _STAGE, document, leaf.path, inner.text)
+        if text.tool:
+            self._tools[tool_of(document, leaf.path)] = text.tool
+        if inner.text and (cuts := self._watch.look_now(text, self._guards)):
+            waiting.changes.append((leaf.span, written(inner, cuts)))
 
     def _channel(self, place: Place) -> _Channel:
         channel = self._channels.get(place)

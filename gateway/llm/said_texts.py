@@ -12,6 +12,8 @@ import orjson
 
 from gateway.llm import splice
 from gateway.llm.guardrails import Cut, Guard, Stage, Text, Watch, without
+from gateway.llm.inner_texts import Inner, as_it_is, of_encrypted, of_file, of_url
+from gateway.llm.usage import members
 
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[][{}:,]|[^][{}",:\s]++')
 _AT_ONCE: Final = 1000  # texts, before others get their turn
@@ -46,8 +48,6 @@ STRUCTURE: Final = frozenset(
         "signature",
         "thoughtSignature",
         "thought_signature",
-        "encrypted_content",
-        "file_data",
         "file_id",
         "b64_json",
         "partial_image_b64",
@@ -74,6 +74,7 @@ class Leaf(NamedTuple):
 
     path: Path
     span: splice.Span
+    is_name: bool = False  # of a member of what a tool is called with, or answers
 
 
 def leaves(body: bytes) -> Iterator[Leaf]:
@@ -81,24 +82,31 @@ def leaves(body: bytes) -> Iterator[Leaf]:
     names: list[str | int] = []
     objects: list[bool] = []
     key, at = False, 0
+    payload = 0  # how deep the names of members begin that are within one; 0: they are not
     while (found := _TOKEN.search(body, at)) is not None:
         token, start, at = found.group(), found.start(), found.end()
         first = token[:1]
         if first == b'"' and key:
             names[-1], key = decoded(token), False
+            if payload and len(names) >= payload:
+                yield Leaf(tuple(names), splice.Span(start, at), is_name=True)
         elif first == b'"' or first in b"-0123456789":
             yield Leaf(tuple(names), splice.Span(start, at))
         elif first in b"{[":
-            if names and names[-1] in _TOKENS:
+            if names and not payload and names[-1] in _TOKENS:
                 at = splice.end_of_value(body, start)
                 yield Leaf(tuple(names), splice.Span(start, at))
                 continue
+            if not payload and names:
+                payload = _begins_payload(names[-1], len(names) - 1)
             key = first == b"{"
             objects.append(key)
             names.append("" if key else 0)
         elif first in b"}]":
             objects.pop()
             names.pop()
+            if len(names) < payload - 1:
+                payload = 0
             key = False
         elif first == b",":
             key = objects[-1]
@@ -111,7 +119,7 @@ class _Looked(NamedTuple):
     """A text that the guardrails have seen, and what they take out of it."""
 
     leaf: Leaf
-    text: str
+    inner: Inner
     cuts: list[Cut]
 
 
@@ -120,22 +128,49 @@ def is_by_token(leaf: Leaf, body: bytes) -> bool:
     return body[leaf.span.start : leaf.span.start + 1] in (b"{", b"[")
 
 
-def is_said(leaf: Leaf, body: bytes) -> bool:
-    """Whether this is something that is said, and no part of the protocol."""
-    path, number = leaf.path, body[leaf.span.start : leaf.span.start + 1] != b'"'
+def said(leaf: Leaf, body: bytes, document: object) -> Inner | None:
+    """What is said there; None where it is a part of the protocol, or a file that holds no text."""
+    path, token = leaf.path, body[leaf.span.start : leaf.span.end]
     if _is_payload(path):
-        return True
+        return as_it_is(decoded(token))
     name = next((each for each in reversed(path) if isinstance(each, str)), "")
-    if number or name in STRUCTURE:
-        return False
-    if name == "data":
-        return len(path) < 2 or path[-2] not in _FILES
-    return not (name in _URLS and body.startswith(b'"data:', leaf.span.start))
+    if token[:1] != b'"' or name in STRUCTURE:
+        return None
+    text = decoded(token)
+    if name == "encrypted_content":
+        return of_encrypted(text)
+    if name == "file_data" or (name == "data" and len(path) > 1 and path[-2] in _FILES):
+        return of_file(text, members(_at(document, path[:-1])))
+    return of_url(text) if name in _URLS else as_it_is(text)
+
+
+def written(inner: Inner, cuts: Iterable[Cut]) -> bytes:
+    """The value in whose place it stands, with its cuts made."""
+    return encoded(inner.written(without(inner.text, cuts)))
+
+
+def _begins_payload(name: str | int, at: int) -> int:
+    """See `_is_payload`. How deep the names of members are that a tool has chosen, where this is one; else 0."""
+    if name in _PAYLOADS:
+        return at + 2 if name == "args" else at + 3  # a response of Gemini has members of the protocol around its own
+    return at + 2 if at and name in ("input", "arguments") else 0
 
 
 def _is_payload(path: Path) -> bool:
     """Whether this is within what a tool is called with, or answers: there every text is one."""
     return any(name in _PAYLOADS or (at and name in ("input", "arguments")) for at, name in enumerate(path[:-1]))
+
+
+def _at(document: object, path: Path) -> object:
+    """The value there; None where there is none."""
+    for name in path:
+        if isinstance(document, Mapping):
+            document = document.get(str(name))
+        elif isinstance(document, list) and isinstance(name, int) and name < len(document):
+            document = document[name]
+        else:
+            return None
+    return document
 
 
 def decoded(token: bytes) -> str:
@@ -197,17 +232,16 @@ async def watched(watch: Watch, stage: Stage, body: bytes, document: object) -> 
             await asyncio.sleep(0)
         if is_by_token(leaf, body):
             by_token.append((leaf.span, b"null"))
-        elif is_said(leaf, body):
-            text = decoded(body[leaf.span.start : leaf.span.end])
-            cuts = await watch.look(text_of(watch, stage, document, leaf.path, text), guards)
-            looked.append(_Looked(leaf, text, cuts))
+        elif (inner := said(leaf, body, document)) is not None:
+            cuts = await watch.look(text_of(watch, stage, document, leaf.path, inner.text), guards)
+            looked.append(_Looked(leaf, inner, cuts))
     for number, parts in enumerate(_messages(looked)):
         if number % _AT_ONCE == _AT_ONCE - 1:
             await asyncio.sleep(0)
-        joined = "".join([part.text for part in parts])
+        joined = "".join([part.inner.text for part in parts])
         across = await watch.look(text_of(watch, stage, document, parts[0].leaf.path, joined), guards)
         _cut_across(parts, across)
-    changes = [(each.leaf.span, encoded(without(each.text, each.cuts))) for each in looked if each.cuts]
+    changes = [(each.leaf.span, written(each.inner, each.cuts)) for each in looked if each.cuts]
     return splice.replaced(body, changes + by_token) if changes else body
 
 
@@ -216,7 +250,7 @@ def _messages(looked: Sequence[_Looked]) -> Iterator[list[_Looked]]:
     found: dict[Path, list[_Looked]] = {}
     for each in looked:
         path = each.leaf.path
-        if path[-1:] == ("text",) and len(path) > 2 and isinstance(path[-2], int):
+        if path[-1:] == ("text",) and len(path) > 2 and isinstance(path[-2], int) and not each.leaf.is_name:
             found.setdefault(path[:-2], []).append(each)
     return (parts for parts in found.values() if len(parts) > 1)
 
@@ -227,7 +261,7 @@ def _cut_across(parts: Sequence[_Looked], cuts: Iterable[Cut]) -> None:
     for start, end, replacement in cuts:
         begun, pieces = 0, []
         for part in parts:
-            length = len(part.text)
+            length = len(part.inner.text)
             piece = max(0, start - begun), min(length, end - begun)
             if piece[0] < piece[1]:
                 pieces.append((part, *piece))

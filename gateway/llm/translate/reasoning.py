@@ -38,13 +38,19 @@ def sealed(field: str, model: str, text: str) -> str:
 
 def opened(given: object, model: str) -> tuple[str, str] | None:
     """The field and text of reasoning that goes back to the model; None if it must not."""
+    found = unsealed(given)
+    return (found[0], found[2]) if found is not None and found[1] == model else None
+
+
+def unsealed(given: object) -> tuple[str, str, str] | None:
+    """The field, the model and the text of what `sealed` made; None of anything else."""
     if not isinstance(given, str):
         return None
     try:
-        field, origin, text = orjson.loads(base64.b64decode(given, validate=True))[_MARK]
+        field, model, text = orjson.loads(base64.b64decode(given, validate=True))[_MARK]
     except (ValueError, TypeError, KeyError):
         return None
-    return (field, text) if field in FIELDS and origin == model and isinstance(text, str) else None
+    return (field, model, text) if field in FIELDS and isinstance(model, str) and isinstance(text, str) else None
 
 
 def of_delta(delta: dict[str, Any]) -> tuple[str, str] | None:

@@ -1,0 +1,203 @@
+"""Guardrails see a text wherever a model or a client reads it: in files, in names of members, in sealed reasoning."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from gateway.demo_models import DemoModels, serving
+from gateway.llm.inner_texts import of_file, of_url
+from tests.support import scripted_backend
+
+from .support import Answered, answering, chat, gateway
+from .test_guardrails import CARD, MODELS, POLICIES, guarded
+
+TRANSLATING = MODELS.replace("keys: [key-of-one]", "keys: [key-of-one], translate: [responses]")
+SAID = f"a {CARD} b"
+
+
+def in_base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def of_messages(*blocks: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    return "/v1/messages", "anthropic", chat(max_tokens=5, messages=[{"role": "user", "content": list(blocks)}])
+
+
+def of_gemini(part: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    return "/v1beta/models/small:generateContent", "gemini", {"contents": [{"role": "user", "parts": [part]}]}
+
+
+def of_chat(part: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    return "/v1/chat/completions", "openai", chat(messages=[{"role": "user", "content": [part]}])
+
+
+IN_REQUESTS = [
+    pytest.param(
+        of_messages({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": SAID}}),
+        "a [card] b",
+        id="a document that is a text",
+    ),
+    pytest.param(
+        of_messages({"type": "document", "source": {"type": "text", "data": CARD.replace(" ", "")}}),
+        "[card]",
+        id="one that could be base64, too",
+    ),
+    pytest.param(
+        of_gemini({"inlineData": {"mimeType": "text/csv", "data": in_base64(SAID)}}),
+        in_base64("a [card] b"),
+        id="a file of text in base64",
+    ),
+    pytest.param(
+        of_chat({"type": "file", "file": {"file_data": f"data:text/plain;base64,{in_base64(SAID)}"}}),
+        f"data:text/plain;base64,{in_base64('a [card] b')}",
+        id="one in a data URL",
+    ),
+    pytest.param(
+        of_chat({"type": "image_url", "image_url": {"url": f"DATA:image/svg+xml,{quote(SAID)}"}}),
+        f"DATA:image/svg+xml,{quote('a [card] b')}",
+        id="a picture that is a text",
+    ),
+    pytest.param(
+        of_messages({"type": "tool_use", "id": "a", "name": "b", "input": {CARD: {"logprobs": [CARD]}}}),
+        {"[card]": {"logprobs": ["[card]"]}},
+        id="names of members that a tool is called with",
+    ),
+    pytest.param(
+        of_gemini({"functionResponse": {"name": "b", "response": {CARD: 1}}}),
+        {"[card]": 1},
+        id="those of what it answers",
+    ),
+]
+
+
+@pytest.mark.parametrize(("request_", "expected"), IN_REQUESTS)
+async def test_a_request_is_redacted_wherever_a_model_reads(
+    request_: tuple[str, str, dict[str, Any]], expected: object, tmp_path: Path
+) -> None:
+    """The text is another one, in what it is written in, and everything else is as it was."""
+    path, protocol, body = request_
+    async with guarded(tmp_path, "NoCards", protocol=protocol) as (made, provider):
+        assert (await made.ask(path, body)).status == 200
+        sent = json.loads(provider.received[-1].body)
+    found = []
+
+    def differing(before: Any, after: Any) -> None:
+        if isinstance(before, dict) and before.keys() == after.keys():
+            for name, value in before.items():
+                differing(value, after[name])
+        elif isinstance(before, list) and len(before) == len(after):
+            for pair in zip(before, after, strict=True):
+                differing(*pair)
+        elif before != after:
+            found.append(after)
+
+    differing(body, sent)
+    assert found == [expected]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        base64.b64encode(b"%PDF-1.7\n4111 1111 1111 1111").decode(),
+        base64.b64encode(b"\x89PNG\r\n\x1a\n4111 1111 1111 1111").decode(),
+        base64.b64encode(b"4111 1111 1111 1111\0").decode(),
+    ],
+)
+async def test_other_files_pass_as_they_are(data: str, tmp_path: Path) -> None:
+    """A change of what is no text would break them."""
+    path, protocol, body = of_chat({"type": "file", "file": {"filename": "a", "file_data": data}})
+    async with guarded(tmp_path, "NoCards", protocol=protocol) as (made, provider):
+        assert (await made.ask(path, body)).status == 200
+        assert json.loads(provider.received[-1].body) == body
+
+
+@pytest.mark.parametrize("line_ends", ["", "\r\n"])
+@pytest.mark.parametrize("length", range(6))
+def test_a_file_of_text_is_known_however_it_is_written(line_ends: str, length: int) -> None:
+    """Long or short, in lines, with the letters of URLs, without its end, and not all of it in UTF-8."""
+    content = "ä?>é".encode() * 3000 + b"\xff" + b"x" * length
+    written = base64.b64encode(content).decode().rstrip("=")
+    lines = line_ends.join(written[at : at + 76] for at in range(0, len(written), 76))
+    found = of_file(lines.replace("+", "-").replace("/", "_"), {"mimeType": "text/plain"})
+    assert found is not None
+    assert found.text.encode("utf-8", "surrogateescape") == content
+    assert found.written(found.text) == base64.b64encode(content).decode()
+    unnamed = of_file(base64.b64encode("ä?>é".encode() * 3000 + b"x" * length).decode(), {})
+    assert unnamed is not None
+    assert unnamed.text.startswith("ä?>éä?>é")
+
+
+def test_a_picture_is_not_read() -> None:
+    """Nor is another URL taken for a file."""
+    assert of_file(in_base64(SAID), {"media_type": "image/png"}) is None
+    assert of_url(f"data:image/png;base64,{in_base64(SAID)}") is None
+    found = of_url("https://example.com/a")
+    assert found is not None
+    assert found.text == "https://example.com/a"
+
+
+async def answered(
+    directory: Path, request_: tuple[str, str, dict[str, Any]], body: bytes, kind: bytes, models: str = MODELS
+) -> Answered:
+    """What a client gets of a provider's answer."""
+    path, protocol, asked = request_
+    lines = b"Content-Type: " + kind + b"\r\n" if kind else b""
+    async with scripted_backend(answering(body, lines)) as port:
+        of = models % (protocol, port, "/v1" if protocol == "openai" else "", "NoCards", "")
+        async with gateway(of, base=directory, sources={"guards.py": POLICIES}) as made:
+            return await made.ask(path, asked)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_reasoning_that_a_translation_seals_is_looked_at(stream: bool, tmp_path: Path) -> None:
+    """A client can read it, and sends it back."""
+    first, rest = CARD[:9], CARD[9:]
+    deltas: list[dict[str, Any]] = [{"reasoning_content": first}, {"reasoning_content": rest}, {"content": "hi"}]
+    if stream:
+        choices = [{"index": 0, "delta": delta} for delta in deltas]
+        choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+        events = [json.dumps({"id": "x", "model": "small", "choices": [choice]}) for choice in choices]
+        body = "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"])
+    else:
+        message = {"role": "assistant", "content": "hi", "reasoning_content": CARD}
+        body = json.dumps({"id": "x", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+    asked = {"model": "small", "input": "a", "include": ["reasoning.encrypted_content"], "store": False}
+    kind = b"text/event-stream" if stream else b"application/json"
+    got = await answered(
+        tmp_path, ("/v1/responses", "openai", {**asked, "stream": stream}), body.encode(), kind, TRANSLATING
+    )
+    said = [json.loads(line[6:]) for line in got.body.decode().split("\n") if line.startswith("data: {")]
+    response = said[-1]["response"] if stream else got.json
+    sealed = response["output"][0]["encrypted_content"]
+    assert json.loads(base64.b64decode(sealed))["chat-reasoning:"][2] == "[card]"
+    assert in_base64(f'"{CARD}"')[4:-4] not in got.body.decode()
+
+
+async def test_reasoning_that_comes_back_is_looked_at(tmp_path: Path) -> None:
+    """Whatever has been written into it meanwhile."""
+    sealed = base64.b64encode(
+        json.dumps({"chat-reasoning:": ["reasoning_content", "small", CARD]}, separators=(",", ":")).encode()
+    ).decode()
+    items = [{"type": "reasoning", "encrypted_content": sealed}, {"role": "user", "content": "a"}]
+    provider = DemoModels()
+    async with serving(provider) as port:
+        models = TRANSLATING % ("openai", port, "/v1", "NoCards", "")
+        async with gateway(models, base=tmp_path, sources={"guards.py": POLICIES}) as made:
+            asked = {"model": "small", "store": False, "input": items}
+            assert (await made.ask("/v1/responses", asked)).status == 200
+    sent = json.loads(provider.received[-1].body)["messages"]
+    assert sent[0]["reasoning_content"] == "[card]"
+
+
+async def test_names_in_a_call_of_an_answer_are_looked_at(tmp_path: Path) -> None:
+    """As its values are."""
+    call = {"type": "tool_use", "id": "a", "name": "b", "input": {CARD: {"number": 4111111111111111}}}
+    answer = {"id": "m", "type": "message", "role": "assistant", "content": [call], "stop_reason": "tool_use"}
+    got = await answered(tmp_path, of_messages(), json.dumps(answer).encode(), b"application/json")
+    assert got.json["content"][0]["input"] == {"[card]": {"number": "[card]"}}
