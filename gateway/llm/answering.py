@@ -97,7 +97,8 @@ async def in_parts(
     if sent.translated is not None:
         kind = _JSON
     try:
-        data = await guard_answer(going, data, kind, _parsed(data) if _is_json(kind) else None)
+        is_json = sent.api.generates or _is_json(kind)  # whatever the server calls it
+        data = await guard_answer(going, data, kind, _parsed(data) if is_json else None)
     except Refused as refused:
         return refused_answer(going, refused.error)
     return _passed_on(going, sent, response, data)

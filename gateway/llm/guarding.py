@@ -47,10 +47,12 @@ async def guard_answer(going: Going, data: bytes, kind: bytes, document: object)
     """
     watch = going.watch
     guards = watch.on("output") if watch is not None else ()
-    if watch is None or not guards or kind.startswith(_NO_TEXT):
+    if watch is None or not guards:
         return data
     if document is not None:
         return await watched(watch, "output", data, document)
+    if kind.startswith(_NO_TEXT):
+        return data
     try:
         return await watched_text(watch, "output", data, guards)
     except UnicodeDecodeError:

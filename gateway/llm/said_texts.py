@@ -235,7 +235,7 @@ async def watched(watch: Watch, stage: Stage, body: bytes, document: object) -> 
         elif (inner := said(leaf, body, document)) is not None:
             cuts = await watch.look(text_of(watch, stage, document, leaf.path, inner.text), guards)
             looked.append(_Looked(leaf, inner, cuts))
-    for number, parts in enumerate(_messages(looked)):
+    for number, parts in enumerate(_messages(looked, document)):
         if number % _AT_ONCE == _AT_ONCE - 1:
             await asyncio.sleep(0)
         joined = "".join([part.inner.text for part in parts])
@@ -245,14 +245,23 @@ async def watched(watch: Watch, stage: Stage, body: bytes, document: object) -> 
     return splice.replaced(body, changes + by_token) if changes else body
 
 
-def _messages(looked: Sequence[_Looked]) -> Iterator[list[_Looked]]:
+def _messages(looked: Sequence[_Looked], document: object) -> Iterator[list[_Looked]]:
     """The texts of each message that has its text in several parts: a list of objects with a `text`."""
     found: dict[Path, list[_Looked]] = {}
     for each in looked:
         path = each.leaf.path
         if path[-1:] == ("text",) and len(path) > 2 and isinstance(path[-2], int) and not each.leaf.is_name:
-            found.setdefault(path[:-2], []).append(each)
+            found.setdefault(_message_at(path[:-2], document), []).append(each)
     return (parts for parts in found.values() if len(parts) > 1)
+
+
+def _message_at(path: Path, document: object) -> Path:
+    """Which message a list of parts is of. A stream of Gemini without events is an array, of which each document has
+    a part of the same answers."""
+    if len(path) < 3 or not isinstance(path[0], int) or path[1] != "candidates":
+        return path
+    number = members(_at(document, path[:3])).get("index", path[2])
+    return ("candidates", number if isinstance(number, int) else path[2], *path[3:])
 
 
 def _cut_across(parts: Sequence[_Looked], cuts: Iterable[Cut]) -> None:
