@@ -10,10 +10,12 @@ from gateway.llm.answers import refusal
 from gateway.llm.going import Going
 from gateway.llm.guardrails import Guard, Refused, Watch
 from gateway.llm.realtime import REALTIME
+from gateway.llm.request import ModelRequest
 from gateway.llm.said_texts import watched, watched_text
 from gateway.llm.speaking import ModelError
 from gateway.llm.streams.reader import document_of
 
+_PROMPTS: Final = {"openai.completions": "prompt", "openai.embeddings": "input"}
 _NO_TEXT: Final = (b"audio/", b"image/", b"video/", b"application/octet-stream")
 
 
@@ -32,12 +34,20 @@ async def guard_request(going: Going, guards: Sequence[Guard]) -> None:
         elif going.upload is not None:
             watch.unreadable("input", "a form")
         elif request.document and watch.on("input"):
+            if _is_of_tokens(request):
+                watch.unreadable("input", "a text that is sent as numbers of tokens")
             body = await watched(watch, "input", request.body, request.document)
             if body is not request.body:
                 request.body = body
                 request.document = document_of(body) or request.document
     except Refused as refused:
         raise refused.error from None
+
+
+def _is_of_tokens(request: ModelRequest) -> bool:
+    """Whether a text, or one of several, is not written as such, but as the numbers of its tokens."""
+    given = request.document.get(_PROMPTS.get(request.api.name, ""))
+    return isinstance(given, list) and any(isinstance(each, list | int | float) for each in given)
 
 
 async def guard_answer(going: Going, data: bytes, kind: bytes, document: object) -> bytes:

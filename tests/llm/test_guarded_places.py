@@ -201,3 +201,22 @@ async def test_names_in_a_call_of_an_answer_are_looked_at(tmp_path: Path) -> Non
     answer = {"id": "m", "type": "message", "role": "assistant", "content": [call], "stop_reason": "tool_use"}
     got = await answered(tmp_path, of_messages(), json.dumps(answer).encode(), b"application/json")
     assert got.json["content"][0]["input"] == {"[card]": {"number": "[card]"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", {"model": "small", "prompt": [4111, 1111]}),
+        ("/v1/completions", {"model": "small", "prompt": ["a", [4111]]}),
+        ("/v1/embeddings", {"model": "small", "input": [[4111], [1111]]}),
+    ],
+)
+async def test_a_text_as_numbers_of_tokens_is_refused(path: str, body: dict[str, Any], tmp_path: Path) -> None:
+    """Nobody can look at it, and it passes only where that is allowed."""
+    async with guarded(tmp_path, "NoCards") as (made, provider):
+        refused = await made.ask(path, body)
+        assert (refused.status, refused.json["error"]["code"]) == (400, "content_refused")
+        assert "numbers of tokens" in refused.json["error"]["message"]
+        assert not provider.received
+    async with guarded(tmp_path, "NoCards", others=", on_failure: pass") as (made, _):
+        assert (await made.ask(path, body)).status == 200
