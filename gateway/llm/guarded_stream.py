@@ -26,7 +26,10 @@ from gateway.llm.stream_channels import Place, ended_by, place_of, tool_of
 from gateway.llm.streams.reader import document_of
 
 MOST_WAITING: Final = 1024 * 1024
-"""Bytes of events that wait. More is let go when it has been looked at as far as it has come."""
+"""Bytes of events that wait, at least. More is let go when it has been looked at as far as it has come."""
+
+MOST_OF_CHARACTER: Final = 512
+"""Bytes of events that wait for each character of a longer window: some have no more than one each."""
 
 MOST_CHANNELS: Final = 512
 _STAGE: Final = "stream"
@@ -120,6 +123,7 @@ class GuardedStream:
         self._watch = watch
         self._guards = watch.on("stream")
         self._window = max(guard.window for guard in self._guards)
+        self._most = max(MOST_WAITING, MOST_OF_CHARACTER * self._window)
         self._changes = any(guard.enforced for guard in self._guards)
         self._api = api
         self._cut_off = cut_off
@@ -251,7 +255,7 @@ class GuardedStream:
         pieces: list[bytes] = []
         waiting = self._waiting
         touched: list[_Channel] = []
-        while waiting and (waiting[0].is_settled or self._size > MOST_WAITING or not self._changes):
+        while waiting and (waiting[0].is_settled or self._size > self._most or not self._changes):
             first = waiting.popleft()
             self._size -= len(first.event.raw)
             touched += [part.channel for part in first.parts]

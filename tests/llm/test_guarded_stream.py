@@ -23,17 +23,21 @@ NUMBER = re.compile(r"#\d{4,8}#")
 class Numbers:
     """Takes numbers between marks out."""
 
+    def __init__(self, found: re.Pattern[str]) -> None:
+        self._found = found
+
     def on_text(self, text: Text) -> Verdict:
-        return Redact.matches(NUMBER.finditer(text.text), "[n]")
+        return Redact.matches(self._found.finditer(text.text), "[n]")
 
 
-def guarding(api: Api = CHAT, window: int = WINDOW) -> GuardedStream:
-    watch = Watch([Guard("g", Numbers(), frozenset({"stream"}), window=window)], make_exchange(), ModelRecord("x"))
+def guarding(api: Api = CHAT, window: int = WINDOW, found: re.Pattern[str] = NUMBER) -> GuardedStream:
+    guard = Guard("g", Numbers(found), frozenset({"stream"}), window=window)
+    watch = Watch([guard], make_exchange(), ModelRecord("x"))
     return GuardedStream(watch, api, lambda sentence: b"cut: " + sentence.encode(), None)
 
 
-def chunk(text: str, choice: int = 0) -> bytes:
-    document = {"id": "x", "choices": [{"index": choice, "delta": {"content": text}, "logprobs": {"content": []}}]}
+def chunk(text: str, choice: int = 0, others: str = "x") -> bytes:
+    document = {"id": others, "choices": [{"index": choice, "delta": {"content": text}, "logprobs": {"content": []}}]}
     return b"data: " + json.dumps(document).encode() + b"\n\n"
 
 
@@ -86,6 +90,14 @@ def test_memory_stays_bounded() -> None:
     kept = [channel.kept for channel in stream._channels.values()]
     assert sum(map(len, kept)) < 200
     assert len(stream._waiting) < 5
+
+
+def test_a_long_window_holds_for_single_characters() -> None:
+    """As many as it says, though each comes in an event of many bytes."""
+    length = 4000
+    stream = guarding(window=length, found=re.compile(r"#\d+#"))
+    data = b"".join(passed(stream, chunk(each, others="x" * 300)) for each in f"a #{'1' * (length - 2)}# b")
+    assert texts(data + stream.end()) == {0: "a [n] b"}
 
 
 def test_a_cut_stream_gives_what_waits_and_then_the_error() -> None:
