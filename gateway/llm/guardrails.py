@@ -6,6 +6,7 @@ whether it passes, what of it is taken out, or that it refuses it. See docs/writ
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import re
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
 from gateway.custom_code import is_failure, place_of
+from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind
 from gateway.http import Decision, Exchange
 from gateway.http.model_record import ModelRecord
@@ -133,7 +135,9 @@ class Watch:
             try:
                 said = guard.call(text)
                 if inspect.isawaitable(said):
-                    said = await said
+                    ends = self._exchange.deadline
+                    async with asyncio.timeout_at(None if ends == NEVER else ends):  # others wait for what does not end
+                        said = await said
                 found = _judged(said, text)
             except BaseException as error:
                 if not is_failure(error):
@@ -177,7 +181,10 @@ class Watch:
 
     def _failed(self, guard: Guard, text: Text, error: BaseException) -> None:
         """Not what it says is logged: that may repeat the text."""
-        place = "a wrong verdict" if isinstance(error, _WrongVerdict) else place_of(error)
+        waited = (
+            error.__cause__ if isinstance(error, TimeoutError) else None
+        )  # which says where it was, when time was up
+        place = "a wrong verdict" if isinstance(error, _WrongVerdict) else place_of(waited or error)
         kind, request = type(error).__name__, self._exchange.request_id
         logger.error("guardrail %s failed on request %s: %s at %s", guard.name, request, kind, place)
         reason = f'guardrail "{guard.name}" failed; see the log under this id'
