@@ -92,7 +92,7 @@ class AnswerCache:
             hashlib.sha256(body).hexdigest(),
         ]
         key = _key(exchange, parts, [request.stream, request.document.get("stream_options")])
-        whole = _key(exchange, parts, [False, None]) if request.stream else None
+        whole = _key(exchange, parts, [False, None]) if request.stream and _replayable(choice) else None
         return Wanted(key, whole, keeping, self._cache.store.now(), b"no-cache" not in said)
 
     async def found(self, going: Going, wanted: Wanted) -> Response | None:
@@ -203,6 +203,11 @@ def _is_whole(going: Going, answer: Counted) -> bool:
     usage, most = answer.usage, going.output_limit
     cut = most is not None and (usage is None or usage.output >= most)
     return answer.finished and answer.error is None and not answer.tool_calls and not cut
+
+
+def _replayable(choice: Choice) -> bool:
+    """Whether whatever looks at streams has looked at a whole answer, too."""
+    return all("output" in guard.on for guard in choice.profile.guards if "stream" in guard.on)
 
 
 def _key(exchange: Exchange, parts: list[Any], stream: list[Any]) -> Key:

@@ -9,7 +9,7 @@ import orjson
 
 from gateway.llm.usage import members
 
-_OF_CHAT: Final = frozenset({"id", "created", "model", "system_fingerprint", "service_tier"})
+_OF_ANSWER: Final = frozenset({"object", "choices", "usage"})
 _OF_MESSAGE: Final = frozenset({"role", "content", "refusal", "reasoning_content"})
 _BLOCKS: Final = {"text": "text_delta", "thinking": "thinking_delta"}
 
@@ -30,7 +30,8 @@ def as_stream(api: str, body: bytes, *, usage: bool) -> bytes | None:
 
 
 def _chat(document: Mapping[str, Any], *, usage: bool) -> Iterator[dict[str, Any]]:
-    head = {name: value for name, value in document.items() if name in _OF_CHAT} | {"object": "chat.completion.chunk"}
+    head = {name: value for name, value in document.items() if name not in _OF_ANSWER}
+    head["object"] = "chat.completion.chunk"
     if usage:
         head["usage"] = None
     for choice in document["choices"]:
@@ -38,14 +39,12 @@ def _chat(document: Mapping[str, Any], *, usage: bool) -> Iterator[dict[str, Any
         if any(value for name, value in message.items() if name not in _OF_MESSAGE):
             raise ValueError("more than text")
 
-        def chunk(delta: dict[str, Any], end: object = None, index: object = choice["index"]) -> dict[str, Any]:
-            return head | {"choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": end}]}
-
-        yield chunk({"role": message.get("role", "assistant"), "content": ""})
-        for name in ("reasoning_content", "content", "refusal"):
-            if message.get(name):
-                yield chunk({name: message[name]})
-        yield chunk({}, choice["finish_reason"])
+        part = {"index": choice["index"], "logprobs": None, "finish_reason": None}
+        said = [{name: message[name]} for name in ("reasoning_content", "content", "refusal") if message.get(name)]
+        for delta in ({"role": message.get("role", "assistant"), "content": ""}, *said):
+            yield head | {"choices": [part | {"delta": delta}]}
+        rest = {name: value for name, value in choice.items() if name != "message"}  # with the probabilities of tokens
+        yield head | {"choices": [part | {"delta": {}} | rest]}
     if usage:
         yield head | {"choices": [], "usage": document.get("usage")}
 

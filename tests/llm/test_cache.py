@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,14 @@ consumers:
   - {{name: ann, tenant: acme, keys: ["sha256:{KEYS["ann"]}"]}}
   - {{name: bob, tenant: acme, keys: ["sha256:{KEYS["bob"]}"]}}
   - {{name: eve, tenant: evil, keys: ["sha256:{KEYS["eve"]}"]}}
+"""
+WORDS = """
+import re
+from gateway.llm.guardrails import Redact
+
+class Words:
+    def on_text(self, text):
+        return Redact.matches(re.finditer("Say", text.text))
 """
 OPEN = "routes: [{id: models, path: /*, target: models, auth: []}]\n"
 CLOSED = "routes: [{id: models, path: /*, target: models}]\n"
@@ -210,3 +219,36 @@ async def test_a_message_is_replayed_as_a_stream() -> None:
             assert [events[0]["type"], events[-1]["type"]] == ["message_start", "message_stop"]
             said = "".join(each["delta"].get("text", "") for each in events if each["type"] == "content_block_delta")
             assert said == first.json["content"][0]["text"]
+
+
+async def test_a_replayed_answer_has_all_that_the_whole_one_had() -> None:
+    """The probabilities of its tokens, and what a server writes beside its text."""
+    tokens: dict[str, Any] = {
+        "content": [{"token": "hi", "logprob": -0.5, "bytes": None, "top_logprobs": []}],
+        "refusal": None,
+    }
+    choice = {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
+    more = {"logprobs": tokens, "content_filter_results": {"hate": {"filtered": False}}}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    answer = {"id": "x", "choices": [choice | more], "usage": usage, "citations": ["https://example.com"]}
+    async with scripted_backend(answering(json.dumps(answer).encode())) as port, gateway(MODELS % (port, "{}")) as made:
+        await made.ask("/v1/chat/completions", chat())
+        again = await made.ask("/v1/chat/completions", chat(stream=True))
+    assert again.headers["x-gateway-cache"] == "hit"
+    chunks = [json.loads(line[6:]) for line in again.body.decode().splitlines() if line.startswith("data: {")]
+    assert all(chunk["citations"] == answer["citations"] for chunk in chunks)
+    assert chunks[-1]["choices"][0] == {"index": 0, "delta": {}, "finish_reason": "stop"} | more
+
+
+@pytest.mark.parametrize(("on", "said"), [("stream", "miss"), ("output, stream", "hit")])
+async def test_a_stream_is_no_replay_of_what_no_guardrail_has_looked_at(on: str, said: str, tmp_path: Path) -> None:
+    """Those of streams see it, or have seen the whole answer."""
+    provider = DemoModels()
+    async with serving(provider) as port:
+        models = MODELS.replace("{cache: %s}", "{cache: {}, guardrails: [words]}") % port
+        models += f'guardrails: {{words: {{policy: "guards.py:Words", on: [{on}]}}}}\n'
+        async with gateway(models, base=tmp_path, sources={"guards.py": WORDS}) as made:
+            await made.ask("/v1/chat/completions", chat())
+            streamed = await made.ask("/v1/chat/completions", chat(stream=True))
+    assert streamed.headers["x-gateway-cache"] == said
+    assert "Say" not in streamed.body.decode()
