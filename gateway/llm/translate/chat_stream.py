@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 from gateway.llm.sse import Event
 from gateway.llm.translate import errors, reasoning
-from gateway.llm.translate.writing import NOT_AN_OBJECT, SHORT, event_document
+from gateway.llm.translate.chat_whole import text_of
+from gateway.llm.translate.translation import BadAnswer
+from gateway.llm.translate.writing import NOT_AN_OBJECT, SHORT, answer_text, event_document
 
 MOST_WAITING = 1024 * 1024
 _EACH = 64
@@ -91,7 +93,10 @@ class ChatStream:
             return self.cut_off("api_error", NOT_AN_OBJECT)
         if (error := errors.in_stream(chunk)) is not None:
             return self.cut_off(*error)
-        written = self._chunk(chunk)
+        try:
+            written = self._chunk(chunk)
+        except BadAnswer as error:
+            written = self.cut_off("api_error", str(error))
         if self._waits > MOST_WAITING:
             written += self.cut_off("api_error", "Calls of tools alternate for longer than can be put in order.")
         if self._writer.full:
@@ -130,7 +135,7 @@ class ChatStream:
             if (thought := reasoning.of_delta(delta)) is not None:
                 written += self._say("reasoning", *thought)
             for kind, field in (("text", "content"), ("refusal", "refusal")):
-                if isinstance(text := delta.get(field), str) and text:
+                if text := text_of(delta.get(field)):
                     written += self._say(kind, "", text)
             calls = delta.get("tool_calls")
             for part in calls if isinstance(calls, list) else ():
@@ -156,6 +161,7 @@ class ChatStream:
         function = part.get("function")
         function = function if isinstance(function, dict) else {}
         name, text = function.get("name"), function.get("arguments")
+        text = answer_text(text) if isinstance(text, dict) else text  # as some servers write them, all at once
         call = self._call_of(part, bool(name))
         if not call.identifier:
             call.identifier = part.get("id")

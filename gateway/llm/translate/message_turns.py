@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from gateway.llm.translate.reading import Fields, malformed
-from gateway.llm.translate.writing import NOT_IN_IDS
+from gateway.llm.translate.writing import NOT_IN_IDS, event_document
 
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
@@ -107,10 +105,7 @@ class Turns:
         arguments = function.text("arguments") or "{}"
         call.ignored("index")
         call.end()
-        try:
-            value = orjson.loads(arguments)
-        except orjson.JSONDecodeError:
-            value = None
+        value = event_document(arguments.encode("utf-8", "replace"))
         # An id of the letters that are allowed, and of no other call: some servers count anew in each answer.
         base = identifier = NOT_IN_IDS.sub("_", given) or "call"
         while identifier in self._ids:
@@ -119,7 +114,7 @@ class Turns:
         self._ids[identifier] = 1
         self._open[given] = (call.place, identifier)
         self._used[name] = None
-        value = value if isinstance(value, dict) else {"arguments": arguments}
+        value = {"arguments": arguments} if value is None else value
         return {"type": "tool_use", "id": identifier, "name": name, "input": value}
 
     def _result(self, message: Fields) -> None:

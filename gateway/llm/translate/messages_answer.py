@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from gateway.llm.translate import errors, reasoning, usage_shapes
 from gateway.llm.translate.chat_whole import calls_of, first_choice, text_of
-from gateway.llm.translate.writing import NOT_IN_IDS, answer_body, event, new_id, renamed
+from gateway.llm.translate.writing import NOT_IN_IDS, answer_body, event, event_document, new_id, renamed
 
 _STOPS = {
     "stop": "end_turn",
@@ -80,11 +78,8 @@ def _arguments(text: object) -> dict[str, Any]:
         return text
     if not isinstance(text, str) or not text.strip():
         return {}
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        value = None
-    return value if isinstance(value, dict) else {"arguments": text}
+    value = event_document(text.encode("utf-8", "replace"))
+    return {"arguments": text} if value is None else value
 
 
 def _stop(reason: object, stop: object, asked: Asked) -> tuple[str, str | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import orjson
+from gateway.llm.translate.writing import event_document, written
 
 _MARK = "chat-reasoning:"
 SIGNED = base64.b64encode(_MARK.encode())
@@ -33,7 +33,7 @@ def field_for(given: object, model: str) -> str | None:
 
 def sealed(field: str, model: str, text: str) -> str:
     """The replacement of encrypted reasoning in Responses: clients send back nothing else of it."""
-    return base64.b64encode(orjson.dumps({_MARK: [field, model, text]})).decode()
+    return base64.b64encode(written({_MARK: [field, model, text]})).decode()
 
 
 def opened(given: object, model: str) -> tuple[str, str] | None:
@@ -47,7 +47,7 @@ def unsealed(given: object) -> tuple[str, str, str] | None:
     if not isinstance(given, str):
         return None
     try:
-        field, model, text = orjson.loads(base64.b64decode(given, validate=True))[_MARK]
+        field, model, text = (event_document(base64.b64decode(given, validate=True)) or {})[_MARK]
     except (ValueError, TypeError, KeyError):
         return None
     return (field, model, text) if field in FIELDS and isinstance(model, str) and isinstance(text, str) else None

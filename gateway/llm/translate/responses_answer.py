@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.llm.translate import errors, reasoning, usage_shapes
 from gateway.llm.translate.chat_whole import calls_of, first_choice, text_of
-from gateway.llm.translate.writing import answer_body, event, new_id, renamed
+from gateway.llm.translate.writing import answer_body, answer_text, event, new_id, renamed
 
 # Characters of an answer: the last event repeats all of it, so that it has to be kept.
 MOST_KEPT = 16 * 1024 * 1024
@@ -53,8 +53,8 @@ def whole_answer(body: bytes, asked: Asked) -> bytes:
             writer.say(kind, "", text)
     for identifier, name, arguments in calls_of(message):
         writer.call(identifier, name)
-        if isinstance(arguments, str):
-            writer.arguments(arguments)
+        if isinstance(arguments, str | dict):
+            writer.arguments(arguments if isinstance(arguments, str) else answer_text(arguments))
     writer.finish(str(choice.get("finish_reason")), None, document.get("usage"))
     return answer_body(writer.response)
 

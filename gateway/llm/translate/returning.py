@@ -13,6 +13,7 @@ import orjson
 from gateway.llm import splice
 from gateway.llm.translate import reasoning
 from gateway.llm.translate.chat_thinking import lacks_thinking
+from gateway.llm.translate.writing import event_document, written
 
 
 def without_translated(api: str, body: bytes) -> bytes:
@@ -20,13 +21,13 @@ def without_translated(api: str, body: bytes) -> bytes:
     mark, change = _APIS.get(api, (None, _messages))
     if mark is None or mark not in body:
         return body
-    document: dict[str, Any] = orjson.loads(body)
-    changed = change(document)
+    document = event_document(body)
+    changed = {} if document is None else change(document)
     values: list[tuple[splice.Span, bytes]] = []
     try:
         for name, value in changed.items():
-            written = orjson.dumps(value)
-            values += [(span, written) for span in splice.places(body, name, document[name])]
+            new = written(value)
+            values += [(span, new) for span in splice.places(body, name, value)]
     except (orjson.JSONEncodeError, splice.TooManyError):
         return body  # no conversation is so deep or long: the provider will say what is wrong with it
     return splice.replaced(body, values)
