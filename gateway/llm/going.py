@@ -12,13 +12,14 @@ from gateway.http.model_record import ModelRecord
 from gateway.llm.accounting import Bill
 from gateway.llm.affinity import Origin, Sealing
 from gateway.llm.apis import CHAT, COMPLETIONS, ISSUED, MESSAGES, RESPONSES, Api, Call
-from gateway.llm.choosing import Candidate
+from gateway.llm.choosing import Candidate, Profile
 from gateway.llm.cooldown import Deployment
 from gateway.llm.guardrails import Watch
 from gateway.llm.issued import Issued
 from gateway.llm.metering import Meter
 from gateway.llm.money import Money
 from gateway.llm.origins import Origins
+from gateway.llm.profile_bounds import allowed_output
 from gateway.llm.providers import CREDENTIALS, Key, Provider
 from gateway.llm.realtime import HIDDEN, REALTIME, with_model
 from gateway.llm.request import BadBody, ModelRequest
@@ -172,6 +173,12 @@ class Going:
     def creates(self) -> bool:
         """Whether something is stored at the provider, each time that the request is sent."""
         return self.call.api in ISSUED and self.exchange.method == "POST"
+
+    def bound_output(self, profile: Profile) -> None:
+        """Have its answer be no longer than this profile lets it, either."""
+        allowed = allowed_output(self.request, profile)
+        if self.call.api.generates and allowed is not None and allowed != self.request.output_limit:
+            self.output_limit = allowed if self.output_limit is None else min(allowed, self.output_limit)
 
     def send(self, provider: Provider, key: Key, candidate: Candidate) -> Sent:
         """Make the exchange one with this provider. Raises CannotTranslate."""

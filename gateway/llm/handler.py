@@ -374,4 +374,6 @@ class Models:
         before = going.record.backend
         await guard_request(going, following.guards)
         self._note(going.record, replace(other, rule=choice.rule))
+        check_temperature(going.request, following.temperature)
+        going.bound_output(following)
         return await self.failover.answer(going, other.candidates, (before, failure.reason))

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import socket
 
+import orjson
 import pytest
 
 from gateway.demo_models import DemoModels, serving
@@ -315,6 +316,28 @@ modelRouting:
         answered = await made.ask("/v1/chat/completions", chat())
         assert answered.status == 400
         assert (len(one.received), len(two.received)) == (2, 2)
+
+
+async def test_the_overflow_profile_has_its_own_bounds() -> None:
+    """On the length of the answer, and on the temperature, also where the provider says that the prompt is too long."""
+    models = (
+        PROVIDERS.partition("modelRouting")[0]
+        + """
+modelRouting:
+  default: fast
+  profiles:
+    fast: {providers: [one], overflow: heavy, maxOutputTokens: 50}
+    heavy: {providers: [two], maxOutputTokens: 20, temperature: {max: 0.5}}
+"""
+    )
+    async with two_providers(models) as (made, one, two):
+        one.fault = "overflow"
+        for asked, limit in ((None, 20), (30, 20), (10, 10)):
+            assert (await made.ask("/v1/chat/completions", chat(max_completion_tokens=asked))).status == 200
+            assert orjson.loads(two.received[-1].body)["max_completion_tokens"] == limit
+        refused = await made.ask("/v1/chat/completions", chat(temperature=0.9))
+        assert (refused.status, refused.json["error"]["code"]) == (400, "temperature_out_of_bounds")
+        assert len(two.received) == 3
 
 
 async def test_a_client_that_goes_away_ends_the_providers_work_and_is_counted() -> None:
