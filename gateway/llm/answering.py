@@ -22,7 +22,7 @@ from gateway.llm.guardrails import Refused
 from gateway.llm.holding import Beginning, Limits, hold
 from gateway.llm.origins import items, made_in
 from gateway.llm.passing import Decoder, MeteredStream, MeteredWhole, Turning
-from gateway.llm.providers import KEPT_WITH_LENGTH, Provider, for_client, without_keys
+from gateway.llm.providers import KEPT_WITH_LENGTH, SECRET, Provider, for_client, without_keys
 from gateway.llm.speaking import ModelError
 from gateway.llm.streams.errors import ProviderError
 from gateway.llm.streams.gemini import GeminiReader
@@ -41,7 +41,7 @@ _KEY_REFUSED: Final = "the provider refused the credential of the gateway, whose
 _REDIRECTS: Final = "the provider answers with a redirect, which is not followed with its key; correct its base_url"
 _NO_ANSWER: Final = "the provider answers with a web page, or with nothing; correct its base_url"
 _OF_LIMITS: Final = (b"x-ratelimit-", b"anthropic-ratelimit-")
-SECRET: Final = 8  # bytes of a key from which on it is one; servers of one's own are given an "x", which is in any text
+_LONGEST_KEY: Final = 4096  # bytes, with what they are escaped by
 _VALUE_OF: Final = itemgetter(1)  # a header line
 _ENDED: Final = {ErrorKind.UPSTREAM_TIMEOUT.slug: "timeout", ErrorKind.UPSTREAM_BAD_RESPONSE.slug: "error"}
 LONGEST_TRANSLATED: Final = 3600.0  # seconds, for all of it
@@ -127,13 +127,13 @@ def _passed_on(going: Going, sent: Sent, response: Response, data: bytes) -> Res
 async def _refused(
     going: Going, sent: Sent, response: Response, decoder: Decoder | None, providers: Sequence[Provider]
 ) -> Failure:
-    body = await _text_of(response, decoder)
-    body = without_keys(body, providers)
-    failure = failures.of_response(Response(response.status, response.headers, body), body)
+    body = without_keys(await _text_of(response, decoder), providers)[: failures.MOST_ERROR]
+    headers = [(name, without_keys(value, providers)) for name, value in response.headers]
+    failure = failures.of_response(Response(response.status, headers, body), body)
     if sent.translation is None:
         return failure
     status, said = sent.translation.error(response.status, body)
-    lines = [line for line in response.headers if not line[0].startswith(_OF_LIMITS)]
+    lines = [line for line in headers if not line[0].startswith(_OF_LIMITS)]
     return failure.with_response(Response(status, _as_json(lines), said))
 
 
@@ -288,9 +288,12 @@ def _untranslatable(going: Going, sentence: str) -> Failure:
 def _said(going: Going, error: ProviderError, providers: Sequence[Provider]) -> Response:
     """An error that came with status 200, as one that the client's SDK takes for an error."""
     status = error.status if 400 <= error.status <= 599 else 502
-    sentence = without_keys(error.message.encode("utf-8", "replace"), providers).decode("utf-8", "replace")
+    code, sentence = (
+        without_keys(text.encode("utf-8", "replace"), providers).decode("utf-8", "replace")
+        for text in (error.code, error.message)
+    )
     family, id = going.call.api.family, going.exchange.request_id
-    return refusal(family, status, error.code or "provider_error", sentence or "the provider failed", request_id=id)
+    return refusal(family, status, code or "provider_error", sentence or "the provider failed", request_id=id)
 
 
 def final(going: Going, failure: Failure) -> Response:
@@ -347,15 +350,16 @@ def _parsed(data: bytes) -> object:
 
 
 async def _text_of(response: Response, decoder: Decoder | None) -> bytes:
-    """The body of an error, as far as it is read."""
+    """The body of an error, as far as it is read: more than is kept of it, so that the end of that is in no key."""
     body = response.body
+    most = failures.MOST_ERROR + _LONGEST_KEY
     pieces: list[bytes] = []
     size = 0
     if isinstance(body, bytes):
         pieces.append(body)
     else:
         try:
-            while size < failures.MOST_ERROR and (piece := await body.read()):
+            while size < most and (piece := await body.read()):
                 pieces.append(piece)
                 size += len(piece)
         except GatewayError:
@@ -367,4 +371,4 @@ async def _text_of(response: Response, decoder: Decoder | None) -> bytes:
             text = decoder.decode(text)
         except GatewayError:
             return b""
-    return text[: failures.MOST_ERROR]
+    return text[:most]

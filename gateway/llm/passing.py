@@ -163,9 +163,10 @@ class MeteredStream:
                 if self._taking_out:
                     whole = False
                     event.raw = b""
-            elif kind is not Kind.LIFECYCLE and kind is not Kind.OTHER:
-                self.answered = True
-                if kind is Kind.ERROR:
+            elif kind is not Kind.LIFECYCLE:
+                if kind is not Kind.OTHER:
+                    self.answered = True
+                if kind is not Kind.FINAL or reader.error is not None:
                     whole = False
                     self._cleanse(event)
         if turning is not None:
@@ -184,7 +185,7 @@ class MeteredStream:
             if kind is Kind.CONTENT:
                 self.answered = True
                 self._meter.content()
-            if kind is Kind.ERROR:
+            if kind in (Kind.ERROR, Kind.OTHER) or self._reader.error is not None:
                 self._cleanse(event)
             if kind is not Kind.OTHER or self._reader.finished:
                 rest = event.raw if self._turning is None else self._turning.event(event)

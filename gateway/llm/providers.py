@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.algorithms.escapes import without
 from gateway.deadlines import NEVER
 from gateway.http import Handler, Headers
 from gateway.llm.choosing import ranked
@@ -17,6 +18,8 @@ CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key
 
 _PLAIN: Final = (b"accept-encoding", b"identity")  # so that usage can be read
 _UNREADABLE: Final = b"[key]"
+SECRET: Final = 8
+"""Bytes of a key from which on it is one. Servers of one's own are given an "x", which is in any text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +94,9 @@ class Provider:
 
 
 def without_keys(text: bytes, providers: Sequence[Provider]) -> bytes:
-    """A text of a provider without any key of ours, of which some show parts in their errors."""
-    for provider in providers:
-        for key in provider.keys:
-            if key.value and key.value in text:
-                text = text.replace(key.value, _UNREADABLE)
-    return text
+    """A text of a provider without any key of ours, as which some repeat what they refuse, with or without escapes."""
+    keys = [key.value for provider in providers for key in provider.keys if len(key.value) >= SECRET]
+    return without(text, keys, _UNREADABLE)
 
 
 _KEPT_FROM_CLIENTS: Final = frozenset({b"set-cookie", b"alt-svc", b"nel", b"report-to", b"strict-transport-security"})
