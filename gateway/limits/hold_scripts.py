@@ -130,5 +130,6 @@ end
 return answer
 """,
     lambda keys: keys // KEYS * 2,
+    adds=True,
 )
 """Puts what was used in the place of a hold, once."""

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
+from itertools import islice
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -51,7 +52,7 @@ class Book(Protocol):
 
     @property
     def available(self) -> bool:
-        """Whether it answered the last time."""
+        """Whether it answered the last time, and anything may be added to what it has."""
         ...
 
     @property
@@ -107,6 +108,7 @@ class Ledger:
         self._span = Span(0, 0)
         self._table: Table[_Count] = Table(self._make, _idle, MOST_KEYS)
         self._unwritten: dict[tuple[int, str], _Count] = {}
+        self._unreported: list[_Count] = []  # what is known of them, to a book that may have lost it
         self._unread = asyncio.Event()
         self._waiting: list[asyncio.Future[bool | None]] = []  # for the write that is under way
         self._time = LoopTime(READ_SECONDS)
@@ -216,7 +218,7 @@ class Ledger:
         for key in keys:
             self.look(key)
         patience = Patience(self._time, self.book.patience)
-        for _ in range(-(-len(self._unwritten) // BATCH)):  # writes that it takes
+        for _ in range(-(-self.pending // BATCH)):  # writes that it takes
             self._unread.set()
             written: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
             self._waiting.append(written)
@@ -249,7 +251,7 @@ class Ledger:
     @property
     def pending(self) -> int:
         """Counts that are still to be written, or read."""
-        return len(self._unwritten)
+        return len(self._unwritten) + len(self._unreported)
 
     def _count(self, key: str) -> _Count:
         self.span()
@@ -262,20 +264,19 @@ class Ledger:
 
     async def _work(self) -> None:
         wrote = True
-        while not self._stopping or (self._unwritten and wrote):
-            wrote = await self._write() if self._unwritten else True
+        while not self._stopping or (wrote and (self._unwritten or self._unreported)):
+            if self._outages != self.book.outages:
+                # The book was unavailable, and may have lost its data: report all that is known here.
+                self._outages = self.book.outages
+                self._unreported = [count for count in self._table.slots() if count.read]
+            batch = self._batch()
+            wrote = not batch or await self._write(batch)
             # Those who wait for a count: it may be read now.
             waiting, self._waiting = self._waiting, []
             for written in waiting:
                 if not written.done():
                     written.set_result(True)
-            if self._outages != self.book.outages and wrote:
-                # The book was unavailable, and may have lost its data: send it all that is known here.
-                self._outages = self.book.outages
-                for count in self._table.slots():
-                    if count.read:
-                        self._unwritten[count.span.starts, count.key] = count
-            if not self._stopping and (len(self._unwritten) < BATCH or not wrote):
+            if not self._stopping and not (wrote and self._has_much):
                 # Until it is time to write, or, where that helps, until a request waits for a count.
                 if not wrote:
                     self._unread.clear()
@@ -283,24 +284,46 @@ class Ledger:
                     async with asyncio.timeout(WRITE_SECONDS):
                         await self._unread.wait()
                 self._unread.clear()
+                wrote = True  # as far as is known: it is tried once more before this ends
 
-    async def _write(self) -> bool:
-        batch = list(self._unwritten.values())[:BATCH]
-        increments, forgiven = [], [count.forgiven for count in batch]
-        for count, credit in zip(batch, forgiven, strict=True):
-            count.sent = count.added
+    def _batch(self) -> Sequence[_Count]:
+        """What to write next: reports, and then, while nothing may be added, what is not read yet before all else."""
+        if self._unreported:
+            return self._unreported[:BATCH]
+        counts = self._unwritten.values()
+        if not self._may_add and (unread := [count for count in counts if not count.read]):
+            return unread[:BATCH]
+        return list(islice(counts, BATCH))
+
+    @property
+    def _may_add(self) -> bool:
+        return not self._unreported and (self.book.available or self._stopping)
+
+    @property
+    def _has_much(self) -> bool:
+        return bool(self._unreported) or (self._may_add and len(self._unwritten) >= BATCH)
+
+    async def _write(self, batch: Sequence[_Count]) -> bool:
+        """False: the book did not answer."""
+        reported = len(batch) if self._unreported else 0
+        adding = self._may_add
+        credits = [count.forgiven if adding else 0 for count in batch]
+        increments = []
+        for count, credit in zip(batch, credits, strict=True):
+            count.sent = count.added if adding else 0
             increments.append(Increment(self.name, count.key, count.span, count.known, count.sent))
             increments.append(Increment(self.name, CREDIT + count.key, count.span, count.forgiven_known, credit))
         totals = await self.book.write(increments)
         if totals is None:
             return False
-        for count, credit, total, forgiven_known in zip(batch, forgiven, totals[::2], totals[1::2], strict=True):
+        for count, credit, total, forgiven_known in zip(batch, credits, totals[::2], totals[1::2], strict=True):
             count.known, count.forgiven_known = total, forgiven_known
             count.added -= count.sent
             count.forgiven -= credit
             count.read = True
             if not count.added and not count.forgiven:
                 self._unwritten.pop((count.span.starts, count.key), None)
+        del self._unreported[:reported]
         return True
 
 

@@ -1,8 +1,9 @@
 """Quotas in Redis, for several replicas.
 
 A Redis that restarts without its data (no AOF, no snapshot) gets from every replica what that one knew, so that
-nothing is lost that a replica still remembers. Only where Redis and all replicas end at once, what Redis itself had not
-written is lost: with `appendfsync everysec` one second, without AOF all since its last snapshot.
+nothing is lost that a replica still remembers. Until all have had the time for that, it counts as unavailable. Only
+where Redis and all replicas end at once, what Redis itself had not written is lost: with `appendfsync everysec` one
+second, without AOF all since its last snapshot.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class RedisBook:
 
     @property
     def available(self) -> bool:
-        """Whether Redis answers."""
-        return self._link.available
+        """Whether Redis answers, and has what other replicas know: added to less, it would be lost."""
+        return self._link.complete
 
     @property
     def outages(self) -> int:

@@ -113,8 +113,7 @@ class RedisHolds:
 
     def _is_complete(self) -> bool:
         """Whether Redis answers, and has what is held here and in other replicas."""
-        link = self._link
-        return link.available and link.reported and self._outages == link.outages
+        return self._link.complete and self._outages == self._link.outages
 
     def _of_share(self, line: Line) -> Room:
         """How a window stands while Redis does not answer: the shares of the other replicas count as held."""

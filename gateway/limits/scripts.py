@@ -141,5 +141,6 @@ end
 return answer
 """,
     lambda keys: keys // 2,
+    adds=True,
 )
 """Adds to the counters of quotas."""

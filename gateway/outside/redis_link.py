@@ -133,6 +133,11 @@ class RedisLink:
         emptied has their reports `REPORTED_SECONDS` after that was noticed; `outages` has counted it."""
         return time.monotonic() >= self._reported_at
 
+    @property
+    def complete(self) -> bool:
+        """Whether it answers, and knows what the replicas know: only then may anything be added to that."""
+        return self.available and self.reported
+
     def set_timeout(self, timeout: float) -> None:
         """Give each call so many seconds from now on."""
         self.timeout = timeout
@@ -177,6 +182,10 @@ class RedisLink:
         self._run = run or self._run
 
     def _data_lost(self) -> None:
+        if self._pipeline is not None:
+            for call in self._pipeline.unanswered():
+                if call.adds:
+                    call.end(None, ConnectionError("Redis has lost its data meanwhile"))
         self._listed_at = 0.0
         self.outages += self.available  # or it is counted already
         self._reported_at = time.monotonic() + REPORTED_SECONDS
@@ -243,12 +252,12 @@ class RedisLink:
                 self._beat_script, [self.prefix + REPLICAS], [self._replica, LIFE_SECONDS], self.timeout
             ).answer
             if answer is not None:
-                self.replicas = int(answer[0])
                 now = time.monotonic()
                 surely_listed = now < self._listed_at + LISTED_SECONDS or not self._shows_run
                 if answer[1] and self._listed_at and surely_listed:
                     self._data_lost()  # it was emptied, or started again too fast to be missed
                 self._listed_at = now
+                self.replicas = answer[0] if self.reported else max(answer[0], self.replicas)  # they come one by one
                 young = YOUNG_BEATS if answer[1] else max(0, young - 1)
             await asyncio.sleep(self._pause(young))
 

@@ -23,7 +23,7 @@ _RUN: Final = re.compile(rb"^run_id:([0-9a-f]{1,64})\r?$", re.MULTILINE)
 class Call:
     """A script, and the future of its answer: None where there is none. `error` says why."""
 
-    __slots__ = ("_arguments", "_keys", "_script", "answer", "error", "known", "tried", "turn")
+    __slots__ = ("_arguments", "_keys", "_script", "adds", "answer", "error", "known", "tried", "turn")
 
     def __init__(self, script: Script, keys: Sequence[str], arguments: Arguments, turn: int) -> None:
         self._script = script
@@ -32,6 +32,7 @@ class Call:
         self.turn = turn  # how often Redis had failed before
         self.tried = False  # on a connection that broke
         self.known = True  # that Redis has the script already, and needs only its hash
+        self.adds = script.adds
         self.error: Exception | None = None
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 

@@ -10,13 +10,15 @@ from typing import Any
 class Script:
     """A Lua script, and the hash by which Redis knows it once it has seen it.
 
-    `numbers`: how many whole numbers it answers for so many keys; None where it answers something else.
+    `numbers`: how many whole numbers it answers for so many keys; None where it answers something else. `adds`: it adds
+    to what is used, and must not be run by a Redis that has lost its data since it was asked for.
     """
 
-    __slots__ = ("_numbers", "sha", "text")
+    __slots__ = ("_numbers", "adds", "sha", "text")
 
-    def __init__(self, text: str, numbers: Callable[[int], int] | None = None) -> None:
+    def __init__(self, text: str, numbers: Callable[[int], int] | None = None, *, adds: bool = False) -> None:
         self.text = text
+        self.adds = adds
         self._numbers = numbers
         self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
 

@@ -219,7 +219,7 @@ async def test_without_redis_a_limit_is_shared_by_the_replicas(own_redis: RedisS
         link.replicas = 3
         assert (book.limit("busy", 10), book.limit("new", 10), book.limit("busy", 4)) == (6, 3, 4)
         await asyncio.to_thread(own_redis.start)
-        await eventually(lambda: link.available)
+        await eventually(lambda: book.book.available)
         assert book.limit("busy", 10) == 10
 
 

@@ -30,7 +30,8 @@ class Quota(Policy):
         "sqlite",
         description="`sqlite`: a file of this gateway. `redis`: for all replicas together, which learn of each other's "
         "requests within 0.25 s: by so much of the traffic a quota may be exceeded. What was counted in the "
-        "last 0.25s before a crash may be lost.",
+        "last 0.25s before a crash may be lost. A Redis that lost its data gets what is used from the gateways; for "
+        "3 seconds, in which all of them hear of it, `on_failure` holds as if it did not answer.",
     )
     file: Text = Field(
         "quotas.sqlite",
