@@ -103,6 +103,10 @@ class Bill:
             return False
         return True
 
+    def doubt(self) -> None:
+        """What the provider reports of usage cannot be."""
+        self._money.doubts.note(self._record.backend)
+
     def opened(self) -> None:
         """A session is open: that was one request, and nothing of what is said in it is counted."""
         self._record.reserved_tokens = self._record.reserved_micros = 0

@@ -119,6 +119,8 @@ class Meter:
         if self._free:
             return NOTHING
         said = answer.usage
+        if said is not None and said.estimated:
+            self._bill.doubt()
         if said is not None and answer.output_known:
             return said if said.input else self._with_input(said)
         written = self._bill.tokens_of(answer.text_bytes)

@@ -41,10 +41,25 @@ from gateway.outside.redis_link import redis_identity, redis_link
 
 logger = logging.getLogger("gateway.llm")
 
+MOST_DOUBTS: Final = 1000
 PLACE: Final[Place] = ("models.yaml", ("budgets",))
 OF_BACKEND: Final = frozenset({"provider", "model"})
 
 Part = Callable[[Exchange, Wanted, Backend], str]
+
+
+class Doubts:
+    """Backends that report a usage that cannot be. Each is in the log once."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def note(self, backend: str) -> None:
+        """This one does."""
+        if backend not in self._known and len(self._known) < MOST_DOUBTS:
+            self._known.add(backend)
+            said = "%s reports a usage that cannot be: no whole number of tokens, or far too many; it is estimated"
+            logger.warning(said, backend)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +72,7 @@ class Money:
     tools: ToolQuotas
     usage: UsageTable
     traffic: ModelTraffic
+    doubts: Doubts
 
     def over(self, exchange: Exchange) -> None:
         """A request is over, and its record complete: count what it used, and the tools that its answer calls."""
@@ -82,10 +98,11 @@ def _money(context: Context) -> Money:
     tools = ToolQuotas([_tool_quota(context, name, config) for name, config in models.tool_quotas.items()])
     prices.prepare(named_backends(models))
     usage = context.plan.need(("model usage",), UsageTable, PLACE)
+    doubts = context.plan.need(("model doubts",), Doubts, PLACE)
     traffic = context.plan.need(MODEL_TRAFFIC, ModelTraffic, PLACE)
     for message in prices.warnings():
         logger.warning("%s", message)
-    return Money(Budgets(budgets, estimator, prices, tally), estimator, prices, tools, usage, traffic)
+    return Money(Budgets(budgets, estimator, prices, tally), estimator, prices, tools, usage, traffic, doubts)
 
 
 def prices_of(configuration: Configuration) -> Prices:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-MOST_TOKENS: Final = 2**40
-"""No count is taken to be more: what a provider says is added up, and stored as an integer."""
+MOST_TOKENS: Final = 10**9
+"""No answer has more: a count above it cannot be."""
 
 
 @dataclass(slots=True, init=False)
@@ -22,7 +22,7 @@ class Usage:
     cache_read: int
     cache_write: int
     reasoning: int
-    estimated: bool  # some of it, at least
+    estimated: bool  # some of it, at least; in a provider's report: some count of it cannot be, and is 0 here
     cache_write_long: int  # what of `cache_write` is kept for an hour, which costs more
 
     def __init__(
@@ -53,12 +53,15 @@ NOTHING: Final = Usage(0, 0)
 
 
 def count(value: object) -> int:
-    """A number of tokens, whatever stands in its place; 0 for what is none."""
-    if type(value) is int and 0 <= value <= MOST_TOKENS:
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_TOKENS:
-        return MOST_TOKENS if isinstance(value, int | float) and value > MOST_TOKENS else 0
-    return int(value)
+    """A number of tokens; 0 for what is none."""
+    if type(value) is int:
+        return value if 0 <= value <= MOST_TOKENS else 0
+    return int(value) if isinstance(value, float) and 0 <= value <= MOST_TOKENS and value.is_integer() else 0
+
+
+def _cannot_be(value: object) -> bool:
+    """Whether something is said that is no number of tokens."""
+    return value is not None and not count(value) and (isinstance(value, bool) or value != 0)
 
 
 def members(value: object) -> Mapping[str, Any]:
@@ -69,7 +72,7 @@ def members(value: object) -> Mapping[str, Any]:
 def of_openai(value: object) -> Usage | None:
     """Of chat, completions, embeddings (`prompt_tokens`), and of responses, images, audio (`input_tokens`).
 
-    None for what says nothing: no object, or one whose counts are all 0, which some servers send.
+    None for what says nothing: no object, or one whose counts are all 0, which some servers send. (So for each API.)
     """
     if not isinstance(value, dict):
         return None
@@ -84,10 +87,11 @@ def of_openai(value: object) -> Usage | None:
         of_output, made = said.get("output_tokens"), said.get("output_tokens_details")
     tokens = of_input if type(of_input) is int and 0 <= of_input <= MOST_TOKENS else count(of_input)
     output = of_output if type(of_output) is int and 0 <= of_output <= MOST_TOKENS else count(of_output)
+    odd = (not tokens and _cannot_be(of_input)) or (not output and _cannot_be(of_output))
     if not tokens and not output:
-        return None
+        return Usage(0, 0, estimated=True) if odd else None
     if given is made is None and "prompt_cache_hit_tokens" not in said:
-        return Usage(tokens, output)
+        return Usage(tokens, output, estimated=odd)
     details = members(given)
     reasoning = count(members(made).get("reasoning_tokens"))
     if reasoning and count(said.get("total_tokens")) == tokens + output + reasoning:
@@ -96,20 +100,25 @@ def of_openai(value: object) -> Usage | None:
         tokens,
         output,
         cache_read=min(tokens, count(details.get("cached_tokens", said.get("prompt_cache_hit_tokens")))),
-        cache_write=count(details.get("cache_write_tokens")),
+        cache_write=min(tokens, count(details.get("cache_write_tokens"))),
         reasoning=min(output, reasoning),
+        estimated=odd,
     )
 
 
 def of_anthropic(value: object) -> Usage | None:
     """Of a whole message. The three counts of input are disjoint there; here the input is all of them."""
     said = members(value)
-    cache_read, cache_write = count(said.get("cache_read_input_tokens")), count(said.get("cache_creation_input_tokens"))
-    tokens, output = count(said.get("input_tokens")) + cache_read + cache_write, count(said.get("output_tokens"))
+    of_input = said.get("input_tokens"), said.get("cache_read_input_tokens"), said.get("cache_creation_input_tokens")
+    fresh, cache_read, cache_write = count(of_input[0]), count(of_input[1]), count(of_input[2])
+    tokens, output = fresh + cache_read + cache_write, count(said.get("output_tokens"))
+    odd = not output and _cannot_be(said.get("output_tokens"))
+    if not (fresh and cache_read and cache_write) and any(map(_cannot_be, of_input)):
+        odd, tokens, cache_read, cache_write = True, 0, 0, 0
     if not tokens and not output:
-        return None
+        return Usage(0, 0, estimated=True) if odd else None
     long = min(cache_write, count(members(said.get("cache_creation")).get("ephemeral_1h_input_tokens")))
-    return Usage(tokens, output, cache_read, cache_write, _thought(said, output), cache_write_long=long)
+    return Usage(tokens, output, cache_read, cache_write, _thought(said, output), odd, long)
 
 
 def _thought(said: Mapping[str, Any], output: int) -> int:
@@ -119,9 +128,16 @@ def _thought(said: Mapping[str, Any], output: int) -> int:
 def of_gemini(value: object) -> Usage | None:
     """Of `usageMetadata`, where thoughts stand beside the output, and what tools gave beside the input."""
     said = members(value)
-    tokens = count(said.get("promptTokenCount")) + count(said.get("toolUsePromptTokenCount"))
-    thoughts = count(said.get("thoughtsTokenCount"))
-    output = count(said.get("candidatesTokenCount")) + thoughts
+    given, of_tools = said.get("promptTokenCount"), said.get("toolUsePromptTokenCount")
+    written, thought = said.get("candidatesTokenCount"), said.get("thoughtsTokenCount")
+    thoughts = count(thought)
+    tokens, output = count(given) + count(of_tools), count(written) + thoughts
+    odd = False
+    if _cannot_be(given) or _cannot_be(of_tools):
+        odd, tokens = True, 0
+    if _cannot_be(written) or _cannot_be(thought):
+        odd, output, thoughts = True, 0, 0
     if not tokens and not output:
-        return None
-    return Usage(tokens, output, min(tokens, count(said.get("cachedContentTokenCount"))), reasoning=thoughts)
+        return Usage(0, 0, estimated=True) if odd else None
+    cached = min(tokens, count(said.get("cachedContentTokenCount")))
+    return Usage(tokens, output, cached, reasoning=thoughts, estimated=odd)

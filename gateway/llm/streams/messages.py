@@ -11,7 +11,7 @@ from gateway.llm.answers import error_body
 from gateway.llm.apis import Family
 from gateway.llm.streams.errors import error_in
 from gateway.llm.streams.reader import Kind, Reader, size
-from gateway.llm.usage import count, members, of_anthropic
+from gateway.llm.usage import members, of_anthropic
 
 _COUNTS: Final = (
     "input_tokens",
@@ -19,6 +19,7 @@ _COUNTS: Final = (
     "cache_read_input_tokens",
     "output_tokens",
 )
+_NONE: Final = (None, 0)
 TOOLS: Final = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 
 
@@ -37,7 +38,8 @@ class MessagesReader(Reader):
 
     @property
     def output_known(self) -> bool:
-        return self._output_said
+        usage = self.usage
+        return self._output_said and usage is not None and (usage.output > 0 or not self.text_bytes)
 
     def read_document(self, document: Mapping[str, Any]) -> Kind:
         kind = document.get("type")
@@ -53,7 +55,8 @@ class MessagesReader(Reader):
         elif kind in ("message_delta", "message_stop"):
             self._merge(members(document.get("usage")), first=False)
             self._note_container(members(document.get("delta")))
-            self.done = self.done or kind == "message_stop" or bool(members(document.get("delta")).get("stop_reason"))
+            self._over = kind == "message_stop"
+            self.done = self.done or self._over or bool(members(document.get("delta")).get("stop_reason"))
             return Kind.FINAL
         elif error := error_in(document):
             self.error = error
@@ -63,7 +66,7 @@ class MessagesReader(Reader):
     def _merge(self, said: Mapping[str, Any], *, first: bool) -> None:
         """By presence: servers that know a count only at the end leave it out at the beginning, or say 0."""
         for name in _COUNTS:
-            if count(said.get(name)) or (name in said and name not in self._counts):
+            if name in said and (name not in self._counts or said[name] not in _NONE):
                 self._counts[name] = 0 if first and name == "output_tokens" else said[name]
         for name in ("output_tokens_details", "cache_creation"):
             if members(said.get(name)):

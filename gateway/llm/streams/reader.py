@@ -36,7 +36,7 @@ class Reader:
 
     family: Family = "openai"
 
-    __slots__ = ("_counted", "_end", "_unread", "done", "error", "model", "text_bytes", "tool_calls", "usage")
+    __slots__ = ("_counted", "_end", "_over", "_unread", "done", "error", "model", "text_bytes", "tool_calls", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None  # as far as the provider said it
@@ -44,6 +44,7 @@ class Reader:
         self.done = False  # the provider said that the answer is whole
         self.text_bytes = 0  # of the answer, in UTF-8, with what it thought and called
         self._counted = 0  # of the text, what had come when the usage was said the last time
+        self._over = False  # its end has come: what is behind it counts for nothing
         self._end = b""  # of an event that is too long, as far as it has come
         self._unread = False  # the last event was too long to be read
         self.tool_calls: list[str] = []  # names of tools
@@ -70,6 +71,8 @@ class Reader:
 
     def read(self, event: Event) -> Kind:
         """The kind of this event. It never raises, whatever a provider sends."""
+        if self._over:
+            return Kind.OTHER
         if not event.data:
             if event.part is None:
                 return Kind.LIFECYCLE
@@ -93,7 +96,7 @@ class Reader:
 
     def marked_done(self) -> None:
         """The mark came with which OpenAI ends streams of chat, and others end theirs."""
-        self.done = True
+        self.done = self._over = True
 
     def cut_off(self, sentence: str, *, within_event: bool = False) -> bytes:
         """The bytes that say to the client's SDK that the answer is not whole.

@@ -9,7 +9,7 @@ import orjson
 
 from gateway.llm.streams.errors import ProviderError, error_in
 from gateway.llm.streams.reader import Kind, Reader, name_of, size
-from gateway.llm.usage import count, members, of_openai
+from gateway.llm.usage import members, of_openai
 
 TOOLS: Final = frozenset({"function_call", "custom_tool_call", "local_shell_call", "mcp_call"})
 """Calls in an output that need a result, or that reach servers of tools."""
@@ -25,6 +25,7 @@ _BEGINNINGS: Final = frozenset(
     }
 )
 _MOST_ITEMS: Final = 1024
+_LATEST: Final = 2**40  # Unix time
 _UNKNOWN: Final = ProviderError(500, "server_error", "")
 
 
@@ -53,16 +54,17 @@ class ResponsesReader(Reader):
             response = members(document["response"])
             self.answered_by(response.get("model"))
             if not self._id and isinstance(response.get("id"), str):
-                self._id, self._created = name_of(response["id"]), count(response.get("created_at"))
+                self._id, self._created = name_of(response["id"]), _time(response.get("created_at"))
             if usage := of_openai(response.get("usage")):
                 self.usage, self._counted = usage, self.text_bytes
             if response.get("status") == "failed" or response.get("error"):
                 self.error = error_in(response) or self.error
         if kind == "response.failed":
+            self._over = True
             self.error = self.error or _UNKNOWN
             return Kind.ERROR
         if kind in _ENDS:
-            self.done = True
+            self.done = self._over = True
             return Kind.FINAL
         if kind in _BEGINNINGS:
             return Kind.LIFECYCLE
@@ -114,3 +116,8 @@ class ResponsesReader(Reader):
         }
         event = {"type": "response.failed", "sequence_number": self._sequence + 1, "response": response}
         return (b"\n\n" if within_event else b"") + b"event: response.failed\ndata: " + orjson.dumps(event) + b"\n\n"
+
+
+def _time(value: object) -> int:
+    """Unix time, as far as it is one."""
+    return int(value) if isinstance(value, int | float) and 0 < value < _LATEST else 0

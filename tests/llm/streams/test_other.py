@@ -30,5 +30,5 @@ def test_the_last_event_has_the_usage(middle: dict[str, str], last: dict[str, st
 def test_other_events_are_harmless() -> None:
     """An end of another kind, an error, a comment, and what cannot be read."""
     reader = OtherReader()
-    events = [raw(b""), raw(b"{"), raw(b"[DONE]"), event({"error": {"message": "m"}})]
-    assert kinds(reader, events) == [Kind.LIFECYCLE, Kind.OTHER, Kind.FINAL, Kind.ERROR]
+    events = [raw(b""), raw(b"{"), event({"error": {"message": "m"}}), raw(b"[DONE]"), event({"delta": "late"})]
+    assert kinds(reader, events) == [Kind.LIFECYCLE, Kind.OTHER, Kind.ERROR, Kind.FINAL, Kind.OTHER]
