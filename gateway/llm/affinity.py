@@ -119,10 +119,10 @@ class Sealing:
         elif before:
             self.unknown = "previous_response_id"
         if b'"gw1.' in body:
-            found = _SEALED_CONTENT.findall(request.body)
-            for _, token in found:
-                self.origin, _id = self.seal.opened(token.decode(), self.exchange)  # the latest counts
+            found = [token for _, token in _SEALED_CONTENT.findall(request.body)]
             if found:
+                opened = {token: self.seal.opened(token.decode(), self.exchange)[0] for token in dict.fromkeys(found)}
+                self.origin = opened[found[-1]]  # the latest counts
                 request.body = _SEALED_CONTENT.sub(rb"\1", request.body)
                 request.document = document_of(request.body) or request.document
 

@@ -92,7 +92,7 @@ class Issued:
         and ModelError for what several issued."""
         body = request.body
         if b"gw1_" in body:
-            body = _IN_BODY.sub(lambda found: b'"%b"' % self._opened(found[1].decode()).encode(), body)
+            body = self._opened_body(body)
             if body is not request.body:
                 request.body = body
                 if request.document:
@@ -108,6 +108,19 @@ class Issued:
             if id not in self._shown:
                 self._refer(id, member)
         self.check_one()
+
+    def _opened_body(self, body: bytes) -> bytes:
+        opened: dict[bytes, bytes] = {}  # each once: that takes as long as a thousand bytes of anything else
+
+        def replacement(found: re.Match[bytes]) -> bytes:
+            shown = found[1]
+            if shown not in opened:
+                if len(opened) >= MOST_REFERRED:
+                    raise _too_many()
+                opened[shown] = b'"%b"' % self._opened(shown.decode()).encode()
+            return opened[shown]
+
+        return _IN_BODY.sub(replacement, body)
 
     def check_one(self, other: Origin | None = None) -> None:
         """Have all that the request refers to be of one provider and key, and of `other`, where that is known. Raises
@@ -174,9 +187,13 @@ def referred(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     made it."""
     for number, (member, id) in enumerate(_referred(document)):
         if number >= MOST_REFERRED:
-            detail = f"a request may refer to {MOST_REFERRED} files at most"
-            raise ModelError(ErrorKind.BAD_REQUEST, detail, "invalid_request")
+            raise _too_many()
         yield member, id
+
+
+def _too_many() -> ModelError:
+    detail = f"a request may refer to {MOST_REFERRED} files at most"
+    return ModelError(ErrorKind.BAD_REQUEST, detail, "invalid_request")
 
 
 def _referred(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
