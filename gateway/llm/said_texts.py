@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -267,18 +269,19 @@ def _message_at(path: Path, document: object) -> Path:
 def _cut_across(parts: Sequence[_Looked], cuts: Iterable[Cut]) -> None:
     """Take these cuts, of all parts one behind the other, out of each: those that span several, which have not been
     seen in one of them. The first gets what stands in the place."""
+    parts = [part for part in parts if part.inner.text]
+    begins = [0, *accumulate(len(part.inner.text) for part in parts)]
     for start, end, replacement in cuts:
-        begun, pieces = 0, []
-        for part in parts:
-            length = len(part.inner.text)
-            piece = max(0, start - begun), min(length, end - begun)
-            if piece[0] < piece[1]:
-                pieces.append((part, *piece))
-            begun += length
-        known = [any(cut.start <= first and last <= cut.end for cut in part.cuts) for part, first, last in pieces]
-        if len(pieces) > 1 and not all(known):
-            for number, (part, first, last) in enumerate(pieces):
-                part.cuts.append(Cut(first, last, "" if number else replacement))
+        first = bisect_right(begins, start) - 1
+        if end <= begins[first + 1]:
+            continue
+        pieces = [
+            (part, max(0, start - begun), min(len(part.inner.text), end - begun))
+            for part, begun in zip(parts[first : bisect_left(begins, end)], begins[first:], strict=False)
+        ]
+        if not all(any(cut.start <= at and last <= cut.end for cut in part.cuts) for part, at, last in pieces):
+            for number, (part, at, last) in enumerate(pieces):
+                part.cuts.append(Cut(at, last, "" if number else replacement))
 
 
 async def watched_text(watch: Watch, stage: Stage, data: bytes, guards: tuple[Guard, ...]) -> bytes:

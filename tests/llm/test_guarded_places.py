@@ -220,3 +220,14 @@ async def test_a_text_as_numbers_of_tokens_is_refused(path: str, body: dict[str,
         assert not provider.received
     async with guarded(tmp_path, "NoCards", others=", on_failure: pass") as (made, _):
         assert (await made.ask(path, body)).status == 200
+
+
+async def test_very_many_parts_take_no_longer_each(tmp_path: Path) -> None:
+    """A number in every one of them, and one over every two: nobody else would be served for minutes otherwise."""
+    first, rest = f"a {CARD} b {CARD[:9]}", f"{CARD[9:]} c"
+    content = [{"type": "text", "text": text} for _ in range(10_000) for text in (first, "", rest)]
+    body = chat(messages=[{"role": "user", "content": content}])
+    async with guarded(tmp_path, "NoCards", others=", on: input") as (made, provider):
+        assert (await made.ask("/v1/chat/completions", body)).status == 200
+        sent = json.loads(provider.received[-1].body)["messages"][0]["content"]
+    assert [each["text"] for each in sent] == ["a [card] b [card]", "", " c"] * 10_000
