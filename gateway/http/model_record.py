@@ -77,6 +77,7 @@ class ModelRecord:
     cost_micros: int = 0
     unpriced: bool = False  # no price is known for the model: the cost is not
     content: Content | None = None  # None: it is not to be kept
+    unseen: tuple[str, ...] = _NONE  # stages of which a guardrail let pass what it could not look at
     # Time.
     first_token_seconds: float | None = None  # from the beginning of the request to the first content
     output_seconds: float = 0.0  # from there to the end of the answer
@@ -95,4 +96,5 @@ class ModelRecord:
         made = ModelRecord(self.api, self.revision)
         made.asked, made.streamed, made.stored = self.asked, self.streamed, self.stored
         made.rule, made.profile, made.candidates = self.rule, self.profile, self.candidates
+        made.unseen = self.unseen
         return made

@@ -1,7 +1,7 @@
 """Prompts and answers for the access log and spans, of those routes that ask for it: hashed, redacted or as they are.
 
 What is kept is the body of the request and of the answer, as JSON or as a stream of events, up to a size. `redacted` is
-as guardrails leave it; where none that enforces looks at it, there is a hash only.
+as guardrails leave it; where none that enforces looks at it, or one failed and let it pass, there is a hash only.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Keeping:
         self._answer = bytearray()  # its beginning
         self._size = 0
         self._hash = sha256()
+        self._stage: Stage = "output"
         going.exchange.defer(self.over)
 
     def watch(self, response: Response) -> None:
@@ -59,6 +60,7 @@ class Keeping:
         if isinstance(response.body, bytes):
             self.add(response.body)
         else:
+            self._stage = "stream" if self._going.record.streamed else "output"
             response.body = _Watched(response.body, self)
 
     def add(self, piece: bytes) -> None:
@@ -75,8 +77,7 @@ class Keeping:
         prompt = self._prompt if self._mode == "full" else going.request.body
         most = self._contents.most
         question = self._cut("input", prompt[:most], len(prompt), sha256(prompt).hexdigest)
-        stage: Stage = "stream" if going.record.streamed else "output"
-        answer = self._cut(stage, bytes(self._answer), self._size, self._hash.hexdigest)
+        answer = self._cut(self._stage, bytes(self._answer), self._size, self._hash.hexdigest)
         going.record.content = Content(question, answer)
 
     def _cut(self, stage: Stage, beginning: bytes, size: int, digest: Callable[[], str]) -> str | None:
@@ -85,7 +86,8 @@ class Keeping:
         record = self._going.record
         guarded = self._contents.guarded.get(record.profile, frozenset())
         # What was not sent may have been refused for what it says.
-        redacted = self._mode == "redacted" and stage in guarded and record.tries > 0
+        seen = stage in guarded and stage not in record.unseen
+        redacted = self._mode == "redacted" and seen and record.tries > 0
         if self._mode == "full" or redacted:
             cut = f" ... ({size} bytes)" if size > len(beginning) else ""
             return beginning.decode("utf-8", "replace") + cut

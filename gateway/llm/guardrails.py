@@ -164,6 +164,7 @@ class Watch:
     def unreadable(self, stage: Stage, what: str) -> None:
         """Something came that no guardrail can look at. Raises Refused where one of them must."""
         for guard in self.on(stage):
+            self._passes_unseen(guard, stage)
             if guard.strict:
                 sentence = f"{what} cannot be looked at by the guardrails that it is subject to"
                 self._deny(guard, sentence, ModelError(ErrorKind.BAD_REQUEST, sentence, "content_refused"))
@@ -191,7 +192,13 @@ class Watch:
         if guard.strict:
             self._deny(guard, reason, ModelError(ErrorKind.INTERNAL, reason, "guardrail_failed"))
         else:
+            self._passes_unseen(guard, text.stage)
             self._note(guard, "allow", f"failed on {text.stage}")
+
+    def _passes_unseen(self, guard: Guard, stage: Stage) -> None:
+        """Note that this is not as the guardrail would have left it, where that matters: see `Contents`."""
+        if guard.enforced and stage not in self._record.unseen:
+            self._record.unseen += (stage,)
 
     def _deny(self, guard: Guard, reason: str, error: ModelError) -> None:
         self._note(guard, "deny" if guard.enforced else "shadow-deny", reason)
