@@ -181,7 +181,7 @@ class Server:
 
     def rule_of(self, name: str) -> ToolRule | None:
         """Settings of this tool beside those of all."""
-        number = self.patterns.first(name)
+        number = self.patterns.first_for_all_readers(name)
         return None if number is None else self.rules[number]
 
     def seconds_for(self, method: str, name: object) -> float:

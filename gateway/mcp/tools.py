@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from gateway.mcp.json_text import Change, elements, joined, members
@@ -15,14 +15,24 @@ LONGEST_NAME: Final = 1000  # characters
 class Patterns:
     """Names, in which `*` stands for any text, and everything else for itself in this letter case."""
 
-    __slots__ = ("_expressions",)
+    __slots__ = ("_expressions", "_folded")
 
-    def __init__(self, patterns: Iterable[str]) -> None:
+    def __init__(self, patterns: Collection[str]) -> None:
         self._expressions = [re.compile(_expression(pattern), re.DOTALL) for pattern in patterns]
+        self._folded = [re.compile(_expression(folded(pattern)), re.DOTALL) for pattern in patterns]
 
     def first(self, name: str) -> int | None:
         """The number of the first that fits."""
         fitting = (number for number, each in enumerate(self._expressions) if each.fullmatch(name))
+        return next(fitting, None)
+
+    def first_for_all_readers(self, name: str) -> int | None:
+        """The same, or of the first that fits for a server that ignores letter case, width and spelling."""
+        found = self.first(name)
+        if found is not None or len(name) > LONGEST_NAME:
+            return found
+        name = folded(name)
+        fitting = (number for number, each in enumerate(self._folded) if each.fullmatch(name))
         return next(fitting, None)
 
 
@@ -41,7 +51,7 @@ class Allowed:
 
     def __init__(self, allow: Sequence[str] | None, deny: Sequence[str]) -> None:
         self._allow = None if allow is None else Patterns(allow)
-        self._deny = Patterns(folded(pattern) for pattern in deny)
+        self._deny = Patterns([folded(pattern) for pattern in deny])
         self.all = allow is None and not deny  # there is nothing to look at
 
     def has(self, name: object) -> bool:

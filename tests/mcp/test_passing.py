@@ -284,6 +284,17 @@ async def test_tool_may_be_called_so_often() -> None:
     assert (other.status, bobs.status) == (200, 200)
 
 
+async def test_tool_is_counted_however_it_is_written() -> None:
+    """A server may ignore letter case or width: nobody gets more calls by that."""
+    stub = McpStub()
+    async with serving(stub):
+        endpoint = door(one(stub, "tools: {'Read_*': {limit: {limits: [2/h]}}}"))
+        session = (await endpoint.initialize(consumer="ann")).session
+        names = ("Read_a", "read_a", "READ_A", "\uff32ead_a", "write")
+        got = [await endpoint.call("tools/call", session, id=1, consumer="ann", name=name) for name in names]
+    assert [each.status for each in got] == [200, 200, 429, 429, 200]
+
+
 async def test_server_that_is_down_is_an_error_with_the_id() -> None:
     """Nothing listens: the client gets a JSON-RPC error with its id, and the status of a gateway."""
     got = await door(one(McpStub(port=1))).call("tools/list", id="q")
