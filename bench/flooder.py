@@ -7,6 +7,7 @@ that is quick to close is not flooded more than one that is slow.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import struct
@@ -137,9 +138,12 @@ class Crowd:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 sock.bind(self._source)
                 await loop.sock_connect(sock, self._target)
-                await loop.create_connection(lambda: Attacker(self), sock=sock)
         except (OSError, TimeoutError):
             await asyncio.sleep(TICK)
+        else:
+            with contextlib.suppress(ConnectionAbortedError):  # it has left as soon as it was there
+                # `create_connection` would close the descriptor of such a one twice, and so that of another one.
+                await loop.connect_accepted_socket(lambda: Attacker(self), sock)
 
     def began(self, attacker: Attacker) -> None:
         """A connection is open."""

@@ -144,7 +144,9 @@ def measure(port: int, pid: int, name: str, plan: Plan) -> Round:
         kept, fresh = uvloop.run(_ask_both_ways(port, plan.seconds))
         used = cpu_seconds(pid) - before
     output, _ = flooder.communicate()
-    opened = json.loads(output)["opened"] if output else 0
+    if flooder.returncode:
+        raise BenchError(f"the flood {name!r} ended with {flooder.returncode}: nothing was measured")
+    opened = json.loads(output)["opened"]
     return Round(
         percentile(kept, 0.99),
         percentile(fresh, 0.99),

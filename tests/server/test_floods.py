@@ -19,7 +19,9 @@ ASKED = 20
 FAIR = 0.25  # seconds: many turns of the loop on a busy machine, few of what a thousand connections can cause at once
 
 
-@pytest.mark.parametrize("name", ["malformed requests", "long header", "tiny chunks", "byte by byte"])
+@pytest.mark.parametrize(
+    "name", ["malformed requests", "long header", "tiny chunks", "byte by byte", "connect and reset"]
+)
 async def test_a_client_beside_a_flood(site: Site, name: str) -> None:
     """It is answered as soon as ever."""
     with flooding(site.port, name) as flooder:
