@@ -35,8 +35,8 @@ SENT_BYTES: Final = 4 * 1024**2
 MOST_ANSWER: Final = 16 * 1024**2
 WAIT_SECONDS: Final = 20.0  # that the admin API may hold an answer back
 CALL_SECONDS: Final = 10.0  # for each step of a call, beside that
-HANDED_OVER: Final = 5  # messages of an answer, without a pause: a gateway on the same core waits for no more
-PAUSE: Final = 0.01  # seconds
+AT_ONCE: Final = 5  # messages of an answer: a gateway on the same core waits for no more
+REST_SECONDS: Final = 0.01  # until the next ones
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0)  # seconds between attempts, the last one again and again
 LOG_SECONDS: Final = 60.0
 
@@ -211,8 +211,8 @@ class AdminSide:
             self.missed += int(batch.get("missed", 0))
             for number, each in enumerate(batch.get("messages", ()), 1):
                 await self._hand_over(each)
-                if number % HANDED_OVER == 0:
-                    await asyncio.sleep(PAUSE)
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(REST_SECONDS)
 
     async def _hand_over(self, given: Any) -> None:
         kind = given.get("kind") if isinstance(given, dict) else None

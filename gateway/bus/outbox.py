@@ -24,9 +24,10 @@ MOST_BYTES: Final = 8 * 1024**2  # of these
 MOST_KEYED_BYTES: Final = 64 * 1024**2
 ANSWER: Final = 500  # messages of one answer
 ANSWER_BYTES: Final = 1024**2
-GATHER_SECONDS: Final = (0.3, 0.7)  # in which what comes is answered together: each answer costs as much as some
-# requests. Between these by chance, so that those of several readers do not hold up requests together.
 OVERHEAD: Final = 200  # bytes of one, beside its text
+GATHER_SECONDS: Final = (0.3, 0.7)
+"""In which what comes is answered together, as each answer costs as much as some requests. How long that is is left to
+chance, so that the answers to several readers do not fall together."""
 
 
 @dataclass(frozen=True, slots=True)

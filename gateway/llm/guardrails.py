@@ -182,9 +182,7 @@ class Watch:
 
     def _failed(self, guard: Guard, text: Text, error: BaseException) -> None:
         """Not what it says is logged: that may repeat the text."""
-        waited = (
-            error.__cause__ if isinstance(error, TimeoutError) else None
-        )  # which says where it was, when time was up
+        waited = error.__cause__ if isinstance(error, TimeoutError) else None  # says where it was when time was up
         place = "a wrong verdict" if isinstance(error, _WrongVerdict) else place_of(waited or error)
         kind, request = type(error).__name__, self._exchange.request_id
         logger.error("guardrail %s failed on request %s: %s at %s", guard.name, request, kind, place)
