@@ -188,6 +188,15 @@ async def read_head(reader: asyncio.StreamReader) -> bytes:
     return await reader.readuntil(b"\r\n\r\n")
 
 
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Write all that comes on one connection to another one, until either is over."""
+    with contextlib.suppress(OSError):
+        while piece := await reader.read(65536):
+            writer.write(piece)
+            await writer.drain()
+    writer.close()
+
+
 async def exchange(port: int, data: bytes, *, seconds: float = 30.0) -> bytes:
     """Send bytes on a new connection, and return everything that comes until the other side closes or resets."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

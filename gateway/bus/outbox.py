@@ -11,7 +11,7 @@ import contextlib
 import random
 import secrets
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
@@ -79,7 +79,7 @@ class Outbox:
         """Listen no more."""
         for subscription in self._subscriptions:
             subscription.end()
-        self._wake(self._waiting.copy())
+        self._wake(self.kinds)
 
     async def after(self, cursor: str, seconds: float, kinds: Collection[str]) -> Batch:
         """The messages of these kinds behind this cursor; waits for so long if there are none."""
@@ -87,13 +87,13 @@ class Outbox:
         if max((self._newest.get(kind, 0) for kind in kinds), default=0) <= number:
             news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting[news] = kinds
-            try:
-                with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError):
+                try:
                     async with asyncio.timeout(seconds):
                         await news
-                    await asyncio.sleep(random.uniform(*GATHER_SECONDS))
-            finally:
-                self._waiting.pop(news, None)
+                finally:
+                    del self._waiting[news]
+                await asyncio.sleep(random.uniform(*GATHER_SECONDS))
         behind = [each for each in self._keyed.values() if each.number > number and each.kind in kinds]
         missed = 0
         if number >= 0:
@@ -135,10 +135,10 @@ class Outbox:
                 self._keyed[entry.kind, key] = entry
                 self._keyed_bytes += entry.size
         self._newest[entry.kind] = entry.number
-        self._wake([news for news, kinds in self._waiting.items() if entry.kind in kinds])
+        self._wake(frozenset((entry.kind,)))
 
-    def _wake(self, waiting: Iterable[asyncio.Future[None]]) -> None:
-        for news in waiting:
-            del self._waiting[news]
-            if not news.done():
+    def _wake(self, kinds: frozenset[str]) -> None:
+        """Answer those who wait for one of these."""
+        for news, wanted in self._waiting.items():
+            if not (news.done() or kinds.isdisjoint(wanted)):
                 news.set_result(None)

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from tests.control_plane.process import ControlPlaneProcess
+from tests.support import pass_on
 
 MAY_DIVIDE = os.getuid() == 0 and shutil.which("ip") is not None
 _NO_CARD = "02:00:00:00:00:01"  # an address of Ethernet that no card has
@@ -92,7 +93,7 @@ async def relay(planes: Sequence[ControlPlaneProcess]) -> AsyncIterator[str]:
         for plane in planes:
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 other, onward = await asyncio.open_connection(plane.host, plane.port)
-                await asyncio.gather(_copy(reader, onward), _copy(other, writer))
+                await asyncio.gather(pass_on(reader, onward), pass_on(other, writer))
                 return
         writer.close()
 
@@ -101,11 +102,3 @@ async def relay(planes: Sequence[ControlPlaneProcess]) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()

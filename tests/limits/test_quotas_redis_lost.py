@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -28,7 +27,7 @@ from gateway.middleware.quota import Quotas
 from gateway.outside.redis_link import REPORTED_SECONDS, RedisLink, redis_link
 from tests.outside.support import linked
 from tests.redis_server import RedisServer, running_redis
-from tests.support import eventually, scripted_backend
+from tests.support import eventually, pass_on, scripted_backend
 
 UTC = ZoneInfo("UTC")
 
@@ -256,17 +255,10 @@ class Switch:
         from_redis, to_redis = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(_pass_on(reader, to_redis))
-                both.create_task(_pass_on(from_redis, writer))
+                both.create_task(pass_on(reader, to_redis))
+                both.create_task(pass_on(from_redis, writer))
         finally:
             to_redis.close()
-
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while piece := await reader.read(65536):
-            writer.write(piece)
-    writer.close()
 
 
 async def test_a_call_under_way_adds_nothing_to_a_redis_that_knows_less(tmp_path: Path, clock: Clock) -> None:

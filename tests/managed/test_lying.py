@@ -18,7 +18,7 @@ from tests.control_plane.channel_support import a_gateway, a_token, an_environme
 from tests.control_plane.channel_support import a_revision as revision_of
 from tests.control_plane.support import control_plane
 from tests.managed.support import ONE, TWO, calling, managed, write
-from tests.support import eventually
+from tests.support import eventually, pass_on
 
 TOKEN = "fgw_0011223344556677_" + "A" * 43
 GREETING = json.dumps({"type": "connection.ack", "gatewayId": "g", "connectionId": "c", "timestamp": "t"})
@@ -203,7 +203,7 @@ async def _without_websockets(url: str) -> AsyncIterator[str]:
     """A proxy that answers requests for a WebSocket with 404, and passes all others on."""
     host, _, port = url.removeprefix("http://").partition(":")
 
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         if b"/ws/" in head:
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
@@ -212,13 +212,8 @@ async def _without_websockets(url: str) -> AsyncIterator[str]:
         behind, out = await asyncio.open_connection(host, int(port))
         out.write(head)
 
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while data := await source.read(65536):
-                sink.write(data)
-            sink.close()
+        await asyncio.gather(pass_on(reader, out), pass_on(behind, writer), return_exceptions=True)
 
-        await asyncio.gather(pump(reader, out), pump(behind, writer), return_exceptions=True)
-
-    server = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
