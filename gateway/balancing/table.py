@@ -1,4 +1,4 @@
-"""The ways to choose among the endpoints of a service: a line for each. A new one is a file and a line."""
+"""The ways to choose among the endpoints of a service: a line for each."""
 
 from __future__ import annotations
 

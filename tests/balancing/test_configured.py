@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from gateway.balancing.hashing import HashKey
+from gateway.balancing.table import BALANCERS
 from gateway.http.testing import make_exchange
 from tests.config.support import errors
 from tests.support import running_gateway, scripted_backend
@@ -32,7 +33,7 @@ async def answers(base: Path, balance: str, *, status: str = "200 OK") -> AsyncI
         yield await opened.enter_async_context(httpx2.AsyncClient(base_url=gateway.url))
 
 
-@pytest.mark.parametrize("balance", ["least_request", "round_robin", "random", "peak_ewma"])
+@pytest.mark.parametrize("balance", sorted(BALANCERS))
 async def test_each_method_shares_the_requests(tmp_path: Path, balance: str) -> None:
     """Every endpoint gets requests; in turn, exactly its share."""
     async with answers(tmp_path, f"balance: {balance}") as client:

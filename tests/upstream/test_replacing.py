@@ -109,7 +109,7 @@ async def test_an_endpoint_that_returns_while_it_leaves_is_in_again() -> None:
     attempt.end()
 
 
-@pytest.mark.parametrize("balance", ["round_robin", "least_request", "peak_ewma", "random", "hash"])
+@pytest.mark.parametrize("balance", [*sorted(BALANCERS), "hash"])
 async def test_no_request_does_the_work_of_all_where_some_have_left(balance: str) -> None:
     """Whichever endpoint it would have got, also by the hash of its key."""
     hashing = Hashing(HashKey("query", "key"), lambda work: work())
