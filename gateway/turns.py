@@ -30,6 +30,8 @@ LOOKED_AT: Final = 8  # of those that wait, until so many are found: some of the
 GONE_AT_ONCE: Final = 64  # of those whose connection has ended while they waited, passed over for each that has not
 LATE_PER_SECOND: Final = 2000  # of those that go behind, or last, where turns are so long that one in each would be few
 LATE_AT_ONCE: Final = 4  # of them, in one turn: what they cause makes the next turns long, and these must not take more
+IN_VAIN: Final = 0.002  # seconds without those that go last, for each that was begun and given up by its client
+LONGEST_IN_VAIN: Final = 0.1  # seconds, for however many
 CROWD: Final = 100  # connections of one client, beyond which all its requests wait for their turn
 CRUMBS: Final = 20  # reads of next to nothing that each client has in every WINDOW
 WINDOW: Final = 0.01  # seconds
@@ -137,10 +139,23 @@ class Beginnings:
 
     Of what comes large, as few requests do, one is begun in each turn, and the others do not wait behind it: so that it
     holds up little also behind the same balancer. Of what goes last, because it does not look as if it could be served,
-    one is taken at the end of each turn.
+    one is taken at the end of each turn; fewer where those before were begun in vain, as their clients gave them up: a
+    flood that does that is faster than we are, and most of it is gone before its turn.
     """
 
-    __slots__ = ("_behind", "_connections", "_crowds", "_large", "_last", "_late_taken", "_waiting", "crowded", "due")
+    __slots__ = (
+        "_behind",
+        "_connections",
+        "_crowds",
+        "_large",
+        "_last",
+        "_last_from",
+        "_late_taken",
+        "_pausing",
+        "_waiting",
+        "crowded",
+        "due",
+    )
 
     def __init__(self) -> None:
         self._waiting: FairQueue[Beginning] = FairQueue()
@@ -148,7 +163,9 @@ class Beginnings:
         self._behind: FairQueue[Beginning] = FairQueue()
         self._last: FairQueue[Beginning] = FairQueue()
         self._late_taken = 0.0  # when those of these two had their turn
-        self.due = False  # whether any wait
+        self._last_from = 0.0  # when the next of the last may have its turn
+        self._pausing = False  # until then
+        self.due = False  # whether one is begun in the next turn of the loop
         self._connections: dict[bytes | str, int] = {}  # by client
         self._crowds = 0  # clients that have more than CROWD
         self.crowded = False  # whether there are such clients, and others
@@ -174,6 +191,11 @@ class Beginnings:
         """Whether it has so many that what they send together would hold up others, and there are others."""
         return self.crowded and self._connections.get(place, 0) > CROWD
 
+    def gave_up(self) -> None:
+        """The client of a request that went last has not waited for its answer."""
+        now = time.perf_counter()
+        self._last_from = min(max(self._last_from, now) + IN_VAIN, now + LONGEST_IN_VAIN)
+
     def join(
         self, place: bytes | str, waiting: Beginning, *, large: bool = False, behind: bool = False, last: bool = False
     ) -> None:
@@ -194,9 +216,19 @@ class Beginnings:
         try:
             self._begin()
         finally:
-            self.due = len(self._waiting) + len(self._large) + len(self._behind) + len(self._last) > 0
+            others = len(self._waiting) + len(self._large) + len(self._behind) > 0
+            pause = self._last_from - time.perf_counter() if self._last and not others else 0.0
+            self.due = others or (len(self._last) > 0 and pause <= 0)
             if self.due:
                 asyncio.get_running_loop().call_soon(self._run)
+            elif self._last and not self._pausing:
+                self._pausing = True
+                asyncio.get_running_loop().call_later(pause, self._resume)
+
+    def _resume(self) -> None:
+        self._pausing = False
+        if not self.due:
+            self._run()
 
     def _begin(self) -> None:
         begun = looked_at = 0
@@ -210,9 +242,10 @@ class Beginnings:
             now = time.perf_counter()
             most = min(LATE_AT_ONCE, max(1, int((now - self._late_taken) * LATE_PER_SECOND)))
             self._late_taken = now
-            for late in (self._behind, self._last):
-                for _ in range(min(most, len(late))):
-                    _begin_next(late)
+            for _ in range(min(most, len(self._behind))):
+                _begin_next(self._behind)
+            for _ in range(min(most, len(self._last)) if now >= self._last_from else 0):
+                _begin_next(self._last)
 
 
 def _begin_next(queue: FairQueue[Beginning]) -> bool:

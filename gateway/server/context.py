@@ -15,6 +15,7 @@ from gateway.turns import Beginnings, Turns
 
 READ_BUFFER: Final = 64 * 1024  # bytes; one buffer for all connections: the parser copies what it keeps
 HEAD_BUFFER: Final = 16 * 1024  # bytes of it, for a read that may wait for its turn
+WRITE_HIGH_WATER: Final = 32 * 1024  # bytes that the socket has not taken, above which a response waits
 
 
 class ServerContext:

@@ -15,8 +15,10 @@ from gateway.turns import (
     CROWD,
     CRUMBS,
     GONE_AT_ONCE,
+    IN_VAIN,
     LATE_AT_ONCE,
     LATE_PER_SECOND,
+    LONGEST_IN_VAIN,
     LOOKED_AT,
     WINDOW,
     Beginnings,
@@ -179,6 +181,38 @@ async def test_what_goes_last_after_a_long_turn() -> None:
     await asyncio.sleep(0)
     assert not others[-1].begun
     assert sum(each.begun for each in crowd) <= LATE_AT_ONCE
+
+
+class Awaited:
+    """A connection whose turn is awaited."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Event()
+
+    def go_on(self) -> bool:
+        self.turn.set()
+        return True
+
+
+async def test_what_goes_last_and_is_given_up() -> None:
+    """What comes behind it waits the longer, the more of it was begun in vain, and has its turn; others do not wait."""
+    beginnings, last, other, crowd = Beginnings(), Awaited(), New(), [New() for _ in range(3)]
+    for _ in range(int(10 * LONGEST_IN_VAIN / IN_VAIN)):
+        beginnings.gave_up()
+    began = time.perf_counter()
+    beginnings.join("192.0.2.1", last, last=True)
+    await asyncio.sleep(0)
+    beginnings.join("192.0.2.1", other)
+    await asyncio.sleep(0)
+    assert other.begun
+    async with asyncio.timeout(30):
+        await last.turn.wait()
+    assert time.perf_counter() - began > 0.9 * LONGEST_IN_VAIN
+    for each in crowd:  # that was all
+        beginnings.join("192.0.2.1", each, last=True)
+    for _ in crowd:
+        await asyncio.sleep(0)
+    assert all(each.begun for each in crowd)
 
 
 class Noted(New):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable
-from typing import Final, cast
+from typing import cast
 
 from gateway.algorithms.fairness import place_of
 from gateway.deadlines import NEVER
@@ -14,7 +14,7 @@ from gateway.http import Headers, Outcome, Response
 from gateway.http.messages import RequestHead
 from gateway.outbox import Writer
 from gateway.plurals import counted
-from gateway.server.context import HEAD_BUFFER, READ_BUFFER, ServerContext
+from gateway.server.context import HEAD_BUFFER, READ_BUFFER, WRITE_HIGH_WATER, ServerContext
 from gateway.server.head import bad
 from gateway.server.http1.channel import DISCARD_LIMIT, Http1Channel
 from gateway.server.http1.line_ends import CRUMB, FRAMING_AT_ONCE
@@ -23,8 +23,6 @@ from gateway.server.http1.reader import LARGE, RequestReader, looks_whole
 from gateway.server.http1.websocket import join
 from gateway.server.lingering import has_left, is_reset, linger, reset
 from gateway.server.progress import Progress
-
-WRITE_HIGH_WATER: Final = 32 * 1024  # bytes that the socket has not taken, above which a response waits
 
 
 class Http1Connection(asyncio.BufferedProtocol):
@@ -78,6 +76,8 @@ class Http1Connection(asyncio.BufferedProtocol):
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.disconnect()
+            if self._goes_last:
+                self._context.beginnings.gave_up()
 
     def eof_received(self) -> bool:
         """The client will send no more: it disconnected, or only closed its side. What is in progress gets a moment."""
@@ -157,8 +157,8 @@ class Http1Connection(asyncio.BufferedProtocol):
         fault, data, self._fault, self._unread = self._fault, self._unread, None, b""
         if fault is not None:
             self._refuse(fault)
-        elif data and not self._closing:
-            self._read(data)
+        elif data and not self._closing and self._read(data):
+            return None
         if data and self._eof and not self._unread and not self.eof_received():
             self._writer.close()
         self.resume_reading()
@@ -174,28 +174,28 @@ class Http1Connection(asyncio.BufferedProtocol):
             self._closing, self._fault = True, self._reader.pack(fault)
             self._await_turn(last=True)
 
-    def _read(self, data: bytes) -> None:
+    def _read(self, data: bytes) -> bool:
+        """Returns whether the client of what went last has reset the connection, and nothing is done for it."""
         try:
             rest = self._reader.read(data)
         except GatewayError as fault:
             self._fails(fault)
-            return
+            return False
         channel = self._channel
         if channel is not None and self._phase is not BUSY:
             if self._phase is NEW and self._goes_last and is_reset(self._socket):
+                self._channel = None
                 self._writer.abort()
-                return
+                return True
             self._phase, self.deadline = BUSY, NEVER
             if self.drained is not None or self._eof:
                 self.set_deadline()
             channel.start()
         if not rest and self._phase is BUSY and len(data) > CRUMB:
-            return  # as it mostly is
-        between_requests = self._reader.between_requests
-        read = len(data) - len(rest)
+            return False  # as it mostly is
+        between_requests, read = self._reader.between_requests, len(data) - len(rest)
         if rest and not between_requests:
-            self._fragmented = True
-            self._unread, rest = rest, b""
+            self._fragmented, self._unread, rest = True, rest, b""
             self._pause_reading()
             self._context.turns.join(self.place, self)
         if self._phase is DISCARD:
@@ -207,6 +207,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         elif not between_requests and self._phase in (NEW, IDLE):
             self._phase = HEAD
             self.set_deadline()
+        return False
 
     def _piece(self, nbytes: int) -> None:
         """A small one of a head, or next to nothing of a body, costs us far more than the client."""
