@@ -68,7 +68,13 @@ def explain(
     if running or context.get_parameter_source("admin") is ParameterSource.COMMANDLINE:
         explained = _explained_by_gateway(admin, method, url, lines, client, content)
     else:
-        explained = _explained_by_files(compiled(directory, as_json=as_json), method, url, lines, client, content)
+        from gateway.explain import explain as run  # noqa: PLC0415  the other commands start faster without it
+
+        snapshot = compiled(directory, as_json=as_json)
+        try:
+            explained = asyncio.run(run(snapshot, method.upper(), url, lines, client, content))
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
     if as_json:
         print_json(explained)
     else:
@@ -80,7 +86,9 @@ def _lines(explained: Mapping[str, Any]) -> Iterator[str]:
     for key, value in explained.items():
         if isinstance(value, list):
             yield f"{key}:" if value else f"{key}: -"
-            yield from (f"  {_line(item)}" for item in value)
+            for item in value:
+                shown = f"{item['route']} ({item['pattern']}): {item['why']}" if isinstance(item, dict) else item
+                yield f"  {shown}"
         else:
             yield f"{key}: {value}"
 
@@ -102,25 +110,27 @@ def _explained_by_gateway(
     return explained
 
 
-def _explained_by_files(
-    snapshot: Any, method: str, url: str, headers: Sequence[tuple[str, str]], client: str, body: bytes | None
-) -> dict[str, Any]:
-    from gateway.explain import explain as run  # noqa: PLC0415
-
-    try:
-        return asyncio.run(run(snapshot, method.upper(), url, headers, client, body))
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-
-
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not name.strip() or not colon:
         raise click.BadParameter(f"{text!r} is no header; expected 'NAME: VALUE'", param_hint="-H")
     value = value.strip()
-    if value.startswith("@") and not value.startswith("@@"):
-        return name.strip(), _contents(value[1:])
-    return name.strip(), value.removeprefix("@")
+    if not value.startswith("@") or value.startswith("@@"):
+        return name.strip(), value.removeprefix("@")
+    # The one line in a file, or on standard input. It may be a secret: no error shows it.
+    source = value[1:]
+    try:
+        with click.open_file(source, "rb") as stream:
+            data: bytes = stream.read(_MAX_VALUE + 1)
+        text = data.decode().removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise click.BadParameter(f"{source} cannot be read: {error.strerror}", param_hint="-H") from None
+    except UnicodeDecodeError:
+        raise click.BadParameter(f"{source} is not UTF-8", param_hint="-H") from None
+    if not text.strip() or len(text) > _MAX_VALUE or not text.isprintable():
+        size = _MAX_VALUE // 1024
+        raise click.BadParameter(f"{source} is not one line of printable text, at most {size} KiB", param_hint="-H")
+    return name.strip(), text.strip()
 
 
 def _body(text: str) -> bytes:
@@ -144,25 +154,3 @@ def _is_file(text: str) -> bool:
         return "\n" not in text and Path(text).is_file()
     except (OSError, ValueError):  # no name of a file: too long, or with a null in it
         return False
-
-
-def _contents(source: str) -> str:
-    """The one line in a file, or on standard input. It may be a secret: no error shows it."""
-    try:
-        with click.open_file(source, "rb") as stream:
-            data: bytes = stream.read(_MAX_VALUE + 1)
-        text = data.decode().removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        raise click.BadParameter(f"{source} cannot be read: {error.strerror}", param_hint="-H") from None
-    except UnicodeDecodeError:
-        raise click.BadParameter(f"{source} is not UTF-8", param_hint="-H") from None
-    if not text.strip() or len(text) > _MAX_VALUE or not text.isprintable():
-        size = _MAX_VALUE // 1024
-        raise click.BadParameter(f"{source} is not one line of printable text, at most {size} KiB", param_hint="-H")
-    return text.strip()
-
-
-def _line(item: Any) -> str:
-    if isinstance(item, dict):
-        return f"{item['route']} ({item['pattern']}): {item['why']}"
-    return str(item)

@@ -15,21 +15,15 @@ def described() -> str:
     was built."""
     made = "interpreted" if (messages.__file__ or "").endswith(".py") else "compiled"
     heads = "heads by llhttp" if header_lines is None else "heads in C"
-    return f"{made}, {heads}, {platform.python_implementation()} {platform.python_version()} ({', '.join(_build())})"
-
-
-def _build() -> list[str]:
-    """How the interpreter was optimised, as far as its build says.
-
-    Debian and Ubuntu build with profiles and keep that out of what `sysconfig` says.
-    """
     arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
     flags = f"{sysconfig.get_config_var('PY_CFLAGS') or ''} {sysconfig.get_config_var('PY_CORE_CFLAGS') or ''}".split()
     levels = [flag for flag in flags if flag.startswith("-O")]
+    # Debian and Ubuntu build with profiles and keep that out of what `sysconfig` says.
     packaged = sys.base_prefix == "/usr" and "'--with-dbmliborder=bdb:gdbm'" in arguments
     if "--enable-optimizations" in arguments or any(flag.startswith("-fprofile-use") for flag in flags):
         profile = "PGO"
     else:
         profile = "PGO, as Debian builds it" if packaged else "no PGO"
     linked = ["LTO"] if "--with-lto" in arguments or any(flag.startswith("-flto") for flag in flags) else []
-    return [profile, *linked, *levels[-1:]]
+    build = ", ".join([profile, *linked, *levels[-1:]])
+    return f"{made}, {heads}, {platform.python_implementation()} {platform.python_version()} ({build})"

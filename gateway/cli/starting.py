@@ -43,7 +43,9 @@ def init(directory: Path, backend: str | None, description: Path | None, *, mode
         _begin(directory, models_files(), "1 route to the providers of models.yaml", ())
         return
     described = _described(description)
-    target, prefix = _backend(backend or (described and described.backend) or _default(described))
+    if described is not None and not (backend or described.backend):
+        _fail("the description names no server with a host; say where it runs with --backend http://localhost:3000")
+    target, prefix = _backend(backend or (described and described.backend) or BACKEND)
     routes, key_header = (described.routes, described.key_header) if described else ([], "")
     texts = files(target, routes, prefix, key_header)
     what = f"{counted(len(routes) or 1, 'route')} to {target}{prefix}"
@@ -82,12 +84,6 @@ def _described(path: Path | None) -> Description | None:
     if not described.routes:
         _fail(f"{path}: it has no path that could be a route" + "".join(f"; {each}" for each in described.left_out[:3]))
     return described
-
-
-def _default(described: Description | None) -> str:
-    if described is not None:
-        _fail("the description names no server with a host; say where it runs with --backend http://localhost:3000")
-    return BACKEND
 
 
 def _backend(url: str) -> tuple[str, str]:
