@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import yaml
 from pydantic_core import PydanticCustomError
@@ -62,10 +62,20 @@ def read_description(data: bytes) -> Description:
         raise DescriptionError("it is no OpenAPI description: expected an object with openapi and paths")
     if not isinstance(document.get("paths"), Mapping) or not ("openapi" in document or "swagger" in document):
         raise DescriptionError("it is no OpenAPI description: it needs openapi (or swagger) and paths at its top")
-    server = _split(_server(document))
+    url = _server(document)
+    try:
+        server = urlsplit(url)
+    except ValueError as error:
+        raise DescriptionError(f"its server {url} is no URL: {error}; correct it") from None
     described = Description(key_header=next(_key_headers(document), ""))
     if server.netloc:
-        described.backend = _backend(server.scheme or "https", server.netloc)
+        described.backend = f"{server.scheme or 'https'}://{server.netloc.rpartition('@')[2]}"
+        try:
+            parse_target(described.backend)
+        except (PydanticCustomError, ValueError) as error:
+            reason = error.message() if isinstance(error, PydanticCustomError) else error
+            message = f"its server {described.backend} cannot be a target: {reason}; give --backend"
+            raise DescriptionError(message) from None
     base, secured = server.path.rstrip("/"), bool(document.get("security"))
     for path, item in document["paths"].items():
         if _text(path).startswith("/"):
@@ -84,13 +94,6 @@ def _text(value: Any) -> str:
     return str(value).encode("utf-8", "replace").decode() if usable else ""
 
 
-def _split(url: str) -> SplitResult:
-    try:
-        return urlsplit(url)
-    except ValueError as error:
-        raise DescriptionError(f"its server {url} is no URL: {error}; correct it") from None
-
-
 def _server(document: Mapping[str, Any]) -> str:
     """The first one, with the defaults of its variables; of Swagger 2, what stands in its place."""
     if "swagger" in document:
@@ -106,16 +109,6 @@ def _server(document: Mapping[str, Any]) -> str:
         return _text(_mapping(variables.get(match[1])).get("default"))
 
     return _PLACEHOLDER.sub(default, _text(_mapping(server).get("url")))
-
-
-def _backend(scheme: str, authority: str) -> str:
-    backend = f"{scheme}://{authority.rpartition('@')[2]}"
-    try:
-        parse_target(backend)
-    except (PydanticCustomError, ValueError) as error:
-        reason = error.message() if isinstance(error, PydanticCustomError) else error
-        raise DescriptionError(f"its server {backend} cannot be a target: {reason}; give --backend") from None
-    return backend
 
 
 def _add(
