@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from gateway.config.models.errors import to_fault
 from gateway.config.problems import ConfigError, Fault, Problem, quote, suggest
 from gateway.config.secrets import KnownSecrets
 from gateway.config.yaml.compose import BARE_LIST, compose
-from gateway.config.yaml.document import Document
 from gateway.config.yaml.expand import Converter, Expander
 from gateway.config.yaml.places import to_problem
 from gateway.config.yaml.text import MAX_BYTES
@@ -60,13 +59,8 @@ def read_tests(path: Path, environment: Mapping[str, str], secrets: KnownSecrets
     if faults or problems or tests is None:
         problems += [to_problem(document, fault) for fault in dict.fromkeys(faults)]
         raise ConfigError(sorted(problems, key=lambda problem: (problem.line, problem.column)))
-    return list(_placed(document, tests))
-
-
-def _placed(document: Document, tests: TestsFile) -> Iterator[PlacedCase]:
-    for index, case in enumerate(tests.tests):
-        place = document.find(("tests", index))
-        yield PlacedCase(case, document.file, place.line, place.column)
+    places = [document.find(("tests", index)) for index in range(len(tests.tests))]
+    return [PlacedCase(case, file, at.line, at.column) for case, at in zip(tests.tests, places, strict=True)]
 
 
 def _fault(file: str, details: ErrorDetails) -> Fault:

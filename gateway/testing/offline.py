@@ -93,7 +93,11 @@ class _Wire:
                 return await last(exchange)
             assert isinstance(last, Cluster | Hosted | Models | Endpoint)
             exchange.upstream = last.name
-            headers = _joined(request_headers(exchange)) | {"host": _host(exchange, last)}
+            headers: dict[str, str] = {}
+            for name, value in request_headers(exchange):
+                text, key = value.decode("latin-1"), name.decode("latin-1")
+                headers[key] = f"{headers[key]}, {text}" if key in headers else text
+            headers["host"] = _host(exchange, last)
             while exchange.body is not None and await exchange.body.read():
                 pass  # policies that read bodies get all of it
             path = exchange.target_path + exchange.query_part().decode("latin-1")
@@ -177,14 +181,6 @@ class Offline:
         if request.body is not None:
             exchange.body = WholeBody(request.body.encode(), [])
         return exchange
-
-
-def _joined(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    joined: dict[str, str] = {}
-    for name, value in headers:
-        text, key = value.decode("latin-1"), name.decode("latin-1")
-        joined[key] = f"{joined[key]}, {text}" if key in joined else text
-    return joined
 
 
 def _host(exchange: Exchange, last: Cluster | Hosted | Models | Endpoint) -> str:

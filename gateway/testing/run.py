@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,13 +85,12 @@ async def _reasons(snapshot: Snapshot, request: Request, expect: Expect, outcome
         yield str(said["result"])
     if expect.status is not None and outcome.target is not None:
         yield f"it is forwarded to {outcome.target}: the status is for the backend to say, and only ours is known"
-    if expect.route is not None and expect.route != outcome.route:
-        yield _why_not(snapshot, expect.route, said)
-
-
-def _why_not(snapshot: Snapshot, route: str, said: Mapping[str, Any]) -> str:
-    """Why the route that was expected does not take it."""
-    if all(handler.route.id != route for handler in snapshot.handlers):
-        return f'there is no route "{route}"; `gateway routes` lists them'
-    lost = next((each for each in said.get("lost", ()) if each["route"] == route), None)
-    return f'not route "{route}" ({lost["pattern"]}): {lost["why"]}' if lost else f'route "{route}" is further off'
+    route = expect.route
+    if route is not None and route != outcome.route:
+        lost = next((each for each in said.get("lost", ()) if each["route"] == route), None)
+        if all(handler.route.id != route for handler in snapshot.handlers):
+            yield f'there is no route "{route}"; `gateway routes` lists them'
+        elif lost:
+            yield f'not route "{route}" ({lost["pattern"]}): {lost["why"]}'
+        else:
+            yield f'route "{route}" is further off'
