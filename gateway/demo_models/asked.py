@@ -116,7 +116,8 @@ def _calls(asked: Asked) -> Iterable[Call]:
     elif asked.forced:
         named = [tool for tool in asked.tools if tool.name == asked.forced]
     for number, tool in enumerate(named):
-        yield Call(f"{number}{_digest(tool.name)}", tool.name, orjson.dumps(example(tool.schema)).decode())
+        digest = hashlib.sha256(tool.name.encode()).hexdigest()[:12]
+        yield Call(f"{number}{digest}", tool.name, orjson.dumps(example(tool.schema)).decode())
 
 
 def example(schema: Mapping[str, Any]) -> Any:
@@ -151,7 +152,3 @@ def whole_number(value: Any) -> int | None:
 def tokens(text: str) -> int:
     """How many a text has on the way in."""
     return max(1, -(-len(text) // CHARACTERS_PER_TOKEN))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
