@@ -137,14 +137,18 @@ def _outranked(loser: Candidate[T], winner: Candidate[T], host: str) -> str:
     """The reason why `winner` precedes `loser`, which would take the request too."""
     if loser.rule.below and not winner.rule.below:
         return f'it takes only what no written route takes, as "{winner.rule.id}" does'
-    names = best_pattern(loser.hosts, host), best_pattern(winner.hosts, host)
-    if names[0] != names[1]:
-        return f'less specific: {_host(names[0])} where route "{winner.rule.id}" wants host "{names[1]}"'
-    return _less_specific(loser.pattern, winner.pattern) or _tie(loser, winner)
-
-
-def _host(pattern: str | None) -> str:
-    return f'it wants host "{pattern}"' if pattern else "it takes any host"
+    route = f'route "{winner.rule.id}"'
+    lost, won = best_pattern(loser.hosts, host), best_pattern(winner.hosts, host)
+    if lost != won:
+        wants = f'wants host "{lost}"' if lost else "takes any host"
+        return f'less specific: it {wants} where {route} wants host "{won}"'
+    if (reason := _less_specific(loser.pattern, winner.pattern)) is not None:
+        return reason
+    if loser.weight != winner.weight:
+        return f"less specific: {route} has the same path and more predicates ({winner.weight}, not {loser.weight})"
+    if loser.form != winner.form:
+        return f"{route} fits in its {winner.form} form, which goes before the {loser.form} form"
+    return f"{route} is as specific, and comes earlier in the file"
 
 
 def _less_specific(loser: Pattern, winner: Pattern) -> str | None:
@@ -168,12 +172,3 @@ def _kind(segment: Segment | None, pattern: Pattern) -> str:
     if has_expression(segment):
         return "has a regular expression"
     return f'is partly literal ("{show(segment)}")'
-
-
-def _tie(loser: Candidate[T], winner: Candidate[T]) -> str:
-    route = f'route "{winner.rule.id}"'
-    if loser.weight != winner.weight:
-        return f"less specific: {route} has the same path and more predicates ({winner.weight}, not {loser.weight})"
-    if loser.form != winner.form:
-        return f"{route} fits in its {winner.form} form, which goes before the {loser.form} form"
-    return f"{route} is as specific, and comes earlier in the file"
