@@ -45,8 +45,10 @@ def request_headers(location: Directive, route: Route, make: Make, description: 
         lower = name.lower()
         if lower == "host":
             _host(directive, value, route)
-        elif _is_own(directive, name, value):
-            continue
+        elif lower in _HOP or value in _OWN.get(lower, ()):
+            directive.said("the gateway sends this itself")
+        elif lower in _OWN and not settable(name):
+            directive.unsaid("the gateway sends what it knows of the client and of `trusted_proxies`, not this value")
         elif not value:
             changes.setdefault("remove", []).append(name)
             directive.said("headers: removed")
@@ -75,18 +77,6 @@ def _host(directive: Directive, value: str, route: Route) -> None:
         directive.said("the Host is the target's")
     else:
         directive.unsaid("the Host that backends get is the client's (`preserve_host`) or the target's")
-
-
-def _is_own(directive: Directive, name: str, value: str) -> bool:
-    """Whether the gateway sends this header itself; a value that is not what it sends is named."""
-    lower = name.lower()
-    if lower in _HOP or value in _OWN.get(lower, ()):
-        directive.said("the gateway sends this itself")
-    elif lower in _OWN and not settable(name):
-        directive.unsaid("the gateway sends what it knows of the client and of `trusted_proxies`, not this value")
-    else:
-        return False
-    return True
 
 
 def _value(name: str, value: str, directive: Directive, description: Description) -> str | None:
