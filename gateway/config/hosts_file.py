@@ -27,17 +27,13 @@ def read_hosts(directory: Path) -> dict[str, str]:
     for number, line in enumerate(lines, 1):
         address, *names = line.partition("#")[0].split() or ("",)
         if address:
-            _check(number, address, names)
+            try:
+                ip_address(address)
+            except ValueError:
+                names = []
+            if not names:
+                message = f"expected an address and its names, such as 127.0.0.1 users (got {quote(address)})"
+                raise ConfigError([Problem(FILE, number, 1, "", message)])
             for name in names:
                 found.setdefault(name.lower(), address)
     return found
-
-
-def _check(line: int, address: str, names: list[str]) -> None:
-    try:
-        ip_address(address)
-    except ValueError:
-        names = []
-    if not names:
-        message = f"expected an address and its names, such as 127.0.0.1 users (got {quote(address)})"
-        raise ConfigError([Problem(FILE, line, 1, "", message)])

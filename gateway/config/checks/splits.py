@@ -6,14 +6,25 @@ from collections.abc import Iterator, Sequence
 
 from gateway.config.models import Configuration, RouteConfig
 from gateway.config.models.sticky import StickySplit
-from gateway.config.problems import Fault, Path
+from gateway.config.problems import Fault
 
 
 def warnings(configuration: Configuration) -> Iterator[Fault]:
     """Weights that lead no request anywhere."""
     for index, route in enumerate(configuration.routes.routes):
-        if not route.answered_here:
-            yield from _weights(("routes", index, "split"), route)
+        if route.answered_here:
+            continue
+        place, given = ("routes", index, "split"), _with_weight(route)
+        drained = route.sticky is not None and route.target not in _targets(route)
+        if given and not any(route.split[number].weight for number in given) and not drained:
+            message = f"all weights are 0, so that requests without a `when` go to {route.target}; "
+            yield Fault(place, f"{message}give one of them a weight", show_value=False)
+            continue
+        for number in given:
+            entry = route.split[number]
+            if not entry.weight and entry.when is None and route.sticky is None:
+                message = f"{entry.target} gets no requests; give it a weight, or remove it, or add sticky to the "
+                yield Fault((*place, number, "weight"), f"{message}route, with which its clients stay")
 
 
 def sticky(configuration: Configuration) -> Iterator[Fault]:
@@ -46,22 +57,6 @@ def sticky(configuration: Configuration) -> Iterator[Fault]:
             message = "with it, hardly anything is cached: neither answers that set it, nor those to requests with a "
             message += "cookie; write cache: false, or cache: {with_credentials: true}"
             yield Fault(place, message, show_value=False)
-
-
-def _weights(place: Path, route: RouteConfig) -> Iterator[Fault]:
-    given = _with_weight(route)
-    drained = route.sticky is not None and route.target not in _targets(route)
-    if given and not any(route.split[number].weight for number in given) and not drained:
-        message = (
-            f"all weights are 0, so that requests without a `when` go to {route.target}; give one of them a weight"
-        )
-        yield Fault(place, message, show_value=False)
-        return
-    for number in given:
-        entry = route.split[number]
-        if not entry.weight and entry.when is None and route.sticky is None:
-            message = f"{entry.target} gets no requests; give it a weight, or remove it, or add sticky to the route, "
-            yield Fault((*place, number, "weight"), f"{message}with which its clients stay")
 
 
 def _with_weight(route: RouteConfig) -> Sequence[int]:
