@@ -56,11 +56,8 @@ def source_of(service: str, config: Config, context: Context, place: Place) -> S
         return RedisSource(redis_registry(context), config.redis, networks=networks)
     if config.agents is not None:
         return AgentsSource(agent_registries(context), config.agents, service, stale_after(context))
-    return _over_http(config, context.base) if config.registered is None else _registered(service, context)
-
-
-def _registered(service: str, context: Context) -> Source:
-    return RegisteredSource(registered_of(context), service)
+    registered = config.registered is not None
+    return RegisteredSource(registered_of(context), service) if registered else _over_http(config, context.base)
 
 
 def identity_of(config: Config, context: Context) -> Hashable:
