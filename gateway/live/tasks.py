@@ -79,16 +79,13 @@ class Supervised:
         except BaseException as error:
             if not is_failure(error):
                 raise
-            self._died(error)
+            self._in_a_row = 1 if self._is_well() else self._in_a_row + 1
+            self.deaths += 1
+            self._reason = type(error).__name__
+            self._pausing = True
+            logger.exception("%s ended unexpectedly; it is restarted", self.name)
             return True
         return False
-
-    def _died(self, error: BaseException) -> None:
-        self._in_a_row = 1 if self._is_well() else self._in_a_row + 1
-        self.deaths += 1
-        self._reason = type(error).__name__
-        self._pausing = True
-        logger.error("%s ended unexpectedly; it is restarted", self.name, exc_info=error)
 
 
 class Tasks:
