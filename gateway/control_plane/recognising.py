@@ -163,11 +163,10 @@ def recognising(configuration: Configuration, plan: Plan) -> Recognising:
     Belongs on a thread. Raises ConfigError where files that a scheme needs are unfit.
     """
     auth, schemes = configuration.auth, schemes_of(Context(configuration, plan))
-    return Recognising(auth, tuple(_with_bearer(schemes[name] for name in auth.default or auth.schemes)))
-
-
-def _with_bearer(schemes: Iterator[Scheme]) -> Iterator[Scheme]:
-    for scheme in schemes:
-        yield scheme
+    taken: list[Scheme] = []
+    for name in auth.default or auth.schemes:
+        scheme = schemes[name]
+        taken.append(scheme)
         if isinstance(scheme, ApiKeys):
-            yield ModelKeys(scheme, beside=False)
+            taken.append(ModelKeys(scheme, beside=False))
+    return Recognising(auth, tuple(taken))
