@@ -126,13 +126,10 @@ def for_models(schemes: Sequence[Scheme]) -> tuple[Scheme, ...]:
 def for_servers(schemes: Iterable[Scheme]) -> tuple[Scheme, ...]:
     """The schemes of a route to MCP servers, which may want an `Authorization` of their own: it is looked at only where
     there is no key elsewhere."""
-    return tuple(_for_servers(schemes))
-
-
-def _for_servers(schemes: Iterable[Scheme]) -> Iterator[Scheme]:
+    taken: list[Scheme] = []
     for scheme in schemes:
         if isinstance(scheme, ApiKeys):
-            yield ModelKeys(scheme, bearer=False, final=True)
-            yield ModelKeys(scheme, beside=False)
+            taken += [ModelKeys(scheme, bearer=False, final=True), ModelKeys(scheme, beside=False)]
         else:
-            yield scheme
+            taken.append(scheme)
+    return tuple(taken)
