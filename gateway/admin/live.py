@@ -123,7 +123,11 @@ class Live:
                     client.offer(event)
             if now >= comment_due:
                 comment_due = now + COMMENT_EVERY
-                self._look_after()
+                for client in self._clients:
+                    if client.still_allowed():
+                        client.offer(COMMENT)
+                    else:
+                        client.end()
             await asyncio.sleep(REQUESTS_EVERY)
 
     def end(self) -> None:
@@ -181,13 +185,6 @@ class Live:
             return b""
         content = {"requests": found[cut:], "missed": missed + cut}
         return _event("requests", content, f"{self._epoch}-{self._recent.number}")
-
-    def _look_after(self) -> None:
-        for client in self._clients:
-            if client.still_allowed():
-                client.offer(COMMENT)
-            else:
-                client.end()
 
 
 class EventStream(Response):

@@ -97,7 +97,11 @@ class _Api:
                 "left_alone": _left_alone(self._reloader),
                 "budgets": [shown async for shown in _budgets(snapshot, money, consumer)],
                 "estimates": _estimates(money),
-                "prices": _prices(money),
+                "prices": {
+                    "of": snapshot_date(datetime.now(UTC).date()).isoformat(),
+                    "unpriced": money.prices.unpriced,
+                    "warnings": money.prices.warnings(),
+                },
             }
         )
 
@@ -255,15 +259,6 @@ def _left_alone(reloader: Reloader) -> list[dict[str, Any]]:
         {"provider": way.provider, "key": way.key, "model": way.model, "seconds": round(left, 1), "reason": why}
         for way, left, why in sorted(paused, key=lambda each: -each[1])[:MOST_LEFT_ALONE]
     ]
-
-
-def _prices(money: Money) -> dict[str, Any]:
-    today = datetime.now(UTC).date()
-    return {
-        "of": snapshot_date(today).isoformat(),
-        "unpriced": money.prices.unpriced,
-        "warnings": money.prices.warnings(),
-    }
 
 
 def _time(seconds: float) -> str:
