@@ -234,7 +234,9 @@ def _bounded(name: str) -> str:
 
 
 def _limit(context: Context, name: str, config: BudgetConfig, limit: BudgetLimit) -> Limit:
-    unit, amount = next(_amounts(limit))
+    units: tuple[tuple[Unit, int | None], ...]
+    units = ("tokens", limit.tokens), ("micros", limit.usd), ("requests", limit.requests)
+    unit, amount = next((name, most) for name, most in units if most is not None)
     ledger = _ledger(context, f"budget:{name}:{unit}:{limit.window}", config, limit.window)
     return Limit(unit, amount, _words(limit.window), ledger)
 
@@ -243,15 +245,6 @@ def _ledger(context: Context, counter: str, config: BudgetConfig | ToolQuotaConf
     key = ("budgets.ledger", counter, config.timezone, *_identity_of_book(context, config))
     zone = ZoneInfo(config.timezone)
     return context.plan.need(key, lambda: Ledger(counter, window, zone, _book(context, config)), PLACE)
-
-
-def _amounts(limit: BudgetLimit) -> Iterator[tuple[Unit, int]]:
-    if limit.tokens is not None:
-        yield "tokens", limit.tokens
-    if limit.usd is not None:
-        yield "micros", limit.usd
-    if limit.requests is not None:
-        yield "requests", limit.requests
 
 
 def _words(window: str | int) -> str:

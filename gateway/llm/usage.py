@@ -118,11 +118,8 @@ def of_anthropic(value: object) -> Usage | None:
     if not tokens and not output:
         return Usage(0, 0, estimated=True) if odd else None
     long = min(cache_write, count(members(said.get("cache_creation")).get("ephemeral_1h_input_tokens")))
-    return Usage(tokens, output, cache_read, cache_write, _thought(said, output), odd, long)
-
-
-def _thought(said: Mapping[str, Any], output: int) -> int:
-    return min(output, count(members(said.get("output_tokens_details")).get("thinking_tokens")))
+    thought = min(output, count(members(said.get("output_tokens_details")).get("thinking_tokens")))
+    return Usage(tokens, output, cache_read, cache_write, thought, odd, long)
 
 
 def of_gemini(value: object) -> Usage | None:
