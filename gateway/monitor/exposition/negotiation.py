@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -28,17 +27,12 @@ def negotiated(accept: str) -> MediaType:
     best, weight = TEXT, 0.0
     for media_range in accept.split(",")[:MOST_RANGES]:
         name, *rest = (part.strip() for part in media_range.split(";"))
-        parameters = dict(_parameters(rest))
+        pairs = (part.partition("=") for part in rest)
+        parameters = {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}
         offered, asked = _offered(name.lower(), parameters), _weight(parameters.get("q", "1"))
         if offered is not None and asked > weight:
             best, weight = offered, asked
     return best
-
-
-def _parameters(parts: list[str]) -> Iterator[tuple[str, str]]:
-    for part in parts:
-        name, _, value = part.partition("=")
-        yield name.strip().lower(), value.strip().strip('"')
 
 
 def _weight(text: str) -> float:
