@@ -154,3 +154,28 @@ def test_what_is_imported_at_the_start_builds_no_validators() -> None:
     count, built = run.stdout.split(maxsplit=1)
     assert int(count) > 100
     assert built.strip() == "[]"
+
+
+CONFIGURED = """
+import sys
+from pathlib import Path
+from gateway.config.load import load
+from gateway.config.models.base import Model
+
+load(Path(sys.argv[1]), {})
+
+def below(model):
+    for each in model.__subclasses__():
+        yield each
+        yield from below(each)
+
+print(*sorted({each.__name__ for each in below(Model) if each.__pydantic_complete__}))
+"""
+
+
+def test_a_configuration_builds_the_validators_of_what_is_in_it(tmp_path: Path) -> None:
+    """Of the keys that no file has, none is built: with all of them, a start takes a tenth longer."""
+    _plain(tmp_path)
+    run = subprocess.run([sys.executable, "-c", CONFIGURED, str(tmp_path)], capture_output=True, text=True, check=True)
+    files = {"RoutesFile", "MiddlewareFile", "AuthFile"}
+    assert set(run.stdout.split()) == files | {"RateLimit", "SchemeConfig", "ApiKeyScheme"}

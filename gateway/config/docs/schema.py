@@ -3,7 +3,11 @@
 import re
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import PlainValidatorFunctionSchema
+
 from gateway.config.models import FILES, Model, ModelsFile, RoutesFile
+from gateway.config.models.base import Checking
 from gateway.config.yaml.compose import BARE_LIST
 
 Schema = dict[str, Any]
@@ -18,13 +22,24 @@ _EXPANSION: Schema = {
 }
 
 
+class _Generate(GenerateJsonSchema):
+    """With the models that are checked by their own validators."""
+
+    def function_plain_schema(self, schema: PlainValidatorFunctionSchema) -> JsonSchemaValue:
+        check = schema["function"]["function"]
+        if not isinstance(check, Checking):
+            return super().function_plain_schema(schema)
+        check.model.model_rebuild()
+        return self.generate_inner(check.model.__pydantic_core_schema__)
+
+
 def schemas() -> dict[str, Schema]:
     """One JSON Schema (draft 2020-12) for each file, by its name."""
     return {file: _schema(file, model) for file, model in FILES.items()}
 
 
 def _schema(file: str, model: type[Model]) -> Schema:
-    generated = model.model_json_schema()
+    generated = model.model_json_schema(schema_generator=_Generate)
     generated = {"$defs": {**generated.pop("$defs", {}), model.__name__: generated}}
     definitions: Schema = _adapt(generated)["$defs"]
     if model is ModelsFile:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from gateway.config.models.auth.scheme_keys import CookieName
-from gateway.config.models.base import Model
+from gateway.config.models.base import Late, Model
 from gateway.config.models.sticky import Sticky
 from gateway.config.problems import quote, suggest
 from gateway.config.values.addresses import HeaderName
@@ -90,7 +90,7 @@ class Balance(Model):
 
 
 BalanceConfig = Annotated[
-    Balance,
+    Late[Balance],
     Kind("name, or keys below"),
-    BeforeValidator(shorthand("method"), json_schema_input_type=Method | Balance),
+    BeforeValidator(shorthand("method"), json_schema_input_type=Method | Late[Balance]),
 ]

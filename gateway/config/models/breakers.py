@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from gateway.config.models.base import Model
+from gateway.config.models.base import Late, Model
 from gateway.config.values.kinds import Kind, Text, Unset, shorthand
 from gateway.config.values.quantities import Duration, Percent
 
@@ -57,9 +57,9 @@ class Breaker(Model):
 
 
 BreakerOfRoute = Annotated[
-    Breaker,
+    Late[Breaker],
     Kind("name of a profile, or keys below"),
-    BeforeValidator(shorthand("profile"), json_schema_input_type=str | Breaker),
+    BeforeValidator(shorthand("profile"), json_schema_input_type=str | Late[Breaker]),
 ]
 
 PROFILES = {

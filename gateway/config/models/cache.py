@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from gateway.config.models.base import Model
+from gateway.config.models.base import Late, Model
 from gateway.config.models.policy import ForRoutes
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, Several, Unset, shorthand
@@ -85,7 +85,7 @@ class RouteCache(Model):
 
 
 CacheOfRoute = Annotated[
-    RouteCache,
+    Late[RouteCache],
     Kind("true or false, or keys below"),
-    BeforeValidator(shorthand("enabled"), json_schema_input_type=bool | RouteCache),
+    BeforeValidator(shorthand("enabled"), json_schema_input_type=bool | Late[RouteCache]),
 ]

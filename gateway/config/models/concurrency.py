@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from gateway.config.models.base import Model
+from gateway.config.models.base import Late, Model
 from gateway.config.values.kinds import Kind, Unset, refuse, shorthand
 
 
@@ -31,7 +31,7 @@ class Concurrency(Model):
 
 
 ConcurrencyOfService = Annotated[
-    Concurrency,
+    Late[Concurrency],
     Kind("number, or keys below"),
-    BeforeValidator(shorthand("limit"), json_schema_input_type=int | Concurrency),
+    BeforeValidator(shorthand("limit"), json_schema_input_type=int | Late[Concurrency]),
 ]

@@ -6,7 +6,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic_core import ErrorDetails
 
-from gateway.config.models.base import Model, keys_of
+from gateway.config.models.base import Late, Model, keys_of
 from gateway.config.models.foreign_words import ours
 from gateway.config.models.layout import model_at, places_of
 from gateway.config.problems import Fault, Path, quote, suggest
@@ -70,6 +70,8 @@ def _entry_of(annotation: Any) -> type[Model] | None:
     if get_origin(annotation) is not tuple:
         return next((found for each in get_args(annotation) if (found := _entry_of(each)) is not None), None)
     entry = get_args(annotation)[0]
+    if get_args(entry)[1:] == get_args(Late)[1:]:
+        entry = get_args(entry)[0]
     return entry if isinstance(entry, type) and issubclass(entry, Model) else None
 
 

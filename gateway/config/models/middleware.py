@@ -9,7 +9,7 @@ from gateway.config.models.admin import Admin
 from gateway.config.models.agents import Agents
 from gateway.config.models.alerts import Alerts
 from gateway.config.models.audit import AuditLog
-from gateway.config.models.base import Section
+from gateway.config.models.base import Late, Section
 from gateway.config.models.blocklist import Blocklist
 from gateway.config.models.breakers import BreakerProfile
 from gateway.config.models.bus import DESCRIPTION as BUS
@@ -102,60 +102,62 @@ class WebSocket(Section):
 class MiddlewareFile(Section):
     """Limits, time-outs, policies and logs. The file and all its keys are optional."""
 
-    limits: ClientLimits = Field(ClientLimits.unset(), description="Limits of clients.")
-    timeouts: Timeouts = Field(Timeouts.unset(), description="Timeouts of every route that does not say otherwise.")
-    retry_budget: RetryBudget = Field(RetryBudget.unset(), description="The budget of retries.")
+    limits: Late[ClientLimits] = Field(ClientLimits.unset(), description="Limits of clients.")
+    timeouts: Late[Timeouts] = Field(
+        Timeouts.unset(), description="Timeouts of every route that does not say otherwise."
+    )
+    retry_budget: Late[RetryBudget] = Field(RetryBudget.unset(), description="The budget of retries.")
     breakers: Annotated[
-        dict[Text, BreakerProfile],
-        BeforeValidator(or_empty({}), json_schema_input_type=dict[str, BreakerProfile] | None),
+        dict[Text, Late[BreakerProfile]],
+        BeforeValidator(or_empty({}), json_schema_input_type=dict[str, Late[BreakerProfile]] | None),
     ] = Field(
         {},
         description="Profiles for the breakers of routes, by name. `short` (calls of milliseconds), `long-tail` (tools "
         "that take minutes) and `llm` (models) are there without being written, and can be changed.",
     )
-    access_log: AccessLog = Field(AccessLog.unset(), description="One line for each request.")
-    errors: Errors = Field(Errors.unset(), description="How much clients learn of errors.")
-    drain: Drain = Field(Drain.unset(), description="The drain after SIGTERM.")
-    reload: Reload = Field(Reload.unset(), description="New contents of the files on their way to being served.")
-    websocket: WebSocket = Field(WebSocket.unset(), description="WebSocket connections.")
-    admin: Admin = Field(Admin.unset(), description="Access to the admin port.")
-    request_id: RequestIds = Field(RequestIds.unset(), description="The id of every request.")
-    telemetry: Unset[Telemetry] = Field(
+    access_log: Late[AccessLog] = Field(AccessLog.unset(), description="One line for each request.")
+    errors: Late[Errors] = Field(Errors.unset(), description="How much clients learn of errors.")
+    drain: Late[Drain] = Field(Drain.unset(), description="The drain after SIGTERM.")
+    reload: Late[Reload] = Field(Reload.unset(), description="New contents of the files on their way to being served.")
+    websocket: Late[WebSocket] = Field(WebSocket.unset(), description="WebSocket connections.")
+    admin: Late[Admin] = Field(Admin.unset(), description="Access to the admin port.")
+    request_id: Late[RequestIds] = Field(RequestIds.unset(), description="The id of every request.")
+    telemetry: Unset[Late[Telemetry]] = Field(
         None, description="Export to an OpenTelemetry collector. `{}`: traces, with these defaults."
     )
-    trace: Trace = Field(Trace.unset(), description="The trace that a request belongs to.")
-    monitor: Monitor = Field(Monitor.unset(), description="Counting and monitoring of requests.")
-    maintenance: Maintenance = Field(Maintenance.unset(), description="Maintenance mode.")
+    trace: Late[Trace] = Field(Trace.unset(), description="The trace that a request belongs to.")
+    monitor: Late[Monitor] = Field(Monitor.unset(), description="Counting and monitoring of requests.")
+    maintenance: Late[Maintenance] = Field(Maintenance.unset(), description="Maintenance mode.")
     state_directory: Text = Field(
         "state",
         description="Directory of persistent data, relative to the configuration directory. It is created when it is "
         "needed, must be writable, and must be kept.",
     )
-    blocklist: Blocklist = Field(Blocklist.unset(), description="Blocked clients.")
-    audit_log: AuditLog = Field(
+    blocklist: Late[Blocklist] = Field(Blocklist.unset(), description="Blocked clients.")
+    audit_log: Late[AuditLog] = Field(
         AuditLog.unset(), description="The decisions about every request, in a chain of hashes."
     )
-    ip_allow: Named[IpAllow] = Field({}, description="Clients that may come, by address.")
-    cors: Named[Cors] = Field({}, description="Pages of other origins that may call from a browser.")
-    headers: Named[HeaderRules] = Field({}, description="Headers that are set, added and removed.")
-    compression: Compression = Field(Compression.unset(), description="Compression of responses.")
-    cache: Unset[Cache] = Field(
+    ip_allow: Named[Late[IpAllow]] = Field({}, description="Clients that may come, by address.")
+    cors: Named[Late[Cors]] = Field({}, description="Pages of other origins that may call from a browser.")
+    headers: Named[Late[HeaderRules]] = Field({}, description="Headers that are set, added and removed.")
+    compression: Late[Compression] = Field(Compression.unset(), description="Compression of responses.")
+    cache: Unset[Late[Cache]] = Field(
         None, description="Responses that are stored and used again. `{}`: with these defaults."
     )
-    content_types: Named[ContentTypes] = Field({}, description="Content types that request bodies may have.")
-    zones: Zones = Field(Zones.unset(), description="The zone of this gateway.")
-    alerts: Alerts = Field(Alerts.unset(), description="Alerts and their receivers.")
-    control_plane: Unset[ControlPlane] = Field(
+    content_types: Named[Late[ContentTypes]] = Field({}, description="Content types that request bodies may have.")
+    zones: Late[Zones] = Field(Zones.unset(), description="The zone of this gateway.")
+    alerts: Late[Alerts] = Field(Alerts.unset(), description="Alerts and their receivers.")
+    control_plane: Unset[Late[ControlPlane]] = Field(
         None, description="The control plane that says which configuration this gateway runs."
     )
-    agents: Unset[Agents] = Field(
+    agents: Unset[Late[Agents]] = Field(
         None, description="The bridge to an agent network. `{}`: there is one, with these defaults."
     )
-    redis: Unset[Redis] = Field(None, description="Redis, for what several replicas count together.")
+    redis: Unset[Late[Redis]] = Field(None, description="Redis, for what several replicas count together.")
     bus: Bus = Field("memory", description=BUS)
-    rate_limits: Named[RateLimit] = Field({}, description="How many requests in a time.")
-    quotas: Named[Quota] = Field({}, description="How many requests in a day or month of the calendar.")
-    policies: Named[PythonPolicy] = Field({}, description="Custom policies, in Python, outermost first.")
+    rate_limits: Named[Late[RateLimit]] = Field({}, description="How many requests in a time.")
+    quotas: Named[Late[Quota]] = Field({}, description="How many requests in a day or month of the calendar.")
+    policies: Named[Late[PythonPolicy]] = Field({}, description="Custom policies, in Python, outermost first.")
     order: Several[Text] = Field(
         (),
         description="The order of policies, outermost first; `gateway check` lists the names. Policies that it does "

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from gateway.config.models.base import Model
+from gateway.config.models.base import Late, Model
 from gateway.config.values.addresses import HeaderName
 from gateway.config.values.kinds import Kind, Text, Unset, refuse, shorthand
 from gateway.config.values.paths import check_regex
@@ -29,9 +29,9 @@ class Predicate(Model):
 
 
 ValuePredicate = Annotated[
-    Predicate,
+    Late[Predicate],
     Kind("text, or keys below"),
-    BeforeValidator(shorthand("exact"), json_schema_input_type=str | Predicate),
+    BeforeValidator(shorthand("exact"), json_schema_input_type=str | Late[Predicate]),
 ]
 
 

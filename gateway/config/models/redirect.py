@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from gateway.config.models.base import Model
+from gateway.config.models.base import Late, Model
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, Text, accepted_by, refuse, shorthand
 
@@ -54,7 +54,7 @@ class RedirectConfig(Model):
 
 
 RedirectOfRoute = Annotated[
-    RedirectConfig,
+    Late[RedirectConfig],
     Kind("path or URL, or keys below"),
-    BeforeValidator(shorthand("to"), json_schema_input_type=Location | RedirectConfig),
+    BeforeValidator(shorthand("to"), json_schema_input_type=Location | Late[RedirectConfig]),
 ]

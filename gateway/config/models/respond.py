@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from gateway.config.models.base import Model
+from gateway.config.models.base import Late, Model
 from gateway.config.models.header_rules import ResponseHeader
 from gateway.config.values.kinds import Kind, Text, accepted_by, or_empty, refuse, shorthand
 
@@ -47,7 +47,7 @@ class RespondConfig(Model):
 
 
 RespondOfRoute = Annotated[
-    RespondConfig,
+    Late[RespondConfig],
     Kind("status, or keys below"),
-    BeforeValidator(shorthand("status"), json_schema_input_type=int | RespondConfig),
+    BeforeValidator(shorthand("status"), json_schema_input_type=int | Late[RespondConfig]),
 ]

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_serializer, f
 
 from gateway.config.models.auth.authorization import Authorize
 from gateway.config.models.auth.scheme_keys import SchemeNames
-from gateway.config.models.base import Model, Section
+from gateway.config.models.base import Late, Model, Section
 from gateway.config.models.breakers import BreakerOfRoute
 from gateway.config.models.cache import CacheOfRoute
 from gateway.config.models.header_rules import OF_QUERY, HeaderValue, Settable, check_words
@@ -145,17 +145,19 @@ class RouteKeys(Model):
     timeout: Unset[TimeoutsOfRoute] = Field(
         None, description="Timeouts of this route. A bare duration is the same as `total`."
     )
-    retry: Unset[Retry] = Field(None, description="Retries.")
+    retry: Unset[Late[Retry]] = Field(None, description="Retries.")
     breaker: Unset[BreakerOfRoute] = Field(None, description="When a target is left alone for a while.")
-    split: SomeOf[SplitEntry] = Field(
+    split: SomeOf[Late[SplitEntry]] = Field(
         (),
         description="Where else requests go. The first entry whose `when` holds gets the request; the weights of all "
         "divide the others, client by client, and where none has a weight, those go to `target`.",
     )
-    sticky: Unset[StickySplit] = Field(None, description="Clients stay with the service that `split` gave them.")
-    mirror: Unset[Mirror] = Field(None, description="A service that gets copies of requests.")
-    fallback: Unset[Fallback] = Field(None, description="The response to clients without an answer of the backend.")
-    hedge: Unset[Hedge] = Field(None, description="A second attempt beside a slow first one. Unset: none.")
+    sticky: Unset[Late[StickySplit]] = Field(None, description="Clients stay with the service that `split` gave them.")
+    mirror: Unset[Late[Mirror]] = Field(None, description="A service that gets copies of requests.")
+    fallback: Unset[Late[Fallback]] = Field(
+        None, description="The response to clients without an answer of the backend."
+    )
+    hedge: Unset[Late[Hedge]] = Field(None, description="A second attempt beside a slow first one. Unset: none.")
     priority: Literal["high", "normal", "low"] = Field(
         "high",
         description="Load shedding (503) while the gateway is overloaded: `low` from 100 ms of lag of its event loop "
@@ -172,7 +174,7 @@ class RouteKeys(Model):
         description="Schemes of auth.yaml that the route accepts, asked in this order; `[]`: the route is open. "
         "Unset: `default` of auth.yaml.",
     )
-    authorize: SomeOf[Authorize] = Field(
+    authorize: SomeOf[Late[Authorize]] = Field(
         (),
         description="Required attributes of callers, and conditions. All entries apply. Empty: every authenticated "
         "caller may pass.",
@@ -322,13 +324,13 @@ class RoutesFile(Model):
         "because it leaves out or repeats what a wildcard matched, take no such path.",
     )
     services: Annotated[
-        dict[addresses.ServiceName, ServiceConfig],
-        BeforeValidator(or_empty({}), json_schema_input_type=dict[str, ServiceConfig] | None),
+        dict[addresses.ServiceName, Late[ServiceConfig]],
+        BeforeValidator(or_empty({}), json_schema_input_type=dict[str, Late[ServiceConfig]] | None),
     ] = Field({}, description="Backends of several endpoints, by name.")
-    defaults: RouteDefaults = Field(
+    defaults: Late[RouteDefaults] = Field(
         RouteDefaults.unset(), description="Keys that routes have unless they say otherwise."
     )
-    groups: SomeOf[RouteGroup] = Field((), description="Routes with a prefix, a target or other keys in common.")
+    groups: SomeOf[Late[RouteGroup]] = Field((), description="Routes with a prefix, a target or other keys in common.")
     routes: SomeOf[RouteConfig] = Field(
         description="The routes: at least one, here, in a group or in another file.",
         examples=[[{"path": "/v1/*", "target": "users:8080"}]],

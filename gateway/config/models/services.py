@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from gateway.config.models.balance import Balance, BalanceConfig
-from gateway.config.models.base import Model, Section
+from gateway.config.models.base import Late, Model, Section
 from gateway.config.models.concurrency import ConcurrencyOfService
 from gateway.config.models.discovery import Discovery
 from gateway.config.models.health import Health, Outliers, OutliersOrOff
@@ -34,9 +34,9 @@ class EndpointConfig(Model):
 
 
 Endpoint = Annotated[
-    EndpointConfig,
+    Late[EndpointConfig],
     Kind("host:port, or keys below"),
-    BeforeValidator(shorthand("address"), json_schema_input_type=addresses.AddressText | EndpointConfig),
+    BeforeValidator(shorthand("address"), json_schema_input_type=addresses.AddressText | Late[EndpointConfig]),
 ]
 
 
@@ -83,7 +83,9 @@ class ServiceConfig(Model):
         description="The addresses, at least one. Every service has this or `discovery`.",
         examples=[["10.0.0.1:8080"]],
     )
-    discovery: Unset[Discovery] = Field(None, description="Where the endpoints are found, instead of `endpoints`.")
+    discovery: Unset[Late[Discovery]] = Field(
+        None, description="Where the endpoints are found, instead of `endpoints`."
+    )
     balance: BalanceConfig = Field(
         Balance.unset(),
         description="The load balancer; default `least_request`.",
@@ -100,9 +102,9 @@ class ServiceConfig(Model):
         "all its endpoints are used, up or not. 0: never.",
     )
     protocol: addresses.Protocol = Field("http", description="Protocol of the endpoints.")
-    tls: Tls = Field(Tls.unset(), description="Verification of certificates, for `protocol: https`.")
-    connections: Connections = Field(Connections.unset(), description="Limits of connections to each endpoint.")
-    health: Unset[Health] = Field(
+    tls: Late[Tls] = Field(Tls.unset(), description="Verification of certificates, for `protocol: https`.")
+    connections: Late[Connections] = Field(Connections.unset(), description="Limits of connections to each endpoint.")
+    health: Unset[Late[Health]] = Field(
         None,
         description="Active health checks. Unset: only the results of requests count.",
         examples=[{"path": "/health", "interval": "10s", "timeout": "2s"}],

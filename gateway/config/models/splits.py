@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from gateway.config.models.auth.authorization import Condition
-from gateway.config.models.base import Model
+from gateway.config.models.base import Late, Model
 from gateway.config.models.predicates import HeaderPredicates, ValuePredicate
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, as_list, refuse, shorthand
@@ -39,9 +39,9 @@ class SplitWhen(Model):
 
 
 When = Annotated[
-    SplitWhen,
+    Late[SplitWhen],
     Kind("condition, or keys below"),
-    BeforeValidator(shorthand("condition"), json_schema_input_type=str | SplitWhen),
+    BeforeValidator(shorthand("condition"), json_schema_input_type=str | Late[SplitWhen]),
 ]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from gateway.config.models.base import Model, Section
+from gateway.config.models.base import Late, Model, Section
 from gateway.config.values.kinds import Kind, Unset, shorthand
 from gateway.config.values.quantities import Duration
 
@@ -38,7 +38,7 @@ class Timeouts(Section):
 
 
 TimeoutsOfRoute = Annotated[
-    RouteTimeouts,
+    Late[RouteTimeouts],
     Kind("duration, or keys below"),
-    BeforeValidator(shorthand("total"), json_schema_input_type=Duration | RouteTimeouts),
+    BeforeValidator(shorthand("total"), json_schema_input_type=Duration | Late[RouteTimeouts]),
 ]

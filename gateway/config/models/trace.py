@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from gateway.config.models.base import Model, Section
+from gateway.config.models.base import Late, Model, Section
 from gateway.config.values.kinds import Kind, Unset, shorthand
 from gateway.config.values.quantities import Share
 
@@ -49,7 +49,7 @@ class RouteTrace(Model):
 
 
 TraceOfRoute = Annotated[
-    RouteTrace,
+    Late[RouteTrace],
     Kind("share, or keys below"),
-    BeforeValidator(shorthand("sample"), json_schema_input_type=str | float | RouteTrace),
+    BeforeValidator(shorthand("sample"), json_schema_input_type=str | float | Late[RouteTrace]),
 ]

@@ -1,12 +1,16 @@
 """What the three files mean once they are read."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 from pydantic import ValidationError
 
 from gateway.config.docs.reference import SAMPLE
-from gateway.config.models import RouteTimeouts, Timeouts
+from gateway.config.models import FILES, RouteTimeouts, Timeouts
+from gateway.config.models.base import Late
+from gateway.config.models.layout import levels
 from tests.config.support import ROUTE, errors, parsed, route, route_errors, routes_of
 
 SERVICES = """\
@@ -249,3 +253,20 @@ def test_paths_that_mean_nothing_are_refused(keys: str, expected: str) -> None:
     """Each with its place and remedy."""
     (error,) = errors(f"- {{{keys}, target: 'a:1'}}")
     assert expected in error
+
+
+def test_a_model_whose_validator_is_built_late_is_checked_by_nothing_before() -> None:
+    """`Late` has the model alone check the value, so what stands before it in a type would be passed over."""
+    types = [field for file in FILES for model in set(levels(file).values()) for field in model.model_fields.values()]
+    annotated = [each for field in types for each in _annotated(Annotated[field.annotation, *field.metadata, ""])]
+    late = [notes for notes in annotated if set(notes) & set(get_args(Late)[1:])]
+    assert len(late) > 40
+    assert [notes for notes in late if notes[:1] != get_args(Late)[1:]] == []
+
+
+def _annotated(annotation: Any) -> Iterator[tuple[Any, ...]]:
+    """The notes of every `Annotated` in a type."""
+    if get_origin(annotation) is Annotated:
+        yield get_args(annotation)[1:]
+    for each in get_args(annotation):
+        yield from _annotated(each)

@@ -9,7 +9,7 @@ from gateway.config.models.auth.consumers import ConsumerConfig, IdentityHeaders
 from gateway.config.models.auth.plain_consumers import Consumer, PlainConsumer
 from gateway.config.models.auth.scheme_keys import SchemeName, SchemeNames
 from gateway.config.models.auth.schemes import SchemeConfig
-from gateway.config.models.base import Section
+from gateway.config.models.base import Late, Section
 from gateway.config.values import addresses
 from gateway.config.values.instants import Zone
 from gateway.config.values.kinds import Several, or_empty
@@ -30,7 +30,7 @@ class AuthFile(Section):
         (),
         description="Networks (CIDR) or addresses of proxies whose `X-Forwarded-*` and `Forwarded` are trusted.",
     )
-    identity_headers: IdentityHeaders = Field(
+    identity_headers: Late[IdentityHeaders] = Field(
         IdentityHeaders.unset(), description="The headers that name the caller to a backend."
     )
     mode: Literal["enforce", "shadow"] = Field(
@@ -41,10 +41,10 @@ class AuthFile(Section):
         (), description="Schemes of the routes that do not name theirs, in order. None: those routes are open."
     )
     schemes: Annotated[
-        dict[SchemeName, SchemeConfig],
-        BeforeValidator(or_empty({}), json_schema_input_type=dict[str, SchemeConfig] | None),
+        dict[SchemeName, Late[SchemeConfig]],
+        BeforeValidator(or_empty({}), json_schema_input_type=dict[str, Late[SchemeConfig]] | None),
     ] = Field({}, description="Authentication schemes, by name.")
     consumers: Annotated[
-        Several[Annotated[ConsumerConfig, WrapValidator(_as_read)]],
-        BeforeValidator(or_empty([]), json_schema_input_type=list[ConsumerConfig] | None),
+        Several[Annotated[Late[ConsumerConfig], WrapValidator(_as_read)]],
+        BeforeValidator(or_empty([]), json_schema_input_type=list[Late[ConsumerConfig]] | None),
     ] = Field((), description="Consumers: known callers.")

@@ -11,7 +11,7 @@ from gateway.config.models.auth.introspection import IntrospectionScheme
 from gateway.config.models.auth.jwt import JwtScheme
 from gateway.config.models.auth.mtls import MtlsScheme
 from gateway.config.models.auth.scheme_keys import FORWARD, REALM, CookieName, Realm
-from gateway.config.models.base import Model, Section
+from gateway.config.models.base import Late, Model, Section
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, Several, Text, Unset, as_list, or_empty, refuse
 
@@ -89,20 +89,22 @@ class AnonymousScheme(Section):
 class SchemeConfig(Model):
     """One way to prove who one is. Exactly one of the keys is needed: its kind."""
 
-    api_key: Annotated[ApiKeyScheme | None, BeforeValidator(or_empty({}))] = Field(None, description="API keys.")
-    jwt: Unset[JwtScheme] = Field(None, description="JSON Web Tokens.")
-    basic: Annotated[BasicScheme | None, BeforeValidator(or_empty({}))] = Field(None, description="HTTP Basic.")
-    http_signature: Annotated[HttpSignatureScheme | None, BeforeValidator(or_empty({}))] = Field(
+    api_key: Annotated[Late[ApiKeyScheme] | None, BeforeValidator(or_empty({}))] = Field(None, description="API keys.")
+    jwt: Unset[Late[JwtScheme]] = Field(None, description="JSON Web Tokens.")
+    basic: Annotated[Late[BasicScheme] | None, BeforeValidator(or_empty({}))] = Field(None, description="HTTP Basic.")
+    http_signature: Annotated[Late[HttpSignatureScheme] | None, BeforeValidator(or_empty({}))] = Field(
         None, description="Signed requests (RFC 9421)."
     )
-    introspection: Unset[IntrospectionScheme] = Field(
+    introspection: Unset[Late[IntrospectionScheme]] = Field(
         None, description="Opaque tokens, of which another service knows whose they are (RFC 7662)."
     )
-    mtls: Annotated[MtlsScheme | None, BeforeValidator(or_empty({}))] = Field(
+    mtls: Annotated[Late[MtlsScheme] | None, BeforeValidator(or_empty({}))] = Field(
         None, description="Certificates of clients (mutual TLS)."
     )
-    forward_auth: Unset[ForwardAuthScheme] = Field(None, description="A service that is called for every request.")
-    anonymous: Annotated[AnonymousScheme | None, BeforeValidator(or_empty({}))] = Field(
+    forward_auth: Unset[Late[ForwardAuthScheme]] = Field(
+        None, description="A service that is called for every request."
+    )
+    anonymous: Annotated[Late[AnonymousScheme] | None, BeforeValidator(or_empty({}))] = Field(
         None, description="Callers without a credential; the last of the schemes of a route."
     )
 
