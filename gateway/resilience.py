@@ -11,7 +11,7 @@ from gateway.algorithms.adaptive_concurrency import GradientSettings
 from gateway.algorithms.circuit_breaker import BreakerSettings
 from gateway.algorithms.conditions import Calendar, compile_condition
 from gateway.algorithms.retry_budget import BudgetSettings, RetryBudget
-from gateway.cache.configured import route_cache
+from gateway.cache.wanted import cache_of_route
 from gateway.config.models import Predicate, RouteConfig
 from gateway.config.models.breakers import Breaker as BreakerConfig
 from gateway.config.models.breakers import BreakerProfile
@@ -76,7 +76,7 @@ class Resilience:
         anonymous = frozenset(name for name, scheme in auth.schemes.items() if scheme.kind == "anonymous")
         rest = Choice(route.target, target, 1)
         split = Split(route.id, tuple(choices), rest, anonymous, self._keeping(route, path))
-        if (cache := route_cache(self._context, route)) is not None:
+        if (cache := cache_of_route(self._context, route)) is not None:
             cache.split_by(lambda exchange: split.choose(exchange).name)
         return split
 
@@ -102,7 +102,7 @@ class Resilience:
             other = way(config.target, (*path, "fallback", "target"))
             return handler if other is None else Fallback(handler, OtherTarget(other), config.target)
         if config.stale:
-            cache = route_cache(self._context, route)
+            cache = cache_of_route(self._context, route)
             return handler if cache is None else Fallback(handler, cache.stale, "a stale copy")
         body, content_type = (config.body or "").encode(), config.content_type.encode("latin-1", "replace")
         answer = FixedAnswer(config.status or 503, body, content_type)

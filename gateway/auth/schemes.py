@@ -7,14 +7,12 @@ from typing import Any
 
 from gateway.auth.anonymous import Anonymous
 from gateway.auth.api_key import KeyRing, api_keys, key_paths
-from gateway.auth.basic import Basic, users
 from gateway.auth.context import AuthContext
 from gateway.auth.key_files import KeyFiles
-from gateway.auth.mounted import mounted_keys, mounted_users
-from gateway.auth.password_checks import PasswordChecks
 from gateway.auth.scheme import Scheme
 from gateway.auth.token_times import SERVICE as TOKEN_TIMES
 from gateway.auth.token_times import TokenTimes
+from gateway.config.models import Consumer
 from gateway.config.models.auth.jwt import JwtScheme
 from gateway.config.models.auth.schemes import AnonymousScheme, ApiKeyScheme, BasicScheme
 from gateway.config.problems import ConfigError
@@ -42,12 +40,20 @@ def _api_keys(auth: AuthContext, name: str, config: ApiKeyScheme) -> Scheme:
     files = auth.plan.need(("key-files", paths), lambda: KeyFiles(paths), ("auth.yaml", ("consumers",)))
     for error in files.read():
         auth.problem(auth.place_of_key_file(error.path), str(error))
-    mounted = mounted_keys(auth, name, config)
+    mounted: Mapping[bytes, Consumer] = {}
+    if config.directory is not None:
+        from gateway.auth.mounted import mounted_keys  # noqa: PLC0415
+
+        mounted = mounted_keys(auth, name, config)
     ring = KeyRing(consumers, lambda who, print_: auth.identities.of_consumer(who, name, print_), files, base, mounted)
     return api_keys(name, config, ring)
 
 
 def _basic(auth: AuthContext, name: str, config: BasicScheme) -> Scheme:
+    from gateway.auth.basic import Basic, users  # noqa: PLC0415
+    from gateway.auth.mounted import mounted_users  # noqa: PLC0415
+    from gateway.auth.password_checks import PasswordChecks  # noqa: PLC0415
+
     checks = auth.plan.need(("password-checks",), PasswordChecks, ("auth.yaml", ("schemes", name)))
     known = mounted_users(auth, name, config) | users(name, auth)
     return Basic(name, known, checks, config.realm, forward=config.forward)

@@ -24,20 +24,8 @@ from gateway.outside.redis_link import redis_identity, redis_link
 PLACE: Final[Place] = ("middleware.yaml", ("cache",))
 
 
-def has_cache(context: Context, route: RouteConfig) -> bool:
-    """Whether responses of a route are stored."""
-    if route.answered_here:
-        return False
-    if route.cache is not None:
-        return route.cache.enabled
-    config = context.configuration.middleware.cache
-    return config is not None and config.applies_to(route.id)
-
-
-def route_cache(context: Context, route: RouteConfig) -> RouteCache | None:
-    """The cache of a route, the same for all that ask for it; None where it has none."""
-    if not has_cache(context, route):
-        return None
+def route_cache(context: Context, route: RouteConfig) -> RouteCache:
+    """The cache of a route that has one, the same for all that ask for it."""
     keys = context.once("cache keys", lambda: _keys(context))
     return context.once(("cache", route.id), lambda: RouteCache(cache_of(context), keys, _rules(context, route)))
 

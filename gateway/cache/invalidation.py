@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from gateway.cache.keys import resource_of
+from gateway.cache.wanted import SAFE
 from gateway.http import Exchange, Response
-
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY"})
-"""Methods that change nothing (RFC 9110, 9.2.1); of any other one, that is assumed."""
 
 
 def invalidated(exchange: Exchange, response: Response) -> Iterator[str]:

@@ -13,15 +13,11 @@ from gateway.config.models.kubernetes import Kubernetes
 from gateway.config.models.registries import Consul
 from gateway.context import Context
 from gateway.live import Place
-from gateway.outside.names import NameServers
 from gateway.outside.redis_link import redis_identity
 from gateway.registry.agents import AgentsSource, agent_registries, stale_after
 from gateway.registry.allowed import AllowedNetworks
 from gateway.registry.discovery import Caution, Discovery
-from gateway.registry.dns import BOTH, DnsSource, Ttl
-from gateway.registry.file import FileSource
 from gateway.registry.over_bus import BusSource, bus_registry
-from gateway.registry.redis import RedisSource, redis_registry
 from gateway.registry.registered import RegisteredSource, registered_identity, registered_of
 from gateway.registry.source import Source
 from gateway.upstream.service import Upstream
@@ -48,10 +44,14 @@ def source_of(service: str, config: Config, context: Context, place: Place) -> S
     if "discovery" not in context.roles:
         return BusSource(bus_registry(context), service)
     if config.file is not None:
+        from gateway.registry.file import FileSource  # noqa: PLC0415
+
         return FileSource(context.base / config.file)
     if config.dns is not None:
         return _dns(config.dns, config, context, place)
     if config.redis is not None:
+        from gateway.registry.redis import RedisSource, redis_registry  # noqa: PLC0415
+
         networks = ",".join(map(str, config.allowed_networks))
         return RedisSource(redis_registry(context), config.redis, networks=networks)
     if config.agents is not None:
@@ -95,7 +95,10 @@ def _over_http(config: Config, base: Path) -> Source:
     return EtcdSource(etcd.url, etcd.prefix, login, base / etcd.ca if etcd.ca else None)
 
 
-def _dns(name: str, config: Config, context: Context, place: Place) -> DnsSource:
+def _dns(name: str, config: Config, context: Context, place: Place) -> Source:
+    from gateway.outside.names import NameServers  # noqa: PLC0415
+    from gateway.registry.dns import BOTH, DnsSource, Ttl  # noqa: PLC0415
+
     key, make = ("name servers", config.server), partial(NameServers, config.server)
     servers: NameServers = context.plan.need(key, make, place)
     ttl = Ttl(config.ttl.min, config.ttl.max, config.ttl.override)

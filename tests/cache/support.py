@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from copy import copy
 
+from gateway.cache.policy import ResponseCache
 from gateway.http import Exchange, Response
 from gateway.http.testing import make_exchange
-from gateway.middleware.cache import ResponseCache
 from tests.middleware.support import ROUTES, build, context, header
 
 Lines = dict[str, str]

@@ -74,11 +74,18 @@ def test_a_plain_gateway_imports_what_it_needs(tmp_path: Path) -> None:
     assert {name for name in _imported(tmp_path) if "__mypyc" not in name} <= PLAIN
 
 
-OF_OTHERS = ("gateway.llm", "gateway.mcp", "gateway.model_targets", "gateway.admin.app", "gateway.explain")
+OF_OTHERS = (
+    *("gateway.llm", "gateway.mcp", "gateway.model_targets"),
+    *("gateway.admin.app", "gateway.explain"),
+    *("gateway.cache.configured", "gateway.cache.policy", "gateway.cache.memory", "gateway.cache.redis"),
+    *("gateway.algorithms.conditions.compile", "gateway.algorithms.conditions.syntax"),
+    *("gateway.auth.basic", "gateway.auth.htpasswd", "gateway.auth.mounted"),
+    *("gateway.registry.dns", "gateway.registry.file", "gateway.registry.redis"),
+)
 
 
-def test_a_plain_gateway_imports_nothing_of_models_and_of_the_admin_port(tmp_path: Path) -> None:
-    """Without models.yaml and an admin port, nothing of either is imported."""
+def test_a_plain_gateway_imports_nothing_of_what_it_does_not_have(tmp_path: Path) -> None:
+    """Models, the admin port, a cache, conditions, passwords and registries are imported for those who have them."""
     _plain(tmp_path)
     assert [name for name in _modules(tmp_path) if name.startswith(OF_OTHERS)] == []
 

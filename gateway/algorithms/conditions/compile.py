@@ -8,13 +8,13 @@ from ipaddress import ip_network
 from operator import ge, gt, le, lt
 from typing import Any
 
+from gateway.algorithms.conditions.condition import Condition, ConditionError, Test
 from gateway.algorithms.conditions.facts import Facts, Getter
 from gateway.algorithms.conditions.names import (
     ADDRESS,
     CLAIM,
     DATE,
     HOST,
-    IDENTITY,
     LIST,
     MAPPING,
     NUMBER,
@@ -25,11 +25,10 @@ from gateway.algorithms.conditions.names import (
     Kind,
     named,
 )
-from gateway.algorithms.conditions.paths import PathTest, as_compared, path_tests
+from gateway.algorithms.conditions.paths import as_compared, path_tests
 from gateway.algorithms.conditions.syntax import (
     Call,
     Comparison,
-    ConditionError,
     Joined,
     Listed,
     Literal,
@@ -42,34 +41,11 @@ from gateway.algorithms.linear_regex import LinearRegex
 from gateway.algorithms.networks import Network, NetworkMap
 from gateway.algorithms.regex_syntax import RegexError
 
-Test = Callable[[Facts], bool]
-
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 _SCALARS = frozenset({"text", "number", "truth"})
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition that can be asked. `names` are those that it asks about: `claims`, `time`.
-
-    `headers` and `parameters` are those whose values it reads, header names in lower case. `path_tests` are the texts
-    that `path` is compared with.
-    """
-
-    text: str
-    names: frozenset[str]
-    headers: frozenset[str]
-    parameters: frozenset[str]
-    holds: Test
-    path_tests: tuple[PathTest, ...] = ()
-
-    @property
-    def about_caller(self) -> bool:
-        """Whether it asks who calls."""
-        return not self.names.isdisjoint(IDENTITY)
-
-
-def compile_condition(text: str) -> Condition:
+def compiled(text: str) -> Condition:
     """Read, check and compile a condition. Raises ConditionError."""
     tree = parse(text)
     paths = list(_paths(tree))

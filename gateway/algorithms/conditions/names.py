@@ -10,8 +10,9 @@ from datetime import date
 from ipaddress import ip_address
 from typing import Any
 
+from gateway.algorithms.conditions.condition import ConditionError
 from gateway.algorithms.conditions.facts import WEEKDAYS, Facts, Getter
-from gateway.algorithms.conditions.syntax import ConditionError, Path
+from gateway.algorithms.conditions.syntax import Path
 
 _FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 
@@ -125,9 +126,6 @@ _TIME: Mapping[str, Named] = {
     "date": Named(DATE, lambda facts: facts.moment.date),
 }
 _GROUPED = ("claims", "headers", "query", "time")
-
-IDENTITY = frozenset({"consumer", "tenant", "groups", "scopes", "claims"})
-"""The names of what is known of the caller only."""
 
 
 def named(path: Path) -> Named:

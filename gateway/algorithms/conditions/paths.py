@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from gateway.algorithms.conditions.condition import PathTest
 from gateway.algorithms.conditions.syntax import Call, Comparison, Joined, Listed, Literal, Node, Not, Path
 from gateway.http.paths import normalise_literal
-
-
-@dataclass(frozen=True, slots=True)
-class PathTest:
-    """A text that `path` is compared with, as it is written."""
-
-    how: str  # equals, startswith, endswith or matches
-    text: str
 
 
 def as_compared(node: Node) -> Node:

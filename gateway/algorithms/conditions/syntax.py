@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import Literal as OneOf
 from typing import NoReturn, cast
 
+from gateway.algorithms.conditions.condition import ConditionError
+
 MAX_LENGTH = 2000  # characters
 MAX_DEPTH = 30  # of parentheses and "not"
 
@@ -46,14 +48,6 @@ _REMEDIES = {
     "NOT": "write not",
     "IN": "write in",
 }
-
-
-class ConditionError(ValueError):
-    """The condition means nothing. `offset` is the character, from 0, at which that shows."""
-
-    def __init__(self, message: str, offset: int) -> None:
-        super().__init__(message)
-        self.offset = offset
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from gateway.algorithms.conditions import compile_condition
-from gateway.algorithms.conditions.paths import PathTest
+from gateway.algorithms.conditions.condition import PathTest
 from gateway.config.models import Configuration, RouteConfig
 from gateway.config.problems import Fault, Path
 from gateway.config.route_rules import rules
