@@ -12,6 +12,7 @@ from typing import Final
 from gateway.build import RouteHandler
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange
+from gateway.http.fields import value_of
 from gateway.http.paths import PathError, normalise
 from gateway.routes.rule import NoMatch, Rule
 from gateway.routes.table import RouteTable
@@ -23,11 +24,12 @@ _OF_ANOTHER: Final = "the Destination is not a path of the route that takes this
 
 
 def check_destination(exchange: Exchange, table: RouteTable[RouteHandler], rule: Rule) -> None:
-    """Raises GatewayError where a request would write to a place of another route, whichever host it names.
+    """Raises GatewayError where a request would write to a place of another route, whichever host it names, or names
+    two.
 
     Where the path is rewritten and `rewrite_back` is off, the backend's own paths are meant, which may have no route.
     """
-    text = exchange.fields.get(_HEADER)
+    text = value_of(exchange.headers, exchange.fields, _HEADER)
     if text is None:
         return
     path = _AUTHORITY.sub("", text.decode("latin-1"), count=1).partition("#")[0].partition("?")[0]

@@ -178,6 +178,10 @@ async def test_a_destination_of_another_route_is_refused(tmp_path: Path, keys: s
                 for place in ("/dav/own/x", "//x/dav/own/x", f"http://{made.address}/dav/own/x", "/dav/a/%2e%2e/own/x"):
                     answer = await gateway.client.request(method, "/dav/a", headers={"Destination": place})
                     assert (answer.status_code, made.requests) == (400, []), place
+                for places in (("/dav/own/x", "/dav/b"), ("/dav/b", "/dav/own/x"), ("/dav/b", "/dav/b")):
+                    lines = [("Destination", place) for place in places]
+                    answer = await gateway.client.request(method, "/dav/a", headers=lines)
+                    assert (answer.status_code, made.requests) == (400, []), places
             answer = await gateway.client.request("MOVE", "/dav/a", headers={"Destination": "/dav/b"})
             assert (answer.status_code, len(made.requests)) == (201, 1)
 
