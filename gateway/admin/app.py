@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -42,7 +41,7 @@ from gateway.admin.tokens import Credentials, Holder
 from gateway.admin.traffic_map import map_operations
 from gateway.auth.scheme import Locations
 from gateway.build import Snapshot
-from gateway.explain import LOOPBACK, explain
+from gateway.explain import LOOPBACK, explain, split_url
 from gateway.http.parameters import query_values
 from gateway.monitor.audit_log import AdminChange
 from gateway.monitor.exposition.page import Exposition
@@ -209,7 +208,11 @@ class _Admin:
         headers = [header.partition(":")[::2] for header in request.query_params.getlist("header")]
         pairs = [(name.strip(), value.strip()) for name, value in headers]
         holder: Holder | None = request.state.holder
-        if (shows_credential := _shows_credential(snapshot, url, pairs)) and holder is None:
+        try:
+            shows_credential = _shows_credential(snapshot, url, pairs)
+        except ValueError as error:
+            raise Refused(400, str(error)) from None
+        if shows_credential and holder is None:
             refused: Response = request.state.no_token(
                 "to explain a request with a credential needs a token, since the answer shows whether it is valid; "
                 "send Authorization: Bearer TOKEN"
@@ -253,9 +256,15 @@ class _Admin:
 
 
 def _shows_credential(snapshot: Snapshot, url: str, headers: list[tuple[str, str]]) -> bool:
-    """Whether a request has something where any route looks for a credential."""
+    """Whether a request has something where any route looks for a credential. Raises ValueError where `url` is none."""
     locations = snapshot.credentials | Locations(headers=_CREDENTIALS)
     names = {name.lower().replace("_", "-").encode("latin-1", "replace") for name, _ in headers}
-    query = urlsplit(url).query.encode("latin-1", "replace") if "?" in url else b""
+    query = split_url(url).query.encode("utf-8", "replace")
     parameters = (name.decode() for name in locations.parameters)
-    return not names.isdisjoint(locations.headers) or any(query_values(query, name) for name in parameters)
+    protocols = tuple(beginning.decode("latin-1") for beginning in locations.protocols)
+    offered = (value.split(",") for name, value in headers if name.lower() == "sec-websocket-protocol")
+    return (
+        not names.isdisjoint(locations.headers)
+        or any(query_values(query, name) for name in parameters)
+        or any(entry.strip().startswith(protocols) for entries in offered for entry in entries)
+    )

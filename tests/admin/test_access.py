@@ -21,9 +21,15 @@ ROUTES = """
 routes:
 - {id: open, path: /open/*, target: "asgi:tests.lifecycle.apps:one"}
 - {id: keyed, path: /keyed/*, target: "asgi:tests.lifecycle.apps:one", auth: [keys]}
+- {id: live, path: /live/*, target: "asgi:tests.lifecycle.apps:one", auth: [tokens]}
 """
 AUTH = """
-schemes: {keys: {api_key: {header: X-API-Key, query: key}}}
+schemes:
+  keys: {api_key: {header: X-API-Key, query: key}}
+  tokens:
+    jwt:
+      from: {websocket_protocol: bearer}
+      issuers: [{issuer: here, audiences: [], algorithms: [HS256], secret: 0123456789abcdef0123456789abcdef}]
 consumers:
 - {name: acme, keys: ["sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"]}
 """  # the hash of "secret"
@@ -161,7 +167,13 @@ def test_a_token_that_others_could_read_is_replaced(tmp_path: Path) -> None:
 def test_to_test_keys_needs_a_token(gateway: GatewayProcess) -> None:
     """/explain with a credential says whether it is right: not to everybody, and not without a line in the log. A
     command of the user who runs the gateway finds the token by itself."""
-    for query in ("url=/keyed/x&header=X-API-Key: secret", "url=/keyed/x?key=secret", "url=/x&header=cookie: a=b"):
+    for query in (
+        "url=/keyed/x&header=X-API-Key: secret",
+        "url=/keyed/x?key=secret",
+        "url=/keyed/x?a%23%26key=secret",
+        "url=/x&header=cookie: a=b",
+        "url=/live/x&header=Upgrade: websocket&header=Sec-WebSocket-Protocol: chat, bearer.secret",
+    ):
         url = admin_url(gateway, f"/explain?{query}")
         answer = httpx2.get(url)
         assert (answer.status_code, "rules" in answer.json()) == (401, False)
@@ -181,7 +193,15 @@ def test_to_test_keys_needs_a_token(gateway: GatewayProcess) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert "verdict: " in done.stdout, done.stderr
     assert "secret" not in gateway.log
-    assert httpx2.get(admin_url(gateway, "/explain?url=/open/x&header=accept: text/html")).status_code == 200
+    for query in ("url=/open/x&header=accept: text/html", "url=/live/x&header=Sec-WebSocket-Protocol: chat"):
+        assert httpx2.get(admin_url(gateway, f"/explain?{query}")).status_code == 200
+
+
+def test_what_is_no_url_is_not_explained(gateway: GatewayProcess) -> None:
+    """What cannot be a URL is a 400 that says so, with a query as without."""
+    for url in ("http://[", "http://[?a=1", "http://[?key=secret"):
+        answer = httpx2.get(admin_url(gateway, "/explain"), params={"url": url})
+        assert (answer.status_code, "neither a path nor a URL" in answer.json()["error"]) == (400, True)
 
 
 def test_an_open_port_without_a_token_is_not_opened(tmp_path: Path) -> None:
@@ -279,7 +299,7 @@ def test_big_answers_come_in_pages(tmp_path: Path) -> None:
         assert following[0]["keys"][0]["hash"] == "(hidden)"
         assert httpx2.get(admin_url(process, "/config?at=/auth.yaml/consumers/20000/keys/0/hash")).json() == "(hidden)"
         routes = httpx2.get(admin_url(process, "/routes?limit=1"))
-        assert ([route["id"] for route in routes.json()], routes.headers["x-total-count"]) == (["open"], "2")
+        assert ([route["id"] for route in routes.json()], routes.headers["x-total-count"]) == (["open"], "3")
         assert routes.headers["link"] == '</routes?offset=1&limit=1>; rel="next"'
         for wrong in ("/routes?limit=-1", "/config?at=/auth.yaml/none", "/endpoints?offset=x"):
             assert httpx2.get(admin_url(process, wrong)).status_code == 400
