@@ -112,7 +112,7 @@ class HeaderFilter:
 
     def _decide(self, name: bytes) -> bool:
         plain = _MARK.sub(b"-", name)
-        if plain in ENDS_HERE or plain in WRITTEN_HERE or b"." in name:
+        if plain in ENDS_HERE or plain in WRITTEN_HERE or plain != name.replace(b"_", b"-"):
             return False
         if b"_" in name and not self.underscores:
             return False

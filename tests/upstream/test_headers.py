@@ -180,6 +180,7 @@ UNKNOWN_HEADERS = [
     "X!Forwarded~For: 6.6.6.6",
     "X_Custom: 1",
     "X.Custom: 1",
+    *(f"X{mark}Consumer{mark}Name: root" for mark in "!#$%&'*+^`|~"),
 ]
 """Names that backends in the manner of CGI read as others."""
 

@@ -28,7 +28,7 @@ class ClientLimits(Section):
         "drop",
         description="Headers of requests with an underscore in their names, which backends in the manner of CGI take "
         "for those with a hyphen: backends do not get them (`drop`), or those that could pass for none of the "
-        "gateway's own (`pass`). Names with a dot are always dropped.",
+        "gateway's own (`pass`). Names with a dot, or another mark but the hyphen, are always dropped.",
     )
     allowed_proxy_headers: Several[addresses.HeaderName] = Field(
         (),
