@@ -107,6 +107,8 @@ def test_a_ca_file_without_certificates_is_refused(tmp_path: Path, content: str)
         ("audit_log: {file: routes.yaml}", "audit_log.file: this file cannot be written: it is routes.yaml"),
         ("audit_log: {file: ./middleware.yaml}", "it is middleware.yaml"),
         ("audit_log: {file: auth.yaml}", "it is auth.yaml"),  # which is not there
+        ("audit_log: {file: routes.log.yaml}", "once written, routes.log.yaml would be a file of routes"),
+        ("access_log: {output: BASE/routes.log.yaml}", "once written, routes.log.yaml would be a file of routes"),
         ("audit_log: {file: link}", "it is routes.yaml"),
         ("audit_log: {file: hard}", "it is routes.yaml"),
         ("audit_log: {file: secret, key: '${file:secret}'}", "it is secret"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway.config.models import FILES, Configuration
 from gateway.config.problems import Fault
 from gateway.config.problems import Path as Way
+from gateway.config.route_files import is_route_file
 
 # What the gateway itself keeps in the state directory, whether or not this configuration needs it.
 _DATABASES = ("blocklist.sqlite", "alerts.sqlite", "monitor.sqlite", "registry.sqlite")
@@ -47,6 +48,10 @@ def check_outputs(configuration: Configuration) -> Iterator[Fault]:
             others = [reason for other, reason in found if other != kind]
             if others:
                 yield Fault(where, f"this file cannot be written: {others[0]}; name another one")
+                break
+            if is_route_file(path.name) and os.path.realpath(path.parent) == os.path.realpath(base):
+                message = f"once written, {path.name} would be a file of routes; name another one"
+                yield Fault(where, f"this file cannot be written: {message}")
                 break
             for identity in _identities(path):
                 taken[identity] = kind, f"{'.'.join(map(str, where))} writes it, too"
