@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.support import GatewayProcess, eventually, running_gateway
 
-from .unruly import HEADERS, ORDERS, STATUSES
+from .unruly import HEADERS, ORDERS, STATUSES, SUBPROTOCOLS
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = "asgi:tests.upstream.unruly"
@@ -78,7 +78,15 @@ async def test_an_application_that_ends_itself_at_its_start(gateway: GatewayProc
 
 
 @pytest.mark.parametrize(
-    ("name", "status"), [("exits", 502), ("silent", 504), ("refuses", 403), ("header", 502), ("sends_first", 502)]
+    ("name", "status"),
+    [
+        ("exits", 502),
+        ("silent", 504),
+        ("refuses", 403),
+        ("header", 502),
+        ("sends_first", 502),
+        *((name, 502) for name in SUBPROTOCOLS),
+    ],
 )
 async def test_a_websocket_that_is_not_accepted(gateway: GatewayProcess, name: str, status: int) -> None:
     """The client gets the error in the handshake, which waits for the application."""

@@ -28,6 +28,7 @@ HEADERS: dict[str, list[Any]] = {
     "two_lengths": [(b"content-length", b"2"), (b"content-length", b"3")],
     "coding": [(b"transfer-encoding", b"gzip")],
 }
+SUBPROTOCOLS: dict[str, Any] = {"two_lines": "a\r\nb: c", "foreign": "\u20ac", "octets": b"chat"}
 STATUSES: dict[str, Any] = {"low": 99, "interim": 101, "high": 600, "text_status": "200", "true": True, "none": None}
 ORDERS: dict[str, list[Message]] = {
     "body_first": [{"type": "http.response.body", "body": b"x"}],
@@ -100,7 +101,7 @@ async def websocket(name: str, receive: Receive, send: Send) -> None:
     if name == "sends_first":
         await send({"type": "websocket.send", "text": "x"})
     headers = [(b"x-a\r\nb", b"c")] if name == "header" else []
-    await send({"type": "websocket.accept", "headers": headers})
+    await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOLS.get(name), "headers": headers})
     await receive()
     sys.exit(0)
 

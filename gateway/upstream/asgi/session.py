@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from gateway.custom_code import is_failure, place_of
 from gateway.deadlines import Deadlines
@@ -21,6 +22,8 @@ from gateway.upstream.tunnel import End, Tunnel
 from gateway.upstream.websocket import WebSocketLimits, size_of, tunnel_to_application
 
 logger = logging.getLogger("gateway.asgi")
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
 
 
 class Session:
@@ -150,4 +153,7 @@ class Session:
         if kind != "websocket.accept":
             raise BadMessage(f"{kind!r} where websocket.accept or websocket.close belongs")
         headers = [line for line in headers_of(message) if not line[0].startswith(b"sec-websocket-")]
-        return {"type": kind, "subprotocol": message.get("subprotocol"), "headers": headers}
+        subprotocol = message.get("subprotocol")
+        if subprotocol is not None and not (isinstance(subprotocol, str) and _TOKEN.fullmatch(subprotocol)):
+            raise BadMessage(f"the subprotocol {subprotocol!r:.100}, which is no token (RFC 6455, 4.2.2)")
+        return {"type": kind, "subprotocol": subprotocol, "headers": headers}
