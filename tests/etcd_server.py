@@ -24,7 +24,7 @@ class EtcdServer:
     port: int = field(default_factory=free_port)
     peer_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
-    client: httpx2.Client = field(default_factory=lambda: httpx2.Client(verify=False))
+    client: httpx2.Client = field(default_factory=lambda: httpx2.Client(verify=False, timeout=30))
 
     @property
     def url(self) -> str:
@@ -49,11 +49,11 @@ class EtcdServer:
         ]
         with (self.directory / "etcd.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        until(self._answers, 20, "etcd does not answer")
+        until(self._answers, 60, "etcd does not answer")
 
     def _answers(self) -> bool:
         try:
-            return "true" in self.client.get(f"{self.url}/health", timeout=1).text
+            return "true" in self.client.get(f"{self.url}/health", timeout=5).text
         except httpx2.HTTPError:
             return False
 

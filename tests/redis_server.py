@@ -61,7 +61,7 @@ class RedisServer:
         command = [self.program(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
         with (self.directory / "redis.log").open("ab") as log:
             self.process = subprocess.Popen([*command, *self.arguments], stdout=log, stderr=log)
-        until(self._answers, 20, "Redis does not answer")
+        until(self._answers, 60, "Redis does not answer")
 
     def _answers(self) -> bool:
         return self.ask("PING") == b"+PONG\r\n"
@@ -69,7 +69,7 @@ class RedisServer:
     def ask(self, command: str) -> bytes:
         """What it answers to one command, at most a few bytes; b"" when it does not."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
                 connection.sendall(command.encode() + b"\r\n")
                 return connection.recv(65536)
         except OSError:

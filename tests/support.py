@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -22,13 +23,27 @@ from tests.forking import Forked, fork
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+def _candidates() -> Iterator[int]:
+    """Ports below those of outgoing connections, none twice in a long time, and each in one of the test processes only:
+    who listens on one later must not find another there."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw") or 0)
+    workers = max(worker + 1, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    ports = list(range(12_000 + worker, 32_000, workers))
+    random.SystemRandom().shuffle(ports)
+    return itertools.cycle(ports)
+
+
+_PORTS = _candidates()
+
+
 def free_port() -> int:
-    """A port of the loopback interface without a listener, which no outgoing connection gets meanwhile."""
-    while True:
-        port = random.SystemRandom().randrange(12_000, 32_000)
+    """A port of the loopback interface without a listener, which neither an outgoing connection nor another test gets
+    meanwhile."""
+    for port in _PORTS:
         with socket.socket() as sock, contextlib.suppress(OSError):
             sock.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("there are always more")
 
 
 @dataclass
@@ -59,13 +74,13 @@ class GatewayProcess:
 
     @property
     def log(self) -> str:
-        """What it wrote to stderr: its own log."""
-        return self._written("stderr").read_text()
+        """What it wrote to stderr: its own log, as far as its lines are whole."""
+        return _whole_lines(self._written("stderr"))
 
     @property
     def access_log(self) -> str:
-        """What it wrote to stdout: the access log, unless configured otherwise."""
-        return self._written("stdout").read_text()
+        """What it wrote to stdout: the access log, unless configured otherwise, as far as its lines are whole."""
+        return _whole_lines(self._written("stdout"))
 
     def _written(self, name: str) -> Path:
         return self.directory.parent / f"{self.logs}{name}.log"
@@ -139,6 +154,12 @@ class GatewayProcess:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
         raise AssertionError("no VmRSS")
+
+
+def _whole_lines(file: Path) -> str:
+    """What is in it, but for a line that is being written."""
+    data = file.read_bytes()
+    return data[: data.rfind(b"\n") + 1].decode()
 
 
 @contextmanager
