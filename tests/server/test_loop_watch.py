@@ -28,7 +28,7 @@ ROUTES = "- {path: /x, redirect: /there}"
 
 
 def lines(gateway: GatewayProcess) -> list[str]:
-    return [line for line in gateway.log.splitlines() if "keeps the event loop" in line]
+    return [line for line in gateway.log.splitlines() if "p.py" in line and "keeps the event loop" in line]
 
 
 async def test_what_blocks_the_loop_is_named(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ async def test_what_blocks_the_loop_is_named(tmp_path: Path) -> None:
     gateway.write(ROUTES, "policies: {mine: {class: 'p.py:Policy'}}")
     try:
         gateway.start()
-        async with httpx2.AsyncClient(timeout=20) as client:
+        async with httpx2.AsyncClient(timeout=60) as client:
             assert (await client.get(gateway.url + "/x")).status_code == 307
             assert not lines(gateway)
             await client.get(gateway.url + "/x", headers={"block": "1"})

@@ -37,10 +37,7 @@ async def test_more_connections_than_allowed(backend: Backend, tmp_path: Path) -
     """A connection over the limit gets a 503 with Retry-After; those within go on; a place that is free is given."""
     with running_gateway(tmp_path, ROUTES.format(port=backend.port), "limits: {connections: 5}") as gateway:
         async with AsyncExitStack() as stack:
-            clients = await connect(stack, gateway.port, 5)
-            for client in clients:
-                await client.send(GET)
-                assert (await client.answer()).status == 200
+            clients = [await served(stack, gateway.port) for _ in range(5)]
             async with connected(gateway.port) as sixth:
                 await sixth.send(GET)
                 answer = await sixth.answer()
@@ -49,6 +46,16 @@ async def test_more_connections_than_allowed(backend: Backend, tmp_path: Path) -
             await clients[0].send(GET)
             assert (await clients[0].answer()).status == 200
         await eventually_served(gateway.port)
+
+
+async def served(stack: AsyncExitStack, port: int) -> Client:
+    """A connection that has its place, where one is free as soon as the gateway sees that those before have ended."""
+    async with asyncio.timeout(30):
+        while True:
+            client = await stack.enter_async_context(connected(port))
+            await client.send(GET)
+            if (await client.answer()).status == 200:
+                return client
 
 
 async def eventually_served(port: int, seconds: float = 30.0) -> None:

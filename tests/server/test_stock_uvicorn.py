@@ -124,7 +124,7 @@ async def test_a_websocket(tmp_path: Path, backend: Backend) -> None:
         (tmp_path / "routes.yaml").write_text(ROUTES.format(port=next(iter(upstream.sockets)).getsockname()[1]))
         url = f"ws://127.0.0.1:{port}/e/ws"
         offered = [Subprotocol("other"), Subprotocol("chat")]
-        for _ in range(100):  # until the new target is served
+        for _ in range(300):  # until the new target is served
             try:
                 one = await connect(url, subprotocols=offered, proxy=None, max_size=None)
                 break

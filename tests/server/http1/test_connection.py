@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -85,9 +86,14 @@ async def answered(directory: Path, flood: bytes, *, half_close: bool = False) -
 def place_of_ordinary(directory: Path, flood: bytes, *, half_close: bool = False) -> int:
     """How many are answered before the ordinary request, at best: where a busy machine makes this process stand still,
     those that go last are owed all that time in one turn."""
+    return best_place(partial(answered, directory, flood, half_close=half_close))
+
+
+def best_place(answers: Callable[[], Coroutine[Any, Any, list[str]]]) -> int:
+    """That of the ordinary request in the best of ten tries."""
     places: list[int] = []
     while len(places) < 10 and (not places or places[-1] >= BEFORE):
-        places.append(uvloop.run(answered(directory, flood, half_close=half_close)).index("/ordinary"))
+        places.append(uvloop.run(answers()).index("/ordinary"))
     return min(places)
 
 
@@ -122,14 +128,17 @@ def test_who_was_refused_before_waits_for_others(tmp_path: Path) -> None:
                 paths = await made.answers()
             return paths
 
-    assert uvloop.run(twice()).index("/ordinary") < BEFORE
+    assert best_place(twice) < BEFORE
+
+
+CLOCK = 2.0  # seconds that a client has for its request
 
 
 class Slow:
-    """What takes a millisecond to begin."""
+    """What takes two milliseconds to begin."""
 
     def go_on(self) -> bool:
-        time.sleep(0.001)
+        time.sleep(0.002)
         return True
 
 
@@ -137,8 +146,9 @@ class Slow:
 def test_who_waits_for_its_turn_longer_than_for_bytes(tmp_path: Path, before: list[bytes]) -> None:
     """A request that came in time is answered, though its turn comes when the clock of its connection has run out."""
 
-    async def answers() -> list[str]:
-        async with crowd(tmp_path, ClientLimits(header_timeout=0.8, keep_alive=0.8)) as made:
+    async def answers() -> list[str] | None:
+        began = time.monotonic()
+        async with crowd(tmp_path, ClientLimits(header_timeout=CLOCK, keep_alive=CLOCK)) as made:
             client = made.clients[-1]
             for request in before:
                 client.sendall(request)
@@ -146,10 +156,13 @@ def test_who_waits_for_its_turn_longer_than_for_bytes(tmp_path: Path, before: li
             for _ in range(1500):
                 made.beginnings.join("127.0.0.1", Slow(), last=bool(before))
             client.sendall(ORDINARY)
+            if time.monotonic() - began > 0.8 * CLOCK:
+                return None  # on a busy machine, it has perhaps not come in time
             await eventually(lambda: len(made.paths) > len(before))
             return made.paths
 
-    assert uvloop.run(answers())[-1] == "/ordinary"
+    paths = next(paths for _ in range(20) if (paths := uvloop.run(answers())) is not None)
+    assert paths[-1] == "/ordinary"
 
 
 class Ending:
