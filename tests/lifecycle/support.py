@@ -71,13 +71,13 @@ async def websocket_backend() -> AsyncIterator[int]:
 
 def health(gateway: GatewayProcess) -> dict[str, Any]:
     """What /health of the admin port says of the configuration."""
-    config: dict[str, Any] = httpx2.get(admin_url(gateway, "/health")).json()
+    config: dict[str, Any] = httpx2.get(admin_url(gateway, "/health"), timeout=30).json()
     return config
 
 
 def get(gateway: GatewayProcess, path: str) -> httpx2.Response:
     """The answer of the gateway."""
-    return httpx2.get(gateway.url + path)
+    return httpx2.get(gateway.url + path, timeout=30)
 
 
 def admin_url(gateway: GatewayProcess, path: str) -> str:
@@ -87,7 +87,7 @@ def admin_url(gateway: GatewayProcess, path: str) -> str:
 
 def reload(gateway: GatewayProcess) -> httpx2.Response:
     """Ask for a reload, as an operator does."""
-    return httpx2.post(admin_url(gateway, "/reload"), timeout=20, headers=gateway.admin_token)
+    return httpx2.post(admin_url(gateway, "/reload"), timeout=60, headers=gateway.admin_token)
 
 
 async def answers(gateway: GatewayProcess, path: str, text: str) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ async def _route(gateway: GatewayProcess, path: str, port: int) -> None:
 
 async def test_a_success_is_logged_completely(gateway: GatewayProcess) -> None:
     """Who, what, where to, how it ended, how much and how long."""
+    began = time.monotonic()
     async with backend() as upstream:
         await _route(gateway, "/success", upstream.port)
         async with httpx2.AsyncClient() as client:
@@ -65,8 +67,9 @@ async def test_a_success_is_logged_completely(gateway: GatewayProcess) -> None:
     (attempt,) = record["attempts"]
     assert attempt == {"endpoint": record["endpoint"], "status": 200, "ms": attempt["ms"], "why_next": None}
     assert 0 < attempt["ms"] <= record["duration"] * 1000
-    assert 0 <= record["upstream_duration"] < 5
-    assert 0 < record["duration"] < 5
+    most = time.monotonic() - began
+    assert 0 <= record["upstream_duration"] < most
+    assert 0 < record["duration"] < most
 
 
 async def test_no_route_is_logged(gateway: GatewayProcess) -> None:
@@ -165,6 +168,7 @@ async def test_rotation_loses_no_line(tmp_path: Path) -> None:
             for number in range(200):
                 await client.get(f"/n/{number}")
                 if number % 50 == 25:
+                    await eventually(file.exists)  # it was opened again, after the last time
                     file.rename(file.with_name(f"access.log.{number}"))
                     process.signal(signal.SIGUSR1)
         await eventually(lambda: file.exists() and '"/n/199"' in file.read_text())

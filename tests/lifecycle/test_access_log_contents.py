@@ -44,7 +44,7 @@ def test_who_called_from_where_and_when(tmp_path: Path) -> None:
         at = datetime.fromisoformat(record["time"])
     assert record["time"].endswith("Z")
     assert at.tzinfo == UTC
-    assert begun - 1 < at.timestamp() < begun + 5
+    assert begun - 1 < at.timestamp() < time.time() + 1
     assert record["user_agent"] == ("curl/8.5 " + "x" * 600)[:512]
     assert record["referer"] == "https://shop.example/cart?token=(hidden)&page=(hidden)"
     assert "s3cret" not in process.access_log
@@ -109,7 +109,7 @@ def test_lost_lines_are_counted_and_the_recovery_is_logged(tmp_path: Path) -> No
         until(lambda: any("cannot be written: File too large" in each for each in health(process)["failing"]))
         assert "gateway_access_log_up 0.0" in httpx2.get(admin_url(process, "/metrics")).text
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
-        until(lambda: not health(process)["failing"])
+        until(lambda: not any("cannot be written" in each for each in health(process)["failing"]))
         httpx2.get(f"{process.url}/last")
         until(lambda: b'"path":"/last"' in file.read_bytes())
         metrics = httpx2.get(admin_url(process, "/metrics")).text

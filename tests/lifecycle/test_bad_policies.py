@@ -4,9 +4,11 @@ looking at its files."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ from tests.lifecycle.support import get, health, reload
 from tests.support import GatewayProcess, eventually, running_gateway
 
 ROUTES = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:one\n"
-POLICIES = "reload: {policy_timeout: 2s, policy_memory: 512MiB}\npolicies: {mine: {class: 'p.py:P'}}\n"
+POLICIES = "reload: {policy_timeout: 1m, policy_memory: 512MiB}\npolicies: {mine: {class: 'p.py:P'}}\n"
+HASTY = POLICIES.replace("1m", "2s")  # for what hangs: on a busy machine, others may take longer
 GOOD = """\
 class P:
     def wrap(self, handler):
@@ -69,11 +72,14 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 def test_a_reload_survives_it(gateway: GatewayProcess, where: str, what: str, expected: str) -> None:
     """It is refused with file and line, and the next good version is served."""
     before = get(gateway, "/x").headers["x-policy"]
+    if "within 2 s" in expected:
+        gateway.write(middleware=HASTY)
     (gateway.directory / "p.py").write_text(where.replace("%s", "bad").replace("{}", what))
     answer = reload(gateway)
     assert (answer.status_code, [expected in error for error in answer.json()["errors"]]) == (422, [True]), answer.text
     assert get(gateway, "/x").headers["x-policy"] == before
     (gateway.directory / "p.py").write_text(GOOD % str(int(before) + 1))
+    gateway.write(middleware=POLICIES)
     assert reload(gateway).status_code == 200
     assert get(gateway, "/x").headers["x-policy"] == str(int(before) + 1)
     assert health(gateway)["errors"] == []
@@ -114,7 +120,7 @@ def test_a_second_reload_of_the_same_is_refused_again(gateway: GatewayProcess) -
 def test_check_survives_it(tmp_path: Path, what: str) -> None:
     """`gateway check` tells of it like of any other error."""
     (tmp_path / "routes.yaml").write_text(ROUTES)
-    (tmp_path / "middleware.yaml").write_text(POLICIES)
+    (tmp_path / "middleware.yaml").write_text(HASTY if "while" in what else POLICIES)
     (tmp_path / "p.py").write_text(IMPORT.format(what).replace("%s", ""))
     problems = check(tmp_path, {})
     assert [problem.severity for problem in problems] == ["error"]
@@ -167,10 +173,12 @@ async def test_a_refused_configuration_moves_no_log(gateway: GatewayProcess) -> 
 def test_the_answer_to_a_reload_names_what_hangs(gateway: GatewayProcess) -> None:
     """The answer comes once the policy was given up, with the reason, and not before."""
     good = (gateway.directory / "p.py").read_text()
+    gateway.write(middleware=HASTY)
     (gateway.directory / "p.py").write_text(IMPORT.format("while True: pass"))
     answer = reload(gateway)
     assert (answer.status_code, "does not end within 2 s" in answer.text) == (422, True), answer.text
     (gateway.directory / "p.py").write_text(good)
+    gateway.write(middleware=POLICIES)
     assert reload(gateway).status_code == 200
 
 
@@ -191,11 +199,15 @@ async def test_who_asks_for_a_reload_is_answered_when_the_gateway_ends(tmp_path:
     with running_gateway(tmp_path, ROUTES, "drain: {window: 0}") as gateway:
         (gateway.directory / "p.py").write_text(IMPORT.format("import time; time.sleep(60)"))
         gateway.write(middleware="reload: {policy_timeout: 1m}\npolicies: {mine: {class: 'p.py:P'}}\n")
-        asked = asyncio.create_task(asyncio.to_thread(reload, gateway))
-        await eventually(lambda: tried(gateway) > 0)
-        gateway.signal(signal.SIGTERM)
-        answer = await asked
-        assert (answer.status_code, "the gateway ends" in answer.text) == (422, True), answer.text
+        with contextlib.closing(HTTPConnection("127.0.0.1", gateway.admin_port, timeout=60)) as asked:
+            asked.request("POST", "/reload", headers=gateway.admin_token)
+            await eventually(lambda: tried(gateway) > 0)
+            for _ in range(2):  # it has come, too, though the gateway may have seen the files by itself before
+                health(gateway)
+            gateway.signal(signal.SIGTERM)
+            answer = await asyncio.to_thread(asked.getresponse)
+            text = answer.read().decode()
+        assert (answer.status, "the gateway ends" in text) == (422, True), text
         assert await asyncio.to_thread(gateway.wait) == 0
         assert "Traceback" not in gateway.log
 

@@ -15,7 +15,7 @@ MODELS = "providers: {%s: {protocol: openai, base_url: 'http://127.0.0.1:9', key
 
 
 def _models(gateway: GatewayProcess) -> list[str]:
-    answer = httpx2.get(f"{gateway.url}/v1/models", headers={"authorization": f"Bearer {KEY}"}, timeout=10)
+    answer = httpx2.get(f"{gateway.url}/v1/models", headers={"authorization": f"Bearer {KEY}"}, timeout=60)
     return [model["id"] for model in answer.json()["data"]] if answer.status_code == 200 else [str(answer.status_code)]
 
 

@@ -67,7 +67,7 @@ async def test_a_file_that_is_being_written_is_waited_for(tmp_path: Path) -> Non
 
 def _serve(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config), "--host", "127.0.0.1"]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=90, check=False)
 
 
 @pytest.mark.parametrize("option", ["--port", "--admin"])
@@ -123,6 +123,6 @@ def test_a_signal_ends_a_gateway_that_does_not_serve_yet(tmp_path: Path, number:
     with subprocess.Popen([*command, "--port", "0", "--admin", "off"], stderr=subprocess.PIPE) as process:
         until((tmp_path / "begun").exists, 60)
         process.send_signal(number)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 0
     assert b"ended before anything was served" in said
