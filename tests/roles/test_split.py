@@ -54,11 +54,11 @@ async def test_an_endpoint_that_discovery_finds_is_used_by_the_router(tmp_path: 
                     await shows(f"{later.url}/x", "two")
                 [shown] = router.ask("/registry")
                 assert shown["source"] == "the bus"
-                assert shown["source_age_s"] < 5
+                assert shown["source_age_s"] < 30
                 assert router.health()["roles"] == "router,auth"
-                assert router.health()["failing"] == []
+                await eventually(lambda: router.health()["failing"] == [])
                 assert discovery.health()["roles"] == "discovery,monitor"
-                assert discovery.health()["failing"] == []
+                await eventually(lambda: discovery.health()["failing"] == [])
 
 
 STATIC = """
@@ -194,7 +194,7 @@ async def test_the_monitor_sums_up_what_routers_served(tmp_path: Path, redis: Re
                 ]:
                     await eventually(partial(has, monitor, by, name, requests), 30, f"{by} {name}")
                 assert httpx2.get(f"http://127.0.0.1:{router.admin_port}/monitor").status_code == 409
-                assert monitor.ask("/monitor?by=all&window=5m")["all"]["requests"] == 6
+                await eventually(lambda: monitor.ask("/monitor?by=all&window=5m")["all"]["requests"] == 6)
                 assert monitor.ask("/monitor?by=all&window=5m")["all"]["requests"] == 6
                 [shown] = monitor.ask("/monitor?by=upstream&window=5m")["subjects"]
                 assert shown["p50_ms"] > 0
