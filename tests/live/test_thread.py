@@ -33,9 +33,9 @@ async def test_work_that_hangs_is_left_behind() -> None:
 
     with pytest.raises(TimeoutError):
         await worker.run(hang, 0.05)
-    assert await worker.run(lambda: "next", 5.0) == "next"
+    assert await worker.run(lambda: "next", 60.0) == "next"
     goes_on.set()
-    await asyncio.to_thread(threads[0].join, 5.0)
+    await asyncio.to_thread(threads[0].join, 60.0)
     assert not threads[0].is_alive()
     worker.close()
 
@@ -43,7 +43,7 @@ async def test_work_that_hangs_is_left_behind() -> None:
 async def test_a_thread_for_one_piece_of_work_ends() -> None:
     """It does not wait for more."""
     thread = await on_thread("once", threading.current_thread)
-    await asyncio.to_thread(thread.join, 5.0)
+    await asyncio.to_thread(thread.join, 60.0)
     assert not thread.is_alive()
 
 
@@ -60,5 +60,5 @@ async def test_a_result_is_let_go_once_it_was_taken() -> None:
 
     worker, gone = Worker("reading"), threading.Event()
     await worker.run(read)
-    assert await asyncio.to_thread(gone.wait, 10)
+    assert await asyncio.to_thread(gone.wait, 60)
     worker.close()
