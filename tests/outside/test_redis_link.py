@@ -96,7 +96,7 @@ async def test_a_redis_that_refuses_is_down(
 ) -> None:
     """One without memory, one that only reads, and one that wants a password: limits go on without it, the log says
     why in a line and never with a traceback, and it is used again when it takes commands again."""
-    async with linked(own_redis, 0.5) as link:
+    async with linked(own_redis) as link:
         assert own_redis.ask(harm).startswith(b"+OK")
         if repair is None:
             own_redis.kill()
