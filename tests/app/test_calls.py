@@ -24,7 +24,7 @@ def test_a_request_passes_few_calls_in_few_files(
     a limit and the access log; and to follow it one reads no more files."""
     require("nginx")
     command = [sys.executable, "-m", "bench.calls", way]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=150)
     counted = COUNTED.search(done.stdout)
     assert counted is not None, done.stderr
     calls, files, built_in = map(int, counted.groups())

@@ -303,7 +303,7 @@ async def test_what_cannot_be_sent_is_the_failure_of_a_policy(site: Served) -> N
     async with httpx2.AsyncClient(base_url=site.gateway.url) as client:
         for case in SPOILT:
             assert (case, (await client.get("/x", headers={"case": case})).status_code) == (case, 500)
-    await site.at_rest()
+            await site.at_rest()
     assert "Exception in callback" not in site.gateway.log
 
 
