@@ -15,7 +15,7 @@ import pytest
 
 from gateway.limits.ledger import WRITE_SECONDS
 from tests.redis_server import RedisServer, running_redis
-from tests.support import GatewayProcess, eventually, read_head, running_gateway, scripted_backend
+from tests.support import GatewayProcess, eventually, lateness, read_head, running_gateway, scripted_backend
 
 MOST_SECONDS = 0.025
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -150,7 +150,7 @@ class Load:
 
     async def until_closed_answers(self, status: int) -> None:
         """Until the route that fails closed answers so, many times in a row."""
-        await eventually(lambda: self.statuses["/closed"][-30:] == [status] * 30, 20, f"no {status} any more")
+        await eventually(lambda: self.statuses["/closed"][-30:] == [status] * 30, 60, f"no {status} any more")
 
     def forget(self) -> None:
         for path in self.longest:
@@ -220,7 +220,7 @@ QUOTAS = "quotas: {monthly: {key: [tenant], limit: 100, window: month, timezone:
 
 
 def ask(gateway: GatewayProcess, path: str, key: str = "a") -> httpx2.Response:
-    return httpx2.get(gateway.url + path, headers={"x-api-key": key * 40} if key else {}, timeout=5)
+    return httpx2.get(gateway.url + path, headers={"x-api-key": key * 40} if key else {}, timeout=60)
 
 
 async def test_a_caller_learns_what_is_left(tmp_path: Path) -> None:
@@ -247,19 +247,22 @@ async def test_a_killed_gateway_loses_no_more_than_is_stated(tmp_path: Path) -> 
         with running_gateway(tmp_path, routes(port, "x"), quotas) as gateway:
             answered: list[float] = []
             client = await Client.of(gateway)
-            began = time.monotonic()
-            while time.monotonic() < began + 3 * WRITE_SECONDS:
-                await client.get("/x")
-                answered.append(time.monotonic())
+            async with lateness() as late:
+                began = time.monotonic()
+                while time.monotonic() < began + 3 * WRITE_SECONDS:
+                    await client.get("/x")
+                    answered.append(time.monotonic())
             gateway.signal(signal.SIGKILL)
             killed = time.monotonic()
             gateway.wait()
             gateway.start()
             response = await asyncio.to_thread(ask, gateway, "/quota", "")
     used = response.json()["quotas"][0]["used"]
-    written = sum(at < killed - WRITE_SECONDS - 0.25 for at in answered)  # a quarter of a second for the write itself
+    # For the write itself a quarter of a second, and as much more as this process was late.
+    written = sum(at < killed - WRITE_SECONDS - 0.25 - late.seconds for at in answered)
     assert written <= used <= len(answered)
-    assert written > 0
+    assert answered
+    assert used > 0
 
 
 async def test_a_gateway_that_ends_in_order_loses_nothing(tmp_path: Path) -> None:

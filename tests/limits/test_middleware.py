@@ -76,8 +76,8 @@ async def test_a_consumer_is_refused_above_its_limit() -> None:
         status, headers, made = await behind.answer("acme")
     assert status == 429
     assert ErrorKind.QUOTA_EXCEEDED.type == "https://iana.org/assignments/http-problem-types#quota-exceeded"
-    assert headers[b"ratelimit"] == b'"main";r=0;t=28800'
-    assert headers[b"retry-after"] == b"28800"
+    assert headers[b"ratelimit"] == b'"main";r=0;t=' + headers[b"retry-after"]
+    assert 28700 < int(headers[b"retry-after"]) <= 28800  # less what the test took until then
     assert made.decisions[-1].rule == "rate_limit:main"
 
 

@@ -118,11 +118,10 @@ async def test_windows_are_taken_from_together(redis: RedisServer) -> None:
 async def test_what_a_killed_gateway_held_is_free_when_it_expires(redis: RedisServer) -> None:
     """A hold that is not settled expires."""
     name = uuid4().hex
-    async with linked(redis) as link:
-        assert await Replica(link, name).reserve(100, seconds=0.5)  # it never starts, and never stops
-    async with replica(redis, name) as other:
+    async with replica(redis, name) as other, linked(redis) as link:
+        assert await Replica(link, name).reserve(100, seconds=3)  # it never starts, and never stops
         assert await other.reserve(1) is None
-        assert await within(4, lambda: other.reserve(1))
+        assert await within(30, lambda: other.reserve(1))
 
 
 async def test_holds_last_as_long_as_their_gateway_lives(redis: RedisServer) -> None:
@@ -190,7 +189,7 @@ async def test_a_redis_that_lost_everything_gets_the_state_again(tmp_path: Path)
             async def complete() -> bool:
                 return await two.holds.reserve(uuid4().hex, [two.line(10**6)], 60) is not None
 
-            assert await within(10, complete)
+            assert await within(30, complete)
             assert await two.seen() == (30, 40)
             one.settle(held or "", 10)
             await eventually(lambda: not one.holds.unsettled)
@@ -220,7 +219,7 @@ async def test_what_one_replica_adds_to_a_redis_that_forgot_counts_beside_what_a
 async def test_what_ends_while_redis_is_away_counts_when_it_is_back(tmp_path: Path) -> None:
     """Meanwhile this process uses its own figures, with what it has not reported yet."""
     with running_redis(tmp_path) as server:
-        async with replica(server, "x", patience=0.1) as one, replica(server, "x", patience=0.1) as two:
+        async with replica(server, "x", patience=1.0) as one, replica(server, "x", patience=1.0) as two:
             hold = await one.reserve(40)
             server.freeze()
             line = one.line(1)
