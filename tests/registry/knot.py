@@ -68,7 +68,7 @@ class Knot:
         (self.folder / "test.zone").write_text(ZONE + "\n".join(records) + "\n")
         (self.folder / "knot.conf").write_text(CONFIGURATION.format(folder=self.folder, port=self.port))
         self._launch()
-        for _ in range(200):
+        for _ in range(600):
             try:
                 await NameServers((self.address,)).ask("ns.test", "A")
             except NoAnswer as error:
@@ -93,7 +93,7 @@ class Knot:
     def update(self, *changes: str) -> None:
         """Change the zone while it is served: `add NAME TTL TYPE DATA`, `delete NAME TYPE [DATA]`."""
         lines = [f"server 127.0.0.1 {self.port}", "zone test", *(f"update {change}" for change in changes), "send", ""]
-        subprocess.run([_program("nsupdate")], input="\n".join(lines).encode(), check=True, timeout=10)
+        subprocess.run([_program("nsupdate")], input="\n".join(lines).encode(), check=True, timeout=60)
 
 
 def _program(name: str) -> str:

@@ -12,13 +12,13 @@ from gateway.registry.source import Instances, Source, SourceLost
 from gateway.upstream.member import Member
 from tests.support import eventually
 
-SECONDS = 10.0
+SECONDS = 30.0
 
 
 async def shows(url: str, text: str, headers: Mapping[str, str] | None = None, *, shown: bool = True) -> None:
     """Wait until an answer from this address holds a text, or does not."""
     last = "nothing"
-    async with httpx2.AsyncClient(headers=headers) as client:
+    async with httpx2.AsyncClient(headers=headers, timeout=30) as client:
         for _ in range(int(SECONDS / 0.05)):
             last = (await client.get(url)).text
             if (text in last) == shown:
@@ -63,7 +63,7 @@ class Heard:
                 self.lost.append(str(error))
             await asyncio.sleep(0.05)
 
-    async def has(self, *addresses: str, seconds: float = 10.0) -> None:
+    async def has(self, *addresses: str, seconds: float = 30.0) -> None:
         """Wait until these are the instances."""
         message = f"expected {sorted(addresses)}"
         try:

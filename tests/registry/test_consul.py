@@ -78,10 +78,11 @@ async def test_an_answer_without_a_change() -> None:
         await heard.has("10.0.0.1:80")
         before = len(consul.queries)
         began = asyncio.get_running_loop().time()
-        while asyncio.get_running_loop().time() < began + 1.0:
+        while (passed := asyncio.get_running_loop().time() - began) < 1.0 or len(consul.queries) - before < 2:
+            assert passed < 30
             consul.wake()
             await asyncio.sleep(0.005)
-        assert 1 < len(consul.queries) - before <= 12
+        assert len(consul.queries) - before <= 12 * max(1.0, passed)
         assert heard.delivered == 1
         assert heard.signs > 0
 

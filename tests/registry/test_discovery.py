@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -117,7 +118,9 @@ async def test_a_source_that_is_lost_keeps_the_set() -> None:
         source.say(A)
         await has(discovery, A)
         source.lose("it is gone")
-        await eventually(lambda: "are stale: a test answered 0 s ago: it is gone" in trouble(discovery))
+        await eventually(
+            lambda: bool(re.search(r"are stale: a test answered \d+ s ago: it is gone", trouble(discovery)))
+        )
         await has(discovery, A)
         source.say(B)
         await has(discovery, B)
@@ -141,6 +144,7 @@ async def test_only_allowed_networks_are_used(caplog: pytest.LogCaptureFixture) 
 
 async def test_the_last_of_several_sets_counts() -> None:
     """Those that come at once are one change, and a set that is the same is none."""
+    began = time.perf_counter()
     async with discovering() as (discovery, source):
         source.say(A)
         source.say(A, B)
@@ -152,7 +156,7 @@ async def test_the_last_of_several_sets_counts() -> None:
         source.say(A)
         await has(discovery, A)
         assert discovery.changes == 2
-        assert 0 < discovery.use.total < 1
+        assert 0 < discovery.use.total < 2 * (time.perf_counter() - began)  # of two changes
 
 
 async def test_a_gateway_is_ready_when_its_sources_have_answered(tmp_path: Path) -> None:
@@ -208,8 +212,9 @@ async def test_a_source_that_answers_and_fails_at_once_is_asked_less_often() -> 
     discovery = Discovery(upstream_of(), source)
     await discovery.start()
     await asyncio.sleep(2.0)
+    assert source.taken <= 6
+    await eventually(lambda: source.taken >= 3)
     await discovery.stop()
-    assert 3 <= source.taken <= 6
 
 
 async def test_many_faults_are_counted_and_not_all_logged(caplog: pytest.LogCaptureFixture) -> None:

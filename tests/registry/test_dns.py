@@ -19,7 +19,7 @@ from tests.support import eventually, running_gateway, scripted_backend
 from tests.upstream.test_service import upstream_of
 from tests.upstream.wire import read_message
 
-SECONDS = 12.0
+SECONDS = 40.0
 
 
 @pytest.fixture

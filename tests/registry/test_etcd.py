@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 
 import pytest
@@ -142,8 +143,10 @@ async def test_a_change_that_the_watch_missed_is_found(etcd: EtcdServer, prefix:
 
 async def test_a_list_that_agrees_with_the_watch_is_no_fault(etcd: EtcdServer, prefix: str) -> None:
     """While instances come and go all the time."""
-    async with listening(EtcdSource([etcd.url], prefix, compare=0.05, grace=0.1)) as heard:
-        for number in range(60):
+    async with listening(EtcdSource([etcd.url], prefix, compare=0.05, grace=1.5)) as heard:
+        ends, numbers = time.monotonic() + 5.0, cycle(range(250))  # for three comparisons
+        while time.monotonic() < ends:
+            number = next(numbers)
             await asyncio.to_thread(etcd.put, f"{prefix}{number % 7}", f"10.0.0.{number}:80")
             await asyncio.to_thread(etcd.delete, f"{prefix}{number % 5}")
         assert (heard.faults, heard.lost) == ([], [])

@@ -27,7 +27,7 @@ from tests.resilience.support import Backend, InProcess, backend, response, runn
 from tests.support import eventually
 from tests.upstream.wire import Wire
 
-HOLDS = 0.3  # seconds, in place of a minute
+HOLDS = 3.0  # seconds, in place of a minute; long enough for requests meanwhile
 
 
 @dataclass

@@ -142,7 +142,7 @@ async def test_a_watch_that_misses_a_change_is_found_out() -> None:
 async def test_a_watch_that_is_only_late_misses_nothing() -> None:
     """What it says before the comparison is over counts."""
     lists = (listing(5, slice_of("a", 1, "10.0.0.1")), listing(8, slice_of("a", 7, "10.0.0.2")))
-    async with api_server(*lists) as server, heard(server, compare=0.2, grace=0.5) as said:
+    async with api_server(*lists) as server, heard(server, compare=0.2, grace=3.0) as said:
         await eventually(lambda: len(server.asked) == 4)  # the group, a list, a watch, a list
         server.say(event("MODIFIED", slice_of("a", 7, "10.0.0.2")))
         await said.has(TWO)

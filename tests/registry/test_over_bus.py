@@ -100,7 +100,7 @@ async def test_what_discovery_sees_is_what_the_router_has(bus: MemoryBus, regist
     first, second = seen.endpoints
     now = time.perf_counter()
     seen.report(first, Signal.PROBE, up=False, reason="3 checks failed", now=now)
-    seen.report(second, Signal.FEEDBACK, up=False, reason="a monitor says failing", now=now, until=now + 0.5)
+    seen.report(second, Signal.FEEDBACK, up=False, reason="a monitor says failing", now=now, until=now + 3.0)
     said = {first.label: (Signal.PROBE, "3 checks failed"), second.label: (Signal.FEEDBACK, "a monitor says failing")}
     await eventually(lambda: states(remote) == said)
     seen.report(first, Signal.PROBE, up=True, reason="its checks pass", now=now)

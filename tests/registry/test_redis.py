@@ -45,7 +45,7 @@ def service() -> str:
 @asynccontextmanager
 async def heard_of(server: RedisServer, service: str, recovery: float = 10.0) -> AsyncIterator[Heard]:
     """What a gateway hears of a service."""
-    link = RedisLink(server.url, 0.2, "gateway:")
+    link = RedisLink(server.url, 1.0, "gateway:")
     registry = RedisRegistry(link)
     await link.start()
     await registry.start()

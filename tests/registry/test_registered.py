@@ -41,13 +41,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 
 def send(gateway: GatewayProcess, method: str, path: str, body: Any = None, status: int = 200) -> Any:
     """The answer of the admin API to a change."""
-    answer = httpx2.request(method, admin_url(gateway, path), json=body, headers=gateway.admin_token)
+    answer = httpx2.request(method, admin_url(gateway, path), json=body, headers=gateway.admin_token, timeout=60)
     assert answer.status_code == status, answer.text
     return answer.json()
 
 
 def registered(gateway: GatewayProcess, service: str = "user-api") -> list[Any]:
-    listed = httpx2.get(admin_url(gateway, "/registry")).json()
+    listed = httpx2.get(admin_url(gateway, "/registry"), timeout=60).json()
     return next(each["instances"] for each in listed if each["service"] == service)
 
 
@@ -229,7 +229,7 @@ async def test_two_gateways_on_one_redis_agree(own_redis: RedisServer, tmp_path:
     places = [tmp_path / "a", tmp_path / "b"]
     for place in places:
         place.mkdir()
-    middleware = f"redis: {{url: {own_redis.url}, timeout: 500ms}}"
+    middleware = f"redis: {{url: {own_redis.url}, timeout: 1s}}"
     with running_gateway(places[0], ROUTES, middleware) as a, running_gateway(places[1], ROUTES, middleware) as b:
 
         def ports() -> list[list[int]]:
