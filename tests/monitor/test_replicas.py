@@ -17,7 +17,7 @@ from tests.support import eventually
 @asynccontextmanager
 async def gateway(redis: RedisServer, directory: Path, now: float = BEGAN) -> AsyncIterator[Watched]:
     """One of several gateways with this Redis, on a simulated clock."""
-    link = RedisLink(redis.url, 0.5, f"{directory.parent.name}:")
+    link = RedisLink(redis.url, 10.0, f"{directory.parent.name}:")
     await link.start()
     watched = Watched(directory, now)
     watched.monitor.link = link
@@ -81,7 +81,7 @@ async def test_another_way_to_redis_counts_nothing_twice(redis: RedisServer, two
     await serve(two, 12)
     former = second.monitor.link
     assert former is not None
-    second.monitor.link = RedisLink(redis.url, 0.4, former.prefix)
+    second.monitor.link = RedisLink(redis.url, 9.0, former.prefix)
     await second.monitor.link.start()
     await serve(two, 6)
     assert second.requests(HOUR) == 18 * 13

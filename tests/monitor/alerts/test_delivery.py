@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,7 @@ from gateway.live import Tasks
 from gateway.monitor.alerts import delivery as module
 from gateway.monitor.alerts.delivery import MOST, Delivery
 from gateway.monitor.alerts.notices import Notice, notice_of
-from gateway.monitor.alerts.senders.sender import NotSent
+from gateway.monitor.alerts.senders.sender import CALL_SECONDS, NotSent
 from gateway.monitor.alerts.senders.webhook import Webhook
 from tests.monitor.alerts.receivers import http_receiver
 from tests.monitor.alerts.support import message
@@ -40,7 +41,7 @@ async def test_what_is_refused_is_tried_again_until_it_is_taken() -> None:
         await receiver.wait(1)
         await eventually(lambda: bool(delivery.failure))
         (trouble,) = delivery.troubles()
-        assert trouble.startswith("alerts do not reach hook (webhook) for 1s: it answers 50")
+        assert re.match(r"alerts do not reach hook \(webhook\) for [1-9]\d*s: it answers 50", trouble)
         assert "1 notice waiting; correct alerts.send.hook" in trouble
         assert receiver.url not in trouble
         await receiver.wait(3)
@@ -135,11 +136,11 @@ async def test_at_the_end_what_waits_is_sent_if_it_is_taken_at_once() -> None:
     async with http_receiver() as receiver:
         delivery = Delivery("hook", "webhook", Webhook(receiver.url, None, None), Tasks())
         delivery.offer("group", Notice("test", "last words"))
-        await delivery.stop(patience=5)
+        await delivery.stop(patience=30)
         assert receiver.got[0].json["title"] == "last words"
     async with http_receiver(None) as receiver:
         delivery = Delivery("hook", "webhook", Webhook(receiver.url, None, None), Tasks())
         delivery.offer("group", Notice("test", "never"))
         began = asyncio.get_running_loop().time()
         await delivery.stop(patience=0.1)
-        assert asyncio.get_running_loop().time() - began < 2
+        assert asyncio.get_running_loop().time() - began < CALL_SECONDS / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import time
@@ -31,6 +32,15 @@ def health(running: GatewayProcess) -> list[str]:
     url = f"http://127.0.0.1:{running.admin_port}/health"
     found: list[str] = httpx2.get(url, headers=running.admin_token, trust_env=False).json()["failing"]
     return [trouble for trouble in found if "collector" in trouble]
+
+
+async def ask_until(running: GatewayProcess, condition: Callable[[], bool]) -> None:
+    """Request after request, until it holds: one that meets a moment in which this machine is slow says nothing."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, health(running)
+        assert b" 200 " in await get(running.port, "/orders/1")
+        await asyncio.sleep(0.05)
 
 
 def lost(running: GatewayProcess) -> int:
@@ -92,14 +102,13 @@ async def test_a_collector_that_does_not_take_spans_is_reported(
                 for number in range(3):
                     assert b" 200 " in await get(running.port, f"/orders/{number}")
                     await eventually(lambda: bool(health(running)))
-                (trouble,) = health(running)
-                assert reason in trouble
-                assert collector.url in trouble
+                await ask_until(running, lambda: any(reason in trouble for trouble in health(running)))
+                assert collector.url in " ".join(health(running))
+                await eventually(lambda: "takes no traces" in running.log)  # which a thread writes
                 assert collector.url in running.log
                 assert running.log.count("takes no traces") == 1
                 collector.answer = None
-                await get(running.port, "/orders/9")
-                await eventually(lambda: not health(running))
+                await ask_until(running, lambda: not health(running))
                 assert lost(running) >= 1
     assert {span.kind for span in collector.spans} == {2, 3}
 
@@ -145,20 +154,20 @@ async def test_a_collector_that_does_not_listen_is_reported(tmp_path: Path) -> N
     async with backend() as behind:
         with gateway(tmp_path, behind.port, "http://127.0.0.1:9", ", timeout: 300ms") as running:
             await get(running.port, "/orders/1")
-            await eventually(lambda: bool(health(running)))
-            assert "Connection refused" in health(running)[0]
+            await eventually(lambda: "Connection refused" in " ".join(health(running)))
 
 
 async def test_what_waits_is_sent_before_the_process_ends(tmp_path: Path) -> None:
     """Although its time had not come."""
     async with backend() as behind:
         with running_collector() as collector:
-            slow = {"OTEL_BSP_SCHEDULE_DELAY": "3600000"}
+            slow = {"OTEL_BSP_SCHEDULE_DELAY": "3600000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "5"}
             with gateway(tmp_path, behind.port, collector.url, "", slow) as running:
-                for number in range(5):
+                for number in range(8):
                     await get(running.port, f"/orders/{number}")
-                assert not collector.spans
-    assert len(collector.spans) == 10
+                await asyncio.to_thread(collector.wait, 10)  # a whole batch: what sends is there, and not to be loaded
+                assert len(collector.spans) == 10
+    assert len(collector.spans) == 16
 
 
 async def test_a_reload_to_another_collector_loses_nothing(tmp_path: Path) -> None:
@@ -170,7 +179,8 @@ async def test_a_reload_to_another_collector_loses_nothing(tmp_path: Path) -> No
                 await get(running.port, "/orders/1")
                 running.write(route(behind.port), f"telemetry: {{otlp: '{second.url}'}}\ntrace: {{sample: 1}}\n")
                 reload = f"http://127.0.0.1:{running.admin_port}/reload"
-                httpx2.post(reload, headers=running.admin_token, trust_env=False).raise_for_status()
+                httpx2.post(reload, headers=running.admin_token, trust_env=False, timeout=60).raise_for_status()
+                await asyncio.to_thread(first.wait, 2)
                 await get(running.port, "/orders/2")
             assert len(first.spans) == len(second.spans) == 2
 
@@ -185,6 +195,7 @@ async def test_the_variables_of_opentelemetry_turn_it_off_and_say_where_it_goes(
                 environment = FAST | there | more
                 with running_gateway(tmp_path, route(behind.port), middleware, environment=environment) as running:
                     await get(running.port, "/orders/1")
+                    await asyncio.to_thread(collector.wait, 2)
     assert len(collector.spans) == 2
     assert (collector.headers[0]["x-token"], collector.headers[0]["x-tenant"]) == ("secret", "shop")
     assert [flags for _, _, flags in behind.parents()] == ["03", "03"]

@@ -77,7 +77,7 @@ async def test_what_comes_while_a_batch_is_sent_waits_for_the_next() -> None:
     held = threading.Event()
 
     def slowly(records: Sequence[int]) -> Verdict:
-        held.wait(10)
+        held.wait(60)
         return Verdict()
 
     sender = Scripted(slowly)
@@ -124,18 +124,27 @@ async def test_records_without_a_size_are_sent_one_by_one() -> None:
 
 async def test_what_finds_no_room_is_dropped_and_counted() -> None:
     """By number and by bytes; and there is room again for what follows."""
-    sender = Scripted()
+    held = threading.Event()
+
+    def slowly(records: Sequence[int]) -> Verdict:
+        held.wait(60)
+        return Verdict()
+
+    sender = Scripted(fine, fine, fine, fine, slowly)
     each = pipeline(sender)
     for number in range(12):
         each.put(number, 1)
     each.put(99, 995)
     assert each.waiting == (10, 10)
     await each.start()
-    await eventually(lambda: each.waiting == (0, 0))
-    each.put(100, 1000)
-    each.put(101, 1)
+    await eventually(lambda: counts(each) == (10, 3))
+    each.put(100, 1)
+    await eventually(lambda: sender.batches[-1] == [100])  # so that none is taken while two more come
+    each.put(101, 1000)
+    each.put(102, 1)
+    held.set()
     await each.stop()
-    assert counts(each) == (11, 4)
+    assert counts(each) == (12, 4)
 
 
 async def test_a_sender_that_raises_loses_its_batch_only(caplog: pytest.LogCaptureFixture) -> None:
@@ -143,9 +152,9 @@ async def test_a_sender_that_raises_loses_its_batch_only(caplog: pytest.LogCaptu
     sender = Scripted(raising, refusing)
     each = pipeline(sender)
     with caplog.at_level(logging.INFO, "gateway.telemetry"):
-        await each.start()
-        for number in range(9):
+        for number in range(9):  # before it starts: otherwise it might find less than a batch
             each.put(number, 1)
+        await each.start()
         await eventually(lambda: counts(each) == (3, 6))
         await each.stop()
     assert "takes no traces: RuntimeError: boom" in caplog.text
@@ -175,7 +184,7 @@ async def test_a_sender_that_hangs_is_reported_and_abandoned(monkeypatch: pytest
     held = threading.Event()
 
     def hanging(records: Sequence[int]) -> Verdict:
-        held.wait(10)
+        held.wait(60)
         return Verdict()
 
     sender = Scripted(hanging)
