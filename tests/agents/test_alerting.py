@@ -66,7 +66,7 @@ async def test_a_webhook_gets_the_whole_message_signed(tmp_path: Path, monkeypat
         writer = Writer("acme-monitor", lambda: 1782900000.0)
         for alert in (ALERT, ALERT.model_copy(update={"severity": "ticket"})):
             sending.put(alert, writer.members("api-alert", alert.model_dump(exclude_none=True)))
-        await eventually(lambda: sending.counts() == {"sent": 1}, 20)
+        await eventually(lambda: sending.counts() == {"sent": 1})
         fields, body = receiver.got[1]
         assert receiver.got[0][1] == body
         assert fields[SIGNATURE] == signature(b"s3cret", fields[TIMESTAMP], body)
@@ -82,7 +82,7 @@ async def test_a_receiver_that_is_away_is_given_up(tmp_path: Path, monkeypatch: 
         sending = _alerting(tmp_path, away={"webhook": "https://127.0.0.1:9/"}, strange={"webhook": url})
         sending.begin()
         sending.put(ALERT, Writer("acme-monitor").members("api-alert", ALERT.model_dump(exclude_none=True)))
-        await eventually(lambda: sending.counts() == {"lost": 2}, 20)
+        await eventually(lambda: sending.counts() == {"lost": 2})
         assert receiver.got == []
         await sending.stop()
 

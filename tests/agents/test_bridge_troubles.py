@@ -85,19 +85,19 @@ class Setting:
         self.said += 1
         instances = [{"host": "10.0.1.5", "port": 8000 + self.said, "health": "passing"}]
         said = json.dumps({"service": "user-api", "instances": instances}).encode()
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(90):
             while f"10.0.1.5:{8000 + self.said}" not in await self.shown("/services/user-api"):
                 await self.discovery.publish("router", "service-registry", said)
                 await asyncio.sleep(0.3)
 
     async def shown(self, path: str) -> str:
         """What the admin API says."""
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(timeout=30) as client:
             return (await client.get(admin_url(self.gateway, path))).text
 
     async def health_says(self, text: str, *, not_any_more: bool = False) -> None:
         """Wait until /health has that, or has it no more."""
-        for _ in range(300):
+        for _ in range(600):
             if (text in await self.shown("/health")) is not not_any_more:
                 return
             await asyncio.sleep(0.1)
@@ -106,7 +106,7 @@ class Setting:
     async def status_says(self, text: str) -> None:
         """Wait until the bridge of the router has written that down."""
         path = status_path(self.gateway.directory / "state" / "agents", "router")
-        await eventually(lambda: path.exists() and text in path.read_text(), 20, text)
+        await eventually(lambda: path.exists() and text in path.read_text(), 40, text)
 
 
 @contextlib.asynccontextmanager

@@ -44,7 +44,8 @@ def _say(gateway: GatewayProcess, kind: str, **body: Any) -> httpx2.Response:
 
 def _records(gateway: GatewayProcess, after: str = "", wait: float = 0, kinds: str = "") -> Any:
     path = f"/agents/messages?after={after}&wait={wait}" + (f"&kinds={kinds}" if kinds else "")
-    return httpx2.get(admin_url(gateway, path), headers=gateway.admin_token).raise_for_status().json()
+    answer = httpx2.get(admin_url(gateway, path), headers=gateway.admin_token, timeout=wait + 30)
+    return answer.raise_for_status().json()
 
 
 def _service(gateway: GatewayProcess, name: str) -> Any:
@@ -78,8 +79,12 @@ def test_a_service_is_what_its_agent_says(gateway: GatewayProcess) -> None:
     explained = httpx2.get(admin_url(gateway, "/explain?url=/api/x")).json()["source"]
     assert explained.startswith("the agent acme-discovery; stale: no service-registry of user-api for")
     assert len(_service(gateway, "user-api")["endpoints"]) == 2
-    _registry(gateway)
-    until(lambda: "has no instances any more" in str(_health(gateway)["failing"]))
+
+    def said_to_be_empty() -> bool:
+        _registry(gateway)  # again: while it is looked for, the former may have become stale, which is said instead
+        return "has no instances any more" in str(_health(gateway)["failing"])
+
+    until(said_to_be_empty)
     assert len(_service(gateway, "user-api")["endpoints"]) == 2
 
 

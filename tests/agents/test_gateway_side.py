@@ -57,7 +57,7 @@ async def test_over_redis(tmp_path: Path, redis: RedisServer) -> None:
         services.append(message.service)
 
     with running_gateway(tmp_path, ROUTES, settings) as gateway:
-        side = BusSide(redis.url, 0.5, "gateway:")
+        side = BusSide(redis.url, 10.0, "gateway:")
         side.subscribe(RequestReport, take)
         side.subscribe(ServiceRegistry, take_service)
         await side.start()
@@ -116,7 +116,7 @@ async def test_a_wrong_token_is_said(tmp_path: Path) -> None:
         side = AdminSide(f"127.0.0.1:{gateway.admin_port}", lambda: "gwa_another_token_that_is_none")
         side.publish(REGISTRY)
         await side.start()
-        await eventually(lambda: "401" in side.problem, 10, side.problem)
+        await eventually(lambda: "401" in side.problem)
         assert len(side._waiting) == 1
         await side.stop()
 
@@ -133,18 +133,18 @@ async def test_over_redis_to_a_gateway_in_parts(tmp_path: Path, redis: RedisServ
         running(tmp_path, "monitor,discovery", ROUTES, settings) as discovery,
         running(tmp_path, "router,auth", ROUTES, settings) as router,
     ):
-        side = BusSide(redis.url, 0.5, f"{tmp_path.name}:")
+        side = BusSide(redis.url, 10.0, f"{tmp_path.name}:")
         side.subscribe(RequestReport, take)
         await side.start()
         side.publish(REGISTRY.model_copy(update={"instances": ({"host": "10.0.1.5", "port": 1}, _instance(2))}))
-        await eventually(lambda: len(router.ask("/services/user-api")["endpoints"]) == 2, 20)
+        await eventually(lambda: len(router.ask("/services/user-api")["endpoints"]) == 2)
         side.publish(HealthFeedback(service="user-api", instance="10.0.1.6:2", status="failing", by="acme-monitor"))
-        await eventually(lambda: "acme-monitor says failing" in str(router.ask("/services/user-api")), 20)
+        await eventually(lambda: "acme-monitor says failing" in str(router.ask("/services/user-api")))
         router.status("/users/1")
-        await eventually(lambda: len(told) == 1, 20)
+        await eventually(lambda: len(told) == 1)
         side.publish(AgentStanding(hostname="acme-router", role="router", state="connected"))
         for process in (discovery, router):
-            await eventually(lambda process=process: "acme-router" in process.health()["agents"], 20)  # type: ignore[misc]
+            await eventually(lambda process=process: "acme-router" in process.health()["agents"])  # type: ignore[misc]
         await side.stop()
 
 

@@ -94,7 +94,7 @@ class Played:
 
     async def sent(self, number: int) -> list[tuple[str, str, Any]]:
         """What was published, once it is so much."""
-        await eventually(lambda: len(self.link.published) >= number, 5, f"{len(self.link.published)} were published")
+        await eventually(lambda: len(self.link.published) >= number)
         return [(role, topic, json.loads(payload)) for role, topic, payload in self.link.published]
 
 
@@ -195,7 +195,7 @@ async def test_long_paths_take_no_others_with_them() -> None:
     router.begin()
     for number in range(200):
         await played.side.tell(_report(f"r{number}", path="/" + "x" * 8000, **_shown()))
-    await eventually(lambda: played.node.sent["auth-request"] == 200, 5)
+    await eventually(lambda: played.node.sent["auth-request"] == 200)
     await router.tasks.end()
     said = [json.loads(payload) for _, _, payload in played.link.published]
     messages = [message for each in said for message in each.get("messages", [each])]

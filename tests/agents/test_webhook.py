@@ -24,8 +24,8 @@ SIGNATURE = "95889a27e723536472c3f5397f4e84a09d41ea0d5a35957e1f396d316d719e87"
 async def listening(changes: list[None]) -> AsyncIterator[httpx2.AsyncClient]:
     port = free_port()
     task = asyncio.create_task(webhook(f"127.0.0.1:{port}", "geheim", lambda: changes.append(None)))
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-        for _ in range(200):
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        for _ in range(3000):
             with contextlib.suppress(httpx2.ConnectError):
                 await client.get("/")
                 break
