@@ -23,7 +23,7 @@ gateway:
     type: on-premise
     onPremise:
       retryPolicy: {maxAttempts: 1}
-      healthCheck: {timeout: 2s}
+      healthCheck: {timeout: 20s}
 networks: [private, names, loopback]
 """
 

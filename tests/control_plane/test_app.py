@@ -111,7 +111,7 @@ async def test_what_is_nowhere_is_a_problem(client: httpx2.AsyncClient) -> None:
 
 async def test_a_slow_head_holds_no_connection(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that begins a request, the first one or a later one, and does not go on is left."""
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
     whole = b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
     async with serving(plane) as served, asyncio.timeout(20):
         port = urlsplit(served.url).port

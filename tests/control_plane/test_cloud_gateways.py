@@ -32,7 +32,7 @@ gateway:
         clientSecret: ${CLOUD_CLIENT_SECRET}
       defaultRegion: us-east-1
       retryPolicy: {maxAttempts: 1}
-      healthCheck: {timeout: 1s}
+      healthCheck: {timeout: 5s}
 """
 
 

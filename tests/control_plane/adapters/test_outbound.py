@@ -69,8 +69,8 @@ async def test_a_gateway_that_hangs_is_given_up_in_time() -> None:
 
     outbound = Outbound(allowed_addresses(("loopback",)))
     async with peer(never) as served:
-        with pytest.raises(CallFailed, match=r"did not answer within 0\.05 s") as raised:
-            await outbound.send("GET", served.url, 0.05)
+        with pytest.raises(CallFailed, match=r"did not answer within 1 s") as raised:
+            await outbound.send("GET", served.url, 1)
     assert (raised.value.reason, raised.value.perhaps_done) == ("timeout", True)
 
 
