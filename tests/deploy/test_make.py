@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import until
+
 from .programs import ROOT, require
 
 pytestmark = pytest.mark.xdist_group("the ports of make run")
@@ -172,7 +174,7 @@ def test_make_run_serves_the_commands_it_prints(free: Network, running: subproce
     assert "rate_limit:per-client: " in subprocess.run(last, capture_output=True, text=True, check=False).stdout
     running.terminate()
     running.communicate(timeout=50)
-    assert free.taken() == {}
+    until(lambda: free.taken() == {}, message="a port is still taken")  # which are closed after the output
 
 
 def test_make_run_says_which_port_is_taken(free: Network, checkout: Path) -> None:
@@ -183,10 +185,10 @@ def test_make_run_says_which_port_is_taken(free: Network, checkout: Path) -> Non
         assert holding.stdout is not None
         assert holding.stdout.readline() == b"held\n"
         assert "sys.stdin.read" in free.taken()[9005]
-        ended = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=30, check=False)
+        ended = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode != 0
     assert "cannot listen on 127.0.0.1:9005: Address already in use" in ended.stderr
-    assert free.taken() == {}
+    until(lambda: free.taken() == {}, message="a port is still taken")
 
 
 def test_an_old_python_is_refused_with_a_remedy(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import httpx2
 import pytest
 from websockets.sync.client import connect
 
+from tests.support import free_port
+
 from .conftest import Demo
 from .programs import ROOT, require
 
@@ -42,12 +44,6 @@ def configure(directory: Path, *, port: int, gateway: str, frontend: str) -> lis
     (directory / "flowmaster.conf").write_text(text)
     (directory / "nginx.conf").write_text(WRAPPER.format(directory=directory))
     return [require("nginx"), "-e", "stderr", "-p", str(directory), "-c", str(directory / "nginx.conf")]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
