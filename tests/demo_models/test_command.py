@@ -21,9 +21,11 @@ def test_serves_a_provider_on_each_port_until_it_is_ended() -> None:
             for _ in range(2):
                 found = re.search(r"http://127\.0\.0\.1:\d+$", process.stdout.readline().rstrip())
                 assert found is not None
-                assert httpx2.get(f"{found[0]}/v1/models", trust_env=False).json()["data"][0]["id"] == "small"
+                assert (
+                    httpx2.get(f"{found[0]}/v1/models", trust_env=False, timeout=30).json()["data"][0]["id"] == "small"
+                )
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
+            assert process.wait(30) == 0
         finally:
             process.kill()
 
@@ -32,6 +34,8 @@ def test_names_a_port_that_is_taken() -> None:
     """A port in use is an error that names it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = subprocess.run([*COMMAND, "--port", str(port)], capture_output=True, text=True, check=False, timeout=30)
+        ended = subprocess.run(
+            [*COMMAND, "--port", str(port)], capture_output=True, text=True, check=False, timeout=120
+        )
     assert ended.returncode == 1
     assert f"127.0.0.1:{port}" in ended.stderr
