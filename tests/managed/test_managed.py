@@ -270,8 +270,9 @@ async def test_a_url_that_is_written_later_is_called_without_a_restart(both: Bot
         await gateway.until_kept("two")
 
 
-async def test_a_gateway_that_ends_in_good_order_is_not_missed(both: Both) -> None:
+async def test_a_gateway_that_ends_in_good_order_is_not_missed(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its process is not among the instances any more."""
+    monkeypatch.setattr("gateway.managed.calls.LEAVE_SECONDS", 30.0)  # though this machine has other work
     async with managed(both.directory) as gateway:
         await eventually(lambda: gateway.managed.connected)
         while await both.instance() is None:
