@@ -197,7 +197,7 @@ async def test_two_bridges_of_a_role_are_one_too_many(gateway: GatewayProcess) -
 async def test_without_a_daemon_it_says_what_is_missing(gateway: GatewayProcess, tmp_path: Path) -> None:
     """After the time that it may wait; and at once where several roles have one socket, or the prefix is missing."""
     options = ServeOptions(
-        gateway.directory, ("router",), None, str(tmp_path / "no.sock"), "x:1", 0.2, KnownSecrets(), {}
+        gateway.directory, ("router",), None, str(tmp_path / "no.sock"), "x:1", 2, KnownSecrets(), {}
     )
     bridge = Bridge(options, Configured(options.directory, {}, options.secrets))
     with pytest.raises(StartError, match=r"no daemon at .*no\.sock"):
