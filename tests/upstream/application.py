@@ -106,7 +106,9 @@ async def background(scope: dict[str, Any], receive: Receive, send: Send) -> Non
     await answer(send, b"done")
     assert (await receive())["type"] == "http.request"
     assert (await receive())["type"] == "http.disconnect"
-    await asyncio.sleep(0.1)
+    until = Path(os.environ["NOTES"] + ".goes-on")
+    while not until.exists():  # noqa: ASYNC110, ASYNC240  what the test says
+        await asyncio.sleep(0.02)
     note("background")
 
 

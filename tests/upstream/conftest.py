@@ -16,9 +16,9 @@ from tests.upstream.wire import Script, Wire, connected, read_message
 SITES: dict[str, tuple[int, str, str]] = {
     "plain": (220, "", ""),
     "preserving": (20, "preserve_host: true", ""),
-    "impatient": (20, "timeout: {connect: 0.5s, response_header: 0.5s, idle: 0.5s}", ""),
-    "bounded": (20, "timeout: {total: 0.6s}", ""),
-    "small": (20, "timeout: {connect: 1s}", "connections: {max: 2, pending: 2, idle: 1, idle_timeout: 0.5s}"),
+    "impatient": (20, "timeout: {connect: 5s, response_header: 2s, idle: 2s}", ""),
+    "bounded": (20, "timeout: {total: 2s}", ""),
+    "small": (20, "timeout: {connect: 3s}", "connections: {max: 2, pending: 2, idle: 1, idle_timeout: 3s}"),
     "limited": (20, "max_body: 1KiB", ""),
 }
 """Kinds of routes: how many, what the route says, and what its service says."""

@@ -149,7 +149,9 @@ async def test_client_gone(hosted: Hosted) -> None:
 async def test_background_work(hosted: Hosted) -> None:
     """What an application does after its response is complete is left to finish, and delays no request."""
     assert (await hosted.get("/app/background")).body == b"done"
+    assert (await hosted.get("/app/show")).status == 200
     assert "background" not in hosted.notes
+    hosted.notes_file.with_name(hosted.notes_file.name + ".goes-on").touch()
     await eventually(lambda: "background" in hosted.notes)
 
 

@@ -58,12 +58,12 @@ async def test_endpoints(tmp_path: Path) -> None:
               twice: {{endpoints: ['127.0.0.1:{dead}', '127.0.0.1:{dead}']}}
             routes:
             - {{path: /weighted, target: weighted}}
-            - {{path: /ailing, target: ailing, timeout: {{connect: 0.2s}}}}
+            - {{path: /ailing, target: ailing, timeout: {{connect: 1s}}}}
             - {{path: /twice, target: twice}}
             - {{path: /dead, target: '127.0.0.1:{dead}'}}
             - {{path: /hole, target: '127.0.0.1:{hole}', timeout: {{connect: 0.3s}}}}
             - {{path: /unknown, target: 'nowhere.invalid:80'}}
-            - {{path: /named, target: 'backend.test:{one}', timeout: {{connect: 0.5s}}}}
+            - {{path: /named, target: 'backend.test:{one}', timeout: {{connect: 10s}}}}
             """
             arguments = ("--resolve", "backend.test=127.0.0.1")
             with running_gateway(tmp_path, routes, "errors: {detail: full}", arguments=arguments) as gateway:
@@ -116,7 +116,7 @@ async def test_no_response(sites: Sites) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         assert problem(await sites.get(backend.path + "/x")) == (504, "upstream-timeout")
-        assert 0.5 <= loop.time() - started < 3
+        assert 2 <= loop.time() - started < 30  # without the time-out, a minute
         await gone.wait()
 
 
@@ -127,7 +127,7 @@ async def test_idle_in_the_body(sites: Sites) -> None:
         slow = "slow" in (await read_message(reader)).start
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n")
         for _ in range(6 if slow else 2):
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.5)
             writer.write(b"x")
         await reader.read()
 
@@ -141,7 +141,7 @@ async def test_slow_client_is_not_the_backends_fault(sites: Sites) -> None:
     """A client that pauses longer than the idle time-out in its upload is waited for."""
     async with sites.backend(always(OK), "impatient") as backend, connected(sites.gateway.port) as (reader, writer):
         writer.write(b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab" % f"{backend.path}/x".encode())
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(2.5)
         writer.write(b"cd")
         assert (await read_message(reader)).body == b"ok"
 
@@ -194,7 +194,7 @@ async def test_total(sites: Sites, where: str) -> None:
                 assert (await read_head(reader)).status == 200
                 with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                     await reader.readuntil(b"\r\n0\r\n\r\n")
-        assert 0.6 <= asyncio.get_running_loop().time() - started < 3
+        assert 2 <= asyncio.get_running_loop().time() - started < 30
 
 
 @pytest.mark.parametrize("phase", ["head", "body", "upload"])

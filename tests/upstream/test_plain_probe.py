@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import resource
 import socket
 import struct
@@ -88,12 +89,12 @@ def chunked(*pieces: bytes) -> bytes:
 )
 async def test_what_is_answered(host: str, answer: bytes, contains: bytes, result: str) -> None:
     """The status and the text decide, however they come; what is no answer is a failure, in so many words."""
-    check = Check("/health", contains=contains)
+    check, began = Check("/health", contains=contains), time.perf_counter()
     async with scripted_backend(once(answer)) as port, checking(host, port, check) as endpoint:
         checked = await found(endpoint)
     assert result in checked.result
     assert checked.passed == (result == "passed")
-    assert 0 < checked.seconds < 2
+    assert 0 < checked.seconds < time.perf_counter() - began
 
 
 def once(answer: bytes) -> Script:
@@ -119,11 +120,11 @@ async def test_no_answer_in_time(host: str, piece: bytes) -> None:
             await asyncio.sleep(0.005)
         await reader.read()
 
-    check = Check("/health", timeout=0.3, contains=b"well")
+    check = Check("/health", timeout=1, contains=b"well")  # in which it must have connected
     async with lateness() as late, scripted_backend(script) as port, checking(host, port, check) as endpoint:
         checked = await found(endpoint)
-        assert (checked.passed, checked.result) == (False, "no answer in 0.3 s")
-        assert 0.3 <= checked.seconds < 2 + 2 * late.seconds
+        assert (checked.passed, checked.result) == (False, "no answer in 1 s")
+        assert 1 <= checked.seconds < 3 + 2 * late.seconds
         assert not endpoint.connections.unreachable
 
 
@@ -203,6 +204,7 @@ async def test_a_gateway_without_descriptors_says_nothing_of_its_endpoints(host:
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
     check = Check("/", interval=0.02, unhealthy_after=1)
     async with scripted_backend(always(HEAD + b"Content-Length: 0\r\n\r\n")) as port:
+        gc.collect()  # what other tests have left would close its descriptors in the middle of this one
         with socket.socket() as last, contextlib.ExitStack() as stack:
             stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, descriptors)
             resource.setrlimit(resource.RLIMIT_NOFILE, (last.fileno() + 1, descriptors[1]))

@@ -32,10 +32,10 @@ async def test_backend_that_will_close(sites: Sites, line: bytes) -> None:
 
 async def test_keep_alive_hint(sites: Sites) -> None:
     """A connection is closed a second before the time that the backend names, not earlier."""
-    hint = always(OK.replace(b"200 OK", b"200 OK\r\nKeep-Alive: max=9, timeout=2"))
+    hint = always(OK.replace(b"200 OK", b"200 OK\r\nKeep-Alive: max=9, timeout=4"))
     loop = asyncio.get_running_loop()
     took: list[float] = []
-    while not took or (took[-1] >= 1.9 and len(took) < 5):  # once in time: a machine that does a lot else adds to it
+    while not took or (took[-1] >= 3.9 and len(took) < 5):  # once in time: a machine that does a lot else adds to it
         async with sites.backend(hint) as backend:
             await sites.get(backend.path + "/x")
             started = loop.time()
@@ -43,8 +43,8 @@ async def test_keep_alive_hint(sites: Sites) -> None:
             assert backend.accepted == 1
             await eventually(lambda backend=backend: backend.open == 0)  # type: ignore[misc]
             took.append(loop.time() - started)
-        assert took[-1] > 0.9
-    assert took[-1] < 1.9
+        assert took[-1] > 2.9
+    assert took[-1] < 3.9
 
 
 async def test_idle_timeout(sites: Sites) -> None:

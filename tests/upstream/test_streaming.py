@@ -239,7 +239,7 @@ async def test_a_backend_that_says_nothing_does_not_hold_the_client_up(sites: Si
         started = asyncio.get_running_loop().time()
         writer.write(expecting(backend.path))
         assert (await read_head(reader)).status == 100
-        assert 0.9 < asyncio.get_running_loop().time() - started < 5
+        assert 0.9 < asyncio.get_running_loop().time() - started < 30  # without, it waits for as long as the backend
         writer.write(b"hi")
         assert (await read_message(reader)).status == 200
 
@@ -357,5 +357,5 @@ async def test_whole_response_to_a_slow_reader(sites: Sites) -> None:
     ):
         writer.write(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % f"{backend.path}/x".encode())
         await read_head(reader)
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(2.5)
         assert len(await reader.readexactly(size)) == size
