@@ -21,7 +21,7 @@ from gateway.build import RouteHandler
 from gateway.config.models.admin import Admin
 from gateway.deadlines import Deadlines
 from gateway.http import Exchange, Outcome
-from gateway.live import Owner
+from gateway.live import LoopLag, Owner
 from gateway.monitor.exposition.page import Exposition
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.resilience_metrics import resilience_metrics
@@ -29,6 +29,7 @@ from gateway.monitor.traffic import Traffic
 from gateway.monitor.traffic_metrics import traffic_metrics
 from gateway.reload import Reloader
 from gateway.upstream.transport import Connector, Resolver
+from tests.support import eventually
 from tests.upstream.wire import Wire, read_message, reset
 
 
@@ -103,6 +104,11 @@ class InProcess:
 
     async def get(self, path: str = "/", **options: Any) -> httpx2.Response:
         return await self.client.get(path, **options)
+
+    async def in_time(self) -> None:
+        """Wait until the loop is not late: on a busy machine it is now and then, and routes are refused for that."""
+        (lag,) = self.reloader.owner.all(LoopLag)
+        await eventually(lambda: lag.seconds < 0.05)
 
     async def reload(self, routes: str | None = None, middleware: str | None = None) -> None:
         write(self.directory, routes, middleware)

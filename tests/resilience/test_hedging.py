@@ -47,16 +47,22 @@ async def test_the_first_answer_wins(tmp_path: Path) -> None:
         assert [each["in_flight"] for each in endpoints] == [0, 0]
 
 
-async def after_a_while(message: Wire) -> bytes:
-    await asyncio.sleep(1)
-    return response(200, b"first")
-
-
 async def test_where_the_first_one_wins_after_all(tmp_path: Path) -> None:
     """The second attempt is the one that was given up, and the log says so, and how long it had been waited for."""
+    asked = asyncio.Event()
+
+    async def after_the_other_is_asked(message: Wire) -> bytes:
+        await asked.wait()
+        await asyncio.sleep(0.2)
+        return response(200, b"first")
+
+    async def too_late(message: Wire) -> bytes:
+        asked.set()
+        return await after_a_minute(message)
+
     async with (
-        backend(after_a_while) as slow,
-        backend(after_a_minute) as slower,
+        backend(after_the_other_is_asked) as slow,
+        backend(too_late) as slower,
         running(tmp_path, routes(slow.address, slower.address, "{after: 50ms}")) as gateway,
     ):
         assert (await gateway.get()).text == "first"

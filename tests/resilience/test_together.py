@@ -40,13 +40,16 @@ async def test_the_sample(tmp_path: Path) -> None:
         files = services(first.address, second.address, shadow.address) + SAMPLE
         async with running(tmp_path, files) as gateway:
             canary = {"x-canary": "yes"}
+            await gateway.in_time()
             assert (await gateway.get("/v1/users/1", headers=canary)).text == "ok"
             assert len(second.requests) == 2
             for _ in range(60):
+                await gateway.in_time()
                 assert (await gateway.get("/v1/users/1")).text == "ok"
             await eventually(lambda: len(shadow.requests) > 0)
             second.answers[:] = [None]
             for _ in range(21):
+                await gateway.in_time()
                 answer = await gateway.get("/v1/users/1", headers=canary)
                 assert answer.json() == {"message": "back soon"}
             assert [(each["target"], each["state"]) for each in (await gateway.admin.get("/breakers")).json()] == [
