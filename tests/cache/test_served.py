@@ -146,7 +146,7 @@ async def test_a_key_in_the_query_is_a_credential_on_every_route(tmp_path: Path)
 async def test_gateways_share_what_is_in_redis(tmp_path: Path, redis: RedisServer) -> None:
     """One answers with what the other has stored; a purge by the one reaches the other."""
     site = Backend()
-    middleware = f"redis: {{url: '{redis.url}', timeout: 500ms}}\ncache: {{store: redis}}\n"
+    middleware = f"redis: {{url: '{redis.url}', timeout: 1s}}\ncache: {{store: redis}}\n"
     (tmp_path / "other").mkdir()
     async with served(tmp_path, middleware, site) as (one, client):
         routes = (one.directory / "routes.yaml").read_text()
