@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 import unicodedata
 from base64 import b64encode
@@ -196,14 +197,18 @@ async def test_a_flood_of_made_up_users_does_not_keep_others_out() -> None:
 async def test_checks_at_a_time_are_bounded_in_memory() -> None:
     """Two that take 32 MiB are done at a time, and one that takes more than 64 MiB is done alone."""
     working, most = 0, {"little": 0, "much": 0}
-    checks = PasswordChecks()
+    checks, counting, two = PasswordChecks(), threading.Lock(), threading.Barrier(2)
 
     def check(which: str, weight: int) -> bool:
         nonlocal working
-        working += weight
-        most[which] = max(most[which], working)
+        with counting:
+            working += weight
+            most[which] = max(most[which], working)
+        if which == "little":
+            two.wait(30)  # for another one at the same time
         time.sleep(0.01)
-        working -= weight
+        with counting:
+            working -= weight
         return True
 
     for which, memory, weight in (("little", 2**20, 1), ("much", 128 * 2**20, 1)):

@@ -256,7 +256,7 @@ async def test_a_service_that_hangs_is_not_waited_for() -> None:
 
 async def test_a_service_that_does_not_answer_is_left_alone() -> None:
     """After some time-outs in a row, of several callers, no request waits for it any more."""
-    async with introspecting(hang, timeout="300ms") as (scheme, service):
+    async with introspecting(hang, timeout="1s") as (scheme, service):
         for number in range(FAILURES + 5):
             outcome = refused(await ask(scheme, f"t{number}", client=f"192.0.2.{number}"))
             assert outcome.kind is ErrorKind.AUTH_UNAVAILABLE
@@ -301,7 +301,7 @@ async def test_one_token_on_which_the_service_hangs_counts_once() -> None:
     async def choke(asked: Asked) -> Reply:
         return await hang(asked) if b"poison" in asked.body else json_reply(ACTIVE)
 
-    async with introspecting(choke, timeout="500ms") as (scheme, _):
+    async with introspecting(choke, timeout="1s") as (scheme, _):
         for number in range(FAILURES + 1):
             refused(await ask(scheme, "poison", client=f"192.0.2.{number}"))
         recognised(await ask(scheme, "good"))

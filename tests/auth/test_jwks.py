@@ -57,6 +57,14 @@ async def kids(keys: PublishedKeys, kid: str | None) -> set[str | None]:
     return {key.kid for key in found.keys}
 
 
+async def kids_at_once(keys: PublishedKeys, kid: str | None) -> set[str | None]:
+    """The same, for which nothing has been waited."""
+    asking = asyncio.create_task(kids(keys, kid))
+    await asyncio.sleep(0)
+    assert asking.done()
+    return await asking
+
+
 async def test_the_first_request_waits_for_the_keys() -> None:
     """A gateway that has just started does not refuse who comes before its keys."""
     async with issuer_server() as issuer:
@@ -197,13 +205,12 @@ async def test_an_issuer_that_is_down_for_an_hour_blocks_no_caller() -> None:
             await kids(keys, "one")
             await issuer.stop()
             await eventually(lambda: keys.failures > 2)
-            left = keys.seconds_left
+            started, left = monotonic(), keys.seconds_left
             clock.ahead += 3600
-            started = monotonic()
             for _ in range(1000):
-                assert await kids(keys, "one") == {"one"}
-            assert monotonic() - started < 1
-            assert keys.seconds_left == pytest.approx(left - 3600, abs=1)
+                assert await kids_at_once(keys, "one") == {"one"}
+            now_left = keys.seconds_left
+            assert left - 3600 - (monotonic() - started) - 1 <= now_left <= left - 3600
             clock.ahead += 3600
             refused = await keys.keys_for("one", dry_run=False)
             assert isinstance(refused, Refused)
@@ -235,20 +242,19 @@ async def test_no_request_waits_for_an_issuer_that_hangs(monkeypatch: pytest.Mon
     monkeypatch.setattr(jwks, "WAIT_SECONDS", 0.6)
     async with issuer_server() as issuer:
         issuer.keys = [ONE]
-        async with published(issuer.url, refresh=0.1) as keys:
+        async with published(issuer.url, refresh=0.1, timeout=60) as keys:
             await kids(keys, "one")
             issuer.answer = never
             fetched = issuer.fetched
             await eventually(lambda: issuer.fetched > fetched)
             started = monotonic()
-            assert await kids(keys, "one") == {"one"}
-            assert monotonic() - started < 0.5
+            assert await kids_at_once(keys, "one") == {"one"}
             assert isinstance(await keys.keys_for("two", dry_run=False), Refused)
-            assert 0.5 < monotonic() - started < 4
-        async with published(issuer.url) as keys:
+            assert 0.5 < monotonic() - started < 30  # of the minute that a fetch may take
+        async with published(issuer.url, timeout=60) as keys:
             started = monotonic()
             assert isinstance(await keys.keys_for("one", dry_run=False), Refused)
-            assert 0.5 < monotonic() - started < 4
+            assert 0.5 < monotonic() - started < 30
 
 
 async def test_a_fetch_ends_also_when_the_issuer_sends_byte_by_byte() -> None:
