@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from pathlib import Path
 from typing import Any
 
 from tests.resilience.support import InProcess, running
+from tests.support import slowness
 
 ROUTES = """\
 services:
@@ -95,14 +97,20 @@ async def test_ten_thousand_routes_are_found_and_turned_like_pages(tmp_path: Pat
                 await asyncio.sleep(0)
                 longest = max(longest, time.thread_time() - began)
 
-        watching = asyncio.create_task(watch())
-        answer = await gateway.admin.get("/map")
-        ended = True
-        await watching
+        gc.collect()
+        gc.disable()  # what other tests have left is none of this
+        try:
+            before = slowness()
+            watching = asyncio.create_task(watch())
+            answer = await gateway.admin.get("/map")
+            ended = True
+            await watching
+        finally:
+            gc.enable()
         assert len(answer.json()) == 50
         assert answer.headers["x-total-count"] == "10000"
         assert (answer.headers["x-down"], answer.headers["x-degraded"]) == ("0", "0")
-        assert longest < 0.1, f"the loop was held for {longest:.3f} s"
+        assert longest < 0.1 * max(before, slowness()), f"the loop was held for {longest:.3f} s"
         found = await gateway.admin.get("/map?search=R9999&state=up")
         assert [row["route"] for row in found.json()] == ["r9999"]
         page = await gateway.admin.get("/map?offset=9990&limit=50")
