@@ -14,7 +14,7 @@ from tests.redis_server import RedisServer, running_redis
 from .support import Answered, Gateway, chat, gateway
 from .test_cache import AUTH, CLOSED, MODELS
 
-SHARED = "redis: {url: '%s', timeout: 500ms}\ncache: {store: redis}\n"
+SHARED = "redis: {url: '%s', timeout: 1s}\ncache: {store: redis}\n"
 
 
 @asynccontextmanager

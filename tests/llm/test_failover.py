@@ -142,7 +142,7 @@ async def test_a_stream_that_stalls_is_replaced_or_ends_with_an_error() -> None:
 
 PROVIDERS_WITH_TIMEOUT = """
 providers:
-  one: {protocol: openai, base_url: http://127.0.0.1:%d/v1, timeout: {idle: 300ms, response_header: 300ms}}
+  one: {protocol: openai, base_url: http://127.0.0.1:%d/v1, timeout: {idle: 1s, response_header: 1s}}
   two: {protocol: openai, base_url: http://127.0.0.1:%d/v1}
 modelRouting: {default: fast, profiles: {fast: {preferProviders: [one, two]}}}
 """

@@ -33,7 +33,7 @@ async def test_a_slow_provider_is_overtaken() -> None:
 async def test_a_first_answer_that_comes_later_but_before_the_second_is_taken() -> None:
     """The second attempt is given up then."""
     async with two_providers(HEDGED) as (made, one, two):
-        one.fault, two.fault = "slow-200", "slow-5000"
+        one.fault, two.fault = "slow-2000", "slow-30000"
         answered = await made.ask("/v1/chat/completions", chat())
         assert (answered.noted.provider, answered.noted.switches) == ("one", ())
         assert len(two.received) == 1
