@@ -18,8 +18,8 @@ from .unruly import HEADERS, ORDERS, STATUSES, SUBPROTOCOLS
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = "asgi:tests.upstream.unruly"
 ROUTES = f"""
-- {{path: /app/*, target: '{MODULE}:app', timeout: {{response_header: 0.5s, idle: 0.5s}}}}
-- {{path: /bounded/*, target: '{MODULE}:app', timeout: {{total: 0.5s}}}}
+- {{path: /app/*, target: '{MODULE}:app', timeout: {{response_header: 1s, idle: 1s}}}}
+- {{path: /bounded/*, target: '{MODULE}:app', timeout: {{total: 1s}}}}
 - {{path: /never, target: '{MODULE}:never_starts', timeout: {{response_header: 0.3s}}}}
 - {{path: /exiting, target: '{MODULE}:exits_at_start'}}
 """
@@ -34,7 +34,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 
 
 async def answer(gateway: GatewayProcess, path: str, content: bytes | None = None) -> httpx2.Response:
-    async with httpx2.AsyncClient(timeout=5) as client:
+    async with httpx2.AsyncClient(timeout=30) as client:
         return await client.request("POST" if content else "GET", gateway.url + path, content=content)
 
 

@@ -27,7 +27,7 @@ from gateway.upstream.transport import Connector, Resolver
 from tests.support import eventually, free_port, scripted_backend
 from tests.upstream.wire import Wire, read_message
 
-FAST = Check("/health", interval=0.03, timeout=0.5, unhealthy_after=2, healthy_after=2)
+FAST = Check("/health", interval=0.03, timeout=5, unhealthy_after=2, healthy_after=2)
 
 
 @dataclass
@@ -275,7 +275,7 @@ async def test_waiting_requests_move_on(by: str) -> None:
 
         asked = [asyncio.create_task(ask(method)) for method in ("GET", "GET", "POST", "POST")]
         await eventually(lambda: hanging.requests == 2)
-        async with probing(upstream) if by == "its checks" else contextlib.nullcontext():
+        async with probing(upstream, replace(FAST, timeout=0.5)) if by == "its checks" else contextlib.nullcontext():
             if by == "its heartbeat":
                 members = [each.member for each in upstream.endpoints]
                 upstream.replace([replace(each, late=each.address.port == hanging.port) for each in members])
