@@ -128,7 +128,7 @@ async def test_server_that_hangs_is_missing(monkeypatch: pytest.MonkeyPatch) -> 
 async def test_answer_that_stops_halfway_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same where the head of an answer has come."""
     monkeypatch.setattr("gateway.mcp.group.LATE_SECONDS", 0.05)
-    one, two = McpStub("one"), McpStub("two", raw=(200, "application/json", [b"{", 1.0]))
+    one, two = McpStub("one"), McpStub("two", raw=(200, "application/json", [b"{", 30.0]))
     async with serving(one, two), asyncio.timeout(20):
         greeted = await door(all_of(one, two)).initialize()
     assert "The server two is missing at the moment: it has not answered" in greeted.json["result"]["instructions"]
