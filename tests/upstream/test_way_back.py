@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from tests.resilience.support import Backend, InProcess, backend, response, running
-from tests.support import eventually, free_port
+from tests.support import eventually
 
 STRIPPED = "path: /shop/*, strip_prefix: /shop"
 REWRITTEN = "path: /v1/shop/*, rewrite: /internal/$1, rewrite_back: true"
@@ -249,11 +249,11 @@ async def test_an_application_works_behind_a_prefix(tmp_path: Path, prefix: str)
         Route("/login", _login, methods=["POST"]),
         Route("/items/", _items),
     ]
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=port, root_path=prefix, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=0, root_path=prefix, log_level="error"))
     serving = asyncio.create_task(server.serve())
     try:
         await eventually(lambda: server.started)
+        port = server.servers[0].sockets[0].getsockname()[1]
         async with running(tmp_path, f"- {{{STRIPPED}, target: '127.0.0.1:{port}'}}\n") as gateway:
             for base in ("/shop", "/api/shop"):
                 page = await gateway.get(f"{base}/docs")
