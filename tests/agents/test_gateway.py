@@ -157,8 +157,10 @@ def test_a_reader_is_answered_for_the_kinds_that_it_asks_for(gateway: GatewayPro
     assert {each["kind"] for each in reports["messages"]} == {"request-report"}
     begun = time.monotonic()
     services = _records(gateway, after, 1, "service-registry")
-    assert (services["messages"], services["missed"]) == ([], 0)
-    assert time.monotonic() - begun >= 1
+    # Of services something may have been said meanwhile: feedback of other tests ends.
+    assert {each["kind"] for each in services["messages"]} <= {"service-registry"}
+    assert services["messages"] or time.monotonic() - begun >= 1
+    assert services["missed"] == 0
     url = admin_url(gateway, "/agents/messages?kinds=traffic,nonsense")
     answer = httpx2.get(url, headers=gateway.admin_token)
     assert (answer.status_code, "nonsense is no kind of message" in answer.text) == (400, True)
