@@ -216,14 +216,15 @@ class Beginnings:
         try:
             self._begin()
         finally:
-            others = len(self._waiting) + len(self._large) + len(self._behind) > 0
-            pause = self._last_from - time.perf_counter() if self._last and not others else 0.0
-            self.due = others or (len(self._last) > 0 and pause <= 0)
+            self.due = len(self._waiting) + len(self._large) + len(self._behind) > 0
+            if self._last and not self.due:
+                pause = self._last_from - time.perf_counter()
+                self.due = pause <= 0
+                if pause > 0 and not self._pausing:
+                    self._pausing = True
+                    asyncio.get_running_loop().call_later(pause, self._resume)
             if self.due:
                 asyncio.get_running_loop().call_soon(self._run)
-            elif self._last and not self._pausing:
-                self._pausing = True
-                asyncio.get_running_loop().call_later(pause, self._resume)
 
     def _resume(self) -> None:
         self._pausing = False
@@ -244,8 +245,9 @@ class Beginnings:
             self._late_taken = now
             for _ in range(min(most, len(self._behind))):
                 _begin_next(self._behind)
-            for _ in range(min(most, len(self._last)) if now >= self._last_from else 0):
-                _begin_next(self._last)
+            if now >= self._last_from:
+                for _ in range(min(most, len(self._last))):
+                    _begin_next(self._last)
 
 
 def _begin_next(queue: FairQueue[Beginning]) -> bool:
