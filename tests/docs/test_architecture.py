@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +41,19 @@ def test_pages_name_files_that_exist(page: str) -> None:
     """Every file that these pages name in prose is in the project."""
     names = set(FILE.findall((ROOT / page).read_text()))
     assert {name for name in names if not is_there(name)} == set()
+
+
+def cells(line: str) -> int:
+    """A bar within backticks is of the text."""
+    return len(re.findall(r"(?<!\\)\|", re.sub("`[^`]*`", "", line)))
+
+
+@pytest.mark.parametrize(
+    "page", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name
+)
+def test_rows_of_tables_have_the_cells_of_their_head(page: Path) -> None:
+    """Each row of a table has as many cells as its head: what is beyond them, no reader of the page would see."""
+    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text())
+    tables = re.findall(r"(?m)(?:^\|.*\n)+", text)
+    wrong = [row for table in tables for row in table.splitlines() if cells(row) != cells(table.splitlines()[0])]
+    assert wrong == []
