@@ -16,7 +16,8 @@ from gateway.http.forwarded import forwarded_elements, items, parameter
 from gateway.http.header_filter import STRANGERS
 from gateway.http.paths import is_plain, merge_slashes, normalise
 
-VIA: Final = b"1.1 gateway"
+PSEUDONYM: Final = "gateway"  # in Via, beside the version in which a request came (RFC 9110, 7.6.3)
+VIA: Final = f"1.1 {PSEUDONYM}".encode()
 
 TIME_LEFT: Final = b"x-envoy-expected-rq-timeout-ms"
 """How many milliseconds a backend has to answer. Envoy's name for it, which backends and proxies know."""
@@ -97,7 +98,9 @@ def response_headers(headers: Headers, fields: dict[bytes, bytes] | None = None)
 def forwarding_headers(exchange: Exchange) -> Headers:
     """The header lines that describe the client to the backend."""
     fields = exchange.fields
-    via = b", ".join([*values(exchange.headers, b"via"), VIA]) if b"via" in fields else VIA
+    via = VIA if exchange.http_version == "1.1" else f"{exchange.http_version} {PSEUDONYM}".encode()
+    if b"via" in fields:
+        via = b", ".join([*values(exchange.headers, b"via"), via])
     host, path = exchange.host, exchange.target_path
     lines = [(b"x-request-id", exchange.request_id.encode()), (b"via", via)]
     if exchange.peer_trusted:

@@ -24,12 +24,18 @@ def recording(requests: list[Wire]) -> Script:
 
 
 async def sent(
-    sites: Sites, *lines: str, kind: str = "plain", body: bytes = b"", method: str = "GET", tail: bytes = b""
+    sites: Sites,
+    *lines: str,
+    kind: str = "plain",
+    body: bytes = b"",
+    method: str = "GET",
+    tail: bytes = b"",
+    version: str = "1.1",
 ) -> Wire:
     """What reaches the backend of a request with these header lines; `tail` follows them as it is."""
     requests: list[Wire] = []
     async with sites.backend(recording(requests), kind) as backend, connected(sites.gateway.port) as (reader, writer):
-        head = [f"{method} {backend.path}/x HTTP/1.1", "Host: example.test", "Connection: close", *lines]
+        head = [f"{method} {backend.path}/x HTTP/{version}", "Host: example.test", "Connection: close", *lines]
         head += [f"Content-Length: {len(body)}"] if body else []
         writer.write("\r\n".join([*head, "", ""]).encode("latin-1") + body + tail)
         assert (await read_message(reader)).status == 200
@@ -141,6 +147,12 @@ async def test_untrusted_peer(sites: Sites) -> None:
     }
     assert fields["via"] == "1.0 old, 1.1 gateway"
     assert fields["x-request-id"] != "forged"
+
+
+async def test_via_names_the_version_of_the_request(sites: Sites) -> None:
+    """Via tells the backend in which version of HTTP each hop was asked (RFC 9110, 7.6.3)."""
+    assert (await sent(sites, version="1.1")).fields["via"] == "1.1 gateway"
+    assert (await sent(sites, "Via: 1.1 before", version="1.0")).fields["via"] == "1.1 before, 1.0 gateway"
 
 
 OF_PROXIES = [
