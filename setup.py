@@ -19,7 +19,7 @@ from setuptools import Extension, setup
 MODULES = """
     outbox deadlines turns
     http/messages http/bodies http/fields http/forwarded http/header_filter http/answers http/decisions http/redaction
-    http/hosts http/methods http/frames http/checked_frames http/handshake
+    http/addresses http/hosts http/methods http/frames http/checked_frames http/handshake
     http/problems http/parameters http/retry_after http/span http/trace_context http/model_record
     routes/table routes/trie routes/candidate routes/pattern routes/wildcards http/paths routes/rewrite routes/hosts
     routes/rule routes/conditions

@@ -10,8 +10,10 @@ An IPv4 address within IPv6 (`::ffff:192.0.2.1`) is that IPv4 address, and a net
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Final, Generic, TypeVar
+
+from gateway.http.addresses import ipv4_number, unmapped_address
 
 Network = IPv4Network | IPv6Network
 
@@ -72,13 +74,15 @@ class NetworkMap(Generic[T]):
         return found
 
     def _look_up(self, text: str) -> Iterator[T]:
-        try:
-            address = unmapped_address(text)
-        except ValueError:
-            return
-        number = int(address)
-        for (version, bits), prefixes in self._by_prefix.items():
-            if version == address.version and (prefix := number >> bits) in prefixes:
+        number, version = ipv4_number(text), 4
+        if number is None:
+            try:
+                address = unmapped_address(text)
+            except ValueError:
+                return
+            number, version = int(address), address.version
+        for (of_version, bits), prefixes in self._by_prefix.items():
+            if of_version == version and (prefix := number >> bits) in prefixes:
                 yield prefixes[prefix]
 
     def __len__(self) -> int:
@@ -89,14 +93,6 @@ class NetworkMap(Generic[T]):
 
     def __iter__(self) -> Iterator[tuple[Network, T]]:
         return iter(list(self._networks.items()))
-
-
-def unmapped_address(text: str) -> IPv4Address | IPv6Address:
-    """An address, in IPv4 where it is an IPv4 address within IPv6. Raises ValueError."""
-    address = ip_address(text)
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        return address.ipv4_mapped
-    return address
 
 
 def unmapped(network: Network) -> Network:

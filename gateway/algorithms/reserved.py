@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
-from gateway.algorithms.networks import Network, NetworkMap, unmapped_address
+from gateway.algorithms.networks import Network, NetworkMap
+from gateway.http.addresses import unmapped_address
 
 Address = IPv4Address | IPv6Address
 

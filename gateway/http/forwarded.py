@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, NamedTuple
 
+from gateway.http.addresses import ipv4_number, unmapped_address
 from gateway.http.bodies import Headers
 from gateway.http.fields import values
 
@@ -41,10 +42,11 @@ class Caller(NamedTuple):
 class TrustedProxies:
     """The networks whose word about the client is taken."""
 
-    __slots__ = ("_networks", "verdicts")
+    __slots__ = ("_ipv4", "_networks", "verdicts")
 
     def __init__(self, networks: Sequence[IPv4Network | IPv6Network]) -> None:
         self._networks = tuple(networks)
+        self._ipv4 = [(int(each.network_address), int(each.netmask)) for each in networks if each.version == 4]
         self.verdicts: dict[str, bool] = {}  # of addresses that were looked at, for who cannot afford a call
 
     def trusts(self, address: str) -> bool:
@@ -59,12 +61,13 @@ class TrustedProxies:
         return verdict
 
     def _look_up(self, text: str) -> bool:
+        number = ipv4_number(text)
+        if number is not None:
+            return any(number & mask == network for network, mask in self._ipv4)
         try:
-            address = ip_address(text)
+            address = unmapped_address(text)
         except ValueError:
             return False
-        if isinstance(address, IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
         return any(address in network for network in self._networks)
 
     def caller(self, peer: str, scheme: str, headers: Headers, fields: dict[bytes, bytes]) -> Caller:
@@ -152,16 +155,17 @@ def _aligned(headers: Headers, fields: dict[bytes, bytes], name: bytes, place: i
     return found[-place] if 0 < place <= len(found) else b""
 
 
-@lru_cache(4096)
 def _address(hop: str) -> str | None:
     """The address in one hop, which may carry a port; None where it is none. A zone is only of use on its own host."""
+    return _remembered_address(hop) if ipv4_number(hop) is None else hop
+
+
+@lru_cache(4096)
+def _remembered_address(hop: str) -> str | None:
     match = _NODE.fullmatch(hop)
     if match is not None:
         hop = match[1] or match[2]
     try:
-        address = ip_address(hop.partition("%")[0])
+        return str(unmapped_address(hop.partition("%")[0]))
     except ValueError:
         return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return str(address)

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
-_VALUE: Final = re.compile(r"(?<==)[^&]+|(?<![^&])[^&=]+(?![^&])")
-
 
 def without_userinfo(text: str) -> str:
     """A host or a request target without the user and the password that a refused request may have before its host."""
@@ -15,14 +10,28 @@ def without_userinfo(text: str) -> str:
 
 def shown_query(query: bytes) -> str:
     """The query of a request for what it is logged by: without its values, which may be credentials."""
-    return _VALUE.sub("(hidden)", query.decode("latin-1"))
+    return _without_values(query.decode("latin-1"))
 
 
 def shown_url(url: str) -> str:
     """A URL for a log: without the user and the values of the query, which may be what the gateway proves itself by."""
     before, mark, query = url.partition("?")
+    if "@" not in before:
+        return f"{before}?{_without_values(query)}" if mark else url
     scheme, separator, rest = before.partition("://")
     if not separator:
         scheme, rest = "", before
     host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}{mark}{_VALUE.sub('(hidden)', query)}"
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}{mark}{_without_values(query)}"
+
+
+def _without_values(query: str) -> str:
+    """Names and what separates them stay; a part without a name is a value."""
+    return "&".join([_without_value(part) for part in query.split("&")])
+
+
+def _without_value(part: str) -> str:
+    name, equals, value = part.partition("=")
+    if not equals:
+        return "(hidden)" if part else ""
+    return f"{name}=(hidden)" if value else part

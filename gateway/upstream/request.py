@@ -180,7 +180,9 @@ def _chains(headers: Headers, fields: dict[bytes, bytes]) -> tuple[list[bytes], 
     The one that the client's address was taken from stands as it came, and so does the other one if it has the same
     hops; else it is made anew, because a backend may read either.
     """
-    stated = [hop for element in forwarded_elements(headers) if (hop := parameter(element, b"for"))]
+    stated: list[bytes] = []
+    if b"forwarded" in fields:
+        stated = [hop for element in forwarded_elements(headers) if (hop := parameter(element, b"for"))]
     if b"x-forwarded-for" not in fields:
         return stated, _lines(headers, b"forwarded")
     hops = items(headers, b"x-forwarded-for")

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Final
 
-from gateway.algorithms.networks import Network, unmapped_address
+from gateway.algorithms.networks import Network
 from gateway.algorithms.reserved import Address, is_reserved, meant
 from gateway.config.values.addresses import parse_network
 from gateway.config.values.kinds import refuse
+from gateway.http.addresses import unmapped_address
 
 PRIVATE: Final = "private"  # networks without a way in from the internet
 NAMES: Final = "names"  # names, wherever they lead, except to what needs a word of its own
