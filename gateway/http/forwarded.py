@@ -87,9 +87,11 @@ class TrustedProxies:
             elements = forwarded_elements(headers) if b"forwarded" in fields else []
             hops = [parameter(element, b"for") for element in elements]
         client, place = self._client(peer, hops)
-        element = elements[-place] if elements else b""
-        proto = parameter(element, b"proto") or _aligned(headers, fields, b"x-forwarded-proto", place)
-        host = parameter(element, b"host") or _aligned(headers, fields, b"x-forwarded-host", place)
+        proto = host = b""
+        if elements:
+            proto, host = parameter(elements[-place], b"proto"), parameter(elements[-place], b"host")
+        proto = proto or _aligned(headers, fields, b"x-forwarded-proto", place)
+        host = host or _aligned(headers, fields, b"x-forwarded-host", place)
         if len(host) > _MAX_HOST or not _HOST.fullmatch(host):
             host = b""
         port = _aligned(headers, fields, b"x-forwarded-port", place)
