@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from gateway.app.channel import Channel
 from gateway.http import Exchange, Outcome, Response
-from gateway.http.bodies import Body
+from gateway.http.bodies import Body, flow
 from gateway.http.fields import tokens
+
+
+class Sending:
+    """Takes the pieces of a response body for its client."""
+
+    __slots__ = ("_channel", "_outcome", "waiting")
+
+    def __init__(self, channel: Channel, outcome: Outcome) -> None:
+        self._channel = channel
+        self._outcome = outcome
+        self.waiting: Awaitable[None] | None = None  # set where the client is to be waited for
+
+    def take(self, piece: bytes) -> bool:
+        """Send a piece. Returns whether the client takes another one now."""
+        self._outcome.sent += len(piece)
+        self.waiting = self._channel.write(piece)
+        return self.waiting is None
 
 
 async def send_stream(channel: Channel, exchange: Exchange, response: Response, body: Body, outcome: Outcome) -> None:
@@ -16,10 +35,10 @@ async def send_stream(channel: Channel, exchange: Exchange, response: Response, 
         await waiting
     if not body.ready and (waiting := channel.write(b"")) is not None:  # let the head go
         await waiting
-    while piece := await body.read():
-        outcome.sent += len(piece)
-        if (waiting := channel.write(piece)) is not None:
-            await waiting
+    sending = Sending(channel, outcome)
+    while await flow(body, sending.take):
+        if sending.waiting is not None:
+            await sending.waiting
     if (waiting := channel.end(body.trailers if trailers else [])) is not None:
         await waiting
 

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 Headers = list[tuple[bytes, bytes]]
 """Header lines in their order; names in lower case, values without surrounding white space."""
 
+Take = Callable[[bytes], bool]
+"""Takes a piece of a body, at once. Returns whether it would take another one now."""
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -59,6 +62,27 @@ class AtHand:
         """All of it, if that has come, is no more than so many bytes and has no trailers; b"" where it is left to
         `read`."""
         return b""
+
+
+class Flowing:
+    """A Body whose pieces can be taken where they come in, without a task and a turn of the loop in between."""
+
+    __slots__ = ()
+
+    async def flow(self, take: Take) -> bool:
+        """Have pieces taken as they come. Returns whether there is more, of which `take` wants none for now. Raises
+        GatewayError when the body is cut short, and what `take` raises."""
+        raise NotImplementedError
+
+
+async def flow(body: Body, take: Take) -> bool:
+    """The same of any body: one that does not flow is read piece by piece."""
+    if isinstance(body, Flowing):
+        return await body.flow(take)
+    while piece := await body.read():
+        if not take(piece):
+            return True
+    return False
 
 
 class WholeBody(AtHand):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from random import Random
 
 import pytest
 
@@ -45,6 +47,39 @@ async def test_download_is_bounded(sites: Sites) -> None:
         assert sites.gateway.memory() < before + 4 * MIB
         # The gateway has served other tests before: how many, and so what it holds already, differs from run to run.
         assert sites.gateway.memory() < 96 * MIB
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+async def test_downloads_beside_each_other(sites: Sites, framing: str) -> None:
+    """Each client gets its own bytes, all and in their order, though one of them reads when the others are done."""
+    size = 6 * MIB
+    bodies = [Random(number).randbytes(size) for number in range(3)]
+    head = {"length": f"Content-Length: {size}", "chunked": "Transfer-Encoding: chunked", "close": "Connection: close"}
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = memoryview(bodies[int((await read_message(reader)).fields["x-number"])])
+        writer.write(f"HTTP/1.1 200 OK\r\n{head[framing]}\r\n\r\n".encode())
+        pieces = Random(0)  # from a single byte to more than one read takes
+        while body:
+            most = pieces.choice((1, 100, 65536, 300_000))
+            piece, body = bytes(body[:most]), body[most:]
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if framing == "chunked" else piece)
+            await writer.drain()
+        writer.write(b"0\r\n\r\n" if framing == "chunked" else b"")
+        if framing == "close":
+            writer.close()
+
+    async with sites.backend(script) as backend, contextlib.AsyncExitStack() as clients:
+
+        async def begun(number: int) -> asyncio.StreamReader:
+            reader, writer = await clients.enter_async_context(connected(sites.gateway.port))
+            writer.write(f"GET {backend.path}/x HTTP/1.1\r\nHost: x\r\nX-Number: {number}\r\n\r\n".encode())
+            return reader
+
+        late, *others = [await begun(number) for number in range(3)]
+        for number, reader in enumerate(others, 1):
+            assert (await read_message(reader)).body == bodies[number]
+        assert (await read_message(late)).body == bodies[0]
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])

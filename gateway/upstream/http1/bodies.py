@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Exchange, Headers, WholeBody
+from gateway.http.bodies import Flowing, Take
 from gateway.http.messages import Attempt
 from gateway.outbox import Writer
 from gateway.upstream.http1.codec import DONE, HEAD, ResponseReader, encode_chunk, encode_last_chunk
@@ -30,6 +31,7 @@ class Line(Protocol):
     failure: GatewayError | None  # why nothing more comes
     drained: asyncio.Future[None] | None  # set while the upstream takes nothing
     wanted: asyncio.Future[None] | None  # set while a 100 is waited for
+    flowing: StreamedBody | None  # takes what comes of the response, while `wait` waits for more
     deadline: float  # loop time
     exchange_ends: float  # the same
     idle_seconds: float
@@ -42,6 +44,10 @@ class Line(Protocol):
 
     async def wait(self) -> None:
         """Wait until data or the end has arrived."""
+        ...
+
+    def pause(self) -> None:
+        """Stop reading."""
         ...
 
     def resume(self) -> None:
@@ -143,16 +149,19 @@ async def pass_hints_on(reader: ResponseReader, exchange: Exchange) -> None:
             await pass_on(links)
 
 
-class StreamedBody:
+class StreamedBody(Flowing):
     """A response body on its way, until `close`, after which the connection may be another's."""
 
-    __slots__ = ("_attempt", "_line", "_over", "_upload")
+    __slots__ = ("_attempt", "_failure", "_line", "_more", "_over", "_take", "_upload")
 
     def __init__(self, line: Line, attempt: Attempt, upload: asyncio.Task[None] | None) -> None:
         self._line = line
         self._attempt = attempt
         self._upload = upload
         self._over = False
+        self._take: Take | None = None  # what takes it as it comes
+        self._more = True  # that would take another piece
+        self._failure: Exception | None = None  # of that
 
     @property
     def trailers(self) -> Headers:
@@ -164,22 +173,58 @@ class StreamedBody:
         return self._over or line.reader.buffered > 0 or line.reader.phase is DONE or line.failure is not None
 
     async def read(self) -> bytes:
+        while (data := self._taken()) is None:
+            await self._line.wait()
+        return data
+
+    async def flow(self, take: Take) -> bool:
+        line, self._take, self._more = self._line, take, True
+        while self._more:
+            data = self._taken()
+            if data is None:
+                line.flowing = self
+                try:
+                    await line.wait()
+                finally:
+                    line.flowing = None
+                if self._failure is not None:
+                    raise self._failure
+            elif not data:
+                return False
+            else:
+                self._more = take(data)
+        return True
+
+    def hand_on(self, *, rests: bool) -> bool:
+        """Have what has come taken by who waits for it. Returns whether that goes on: if it `rests`, after a turn."""
+        data = self._line.reader.take()
+        if data and self._take is not None:
+            self._attempt.received += len(data)
+            try:
+                self._more = self._take(data)
+            except Exception as error:
+                self._failure, self._more = error, False
+        if self._more and rests:
+            self._line.pause()
+            asyncio.get_running_loop().call_soon(self._line.resume)
+        return self._more
+
+    def _taken(self) -> bytes | None:
+        """What has come and was not read; empty at the end, None where more is to be waited for."""
         line = self._line
         if self._over:
             raise GatewayError(ErrorKind.UPSTREAM_RESET, f"the response of {line.label} was closed")
-        reader = line.reader
-        while True:
-            if data := reader.take():
-                line.resume()
-                self._attempt.received += len(data)
-                return data
-            if reader.phase is DONE:
-                return b""
-            failure = line.failure
-            if failure is not None:
-                self._attempt.failure = failure.kind
-                raise failure
-            await line.wait()
+        if data := line.reader.take():
+            line.resume()
+            self._attempt.received += len(data)
+            return data
+        if line.reader.phase is DONE:
+            return b""
+        failure = line.failure
+        if failure is not None:
+            self._attempt.failure = failure.kind
+            raise failure
+        return None
 
     def close(self) -> None:
         if self._over:

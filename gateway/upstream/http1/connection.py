@@ -68,6 +68,7 @@ class Connection(asyncio.BufferedProtocol):
         "dropped",
         "exchange_ends",
         "failure",
+        "flowing",
         "idle_seconds",
         "idle_since",
         "idled",
@@ -96,21 +97,19 @@ class Connection(asyncio.BufferedProtocol):
         self.writer: Writer
         self.wanted: asyncio.Future[None] | None = None  # set while a 100 is waited for
         self._waiter: asyncio.Future[None] | None = None
+        self.flowing: StreamedBody | None = None
         self.drained: asyncio.Future[None] | None = None
         self._endless = False  # it is in an event stream
         self.failure: GatewayError | None = None
         self._reading = True
-        self.request_sent = False
-        self.asked = NEVER
-        self._repeatable = False
+        self.request_sent = self._repeatable = False
         self._unsent = 0  # bytes in the write buffer when the clock was last set
-        self.idle_seconds = self.exchange_ends = self.deadline = NEVER
-        self.closed = False
+        self.idle_seconds = self.exchange_ends = self.deadline = self.asked = NEVER
+        self.closed = self.dropped = False
         self.used = 0
         self.opened = self.idle_since = time.perf_counter()
         self.idled = 0.0
         self.kept = self.certificate_until = NEVER
-        self.dropped = False
 
     @property
     def available(self) -> bool:
@@ -145,16 +144,19 @@ class Connection(asyncio.BufferedProtocol):
             detail = f"{self.label} sent an invalid response: {error}"
             self.abort(GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, detail))
             return
+        waiter, flowing = self._waiter, self.flowing
         if reader.phase is BODY:
             self.set_deadline(self.idle_seconds)
-            if reader.buffered > HIGH_WATER:
-                self._pause()
+            if flowing is not None and waiter is not None and not waiter.done():
+                if flowing.hand_on(rests=nbytes == len(self._buffer)):
+                    return
+            elif reader.buffered > HIGH_WATER:
+                self.pause()
         elif reader.phase is SWITCHED:
             self.deadline = NEVER
-            self._pause()
+            self.pause()
         elif reader.phase is DONE:
             self.deadline = NEVER  # it is the client's turn now, whatever it still sends or reads
-        waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
         if self.wanted is not None:
@@ -383,7 +385,8 @@ class Connection(asyncio.BufferedProtocol):
         deadline = self._loop.time() + seconds if self._reading else NEVER
         self.deadline = deadline if deadline < self.exchange_ends else self.exchange_ends
 
-    def _pause(self) -> None:
+    def pause(self) -> None:
+        """Stop reading."""
         if self._reading:
             self._reading = False
             self._transport.pause_reading()
