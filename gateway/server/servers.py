@@ -24,6 +24,7 @@ from gateway.server.accepting import LET_IN, Acceptor
 from gateway.server.context import ServerContext
 from gateway.server.http1.connection import Http1Connection
 from gateway.server.listen import BACKLOG
+from gateway.server.side_connections import SideConnection
 from gateway.server.systemd import READY, STOPPING, notify, status
 
 logger = logging.getLogger("gateway")
@@ -210,6 +211,7 @@ class _SideServer(_Server):
         super().__init__(
             uvicorn.Config(
                 cast(Any, app),
+                http=SideConnection,
                 lifespan="off",
                 ws="none",
                 log_config=None,

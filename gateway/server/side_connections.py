@@ -1,0 +1,107 @@
+"""Connections to what stands beside the gateway, such as the port of metrics, which anybody in a network may reach.
+
+uvicorn limits neither how large a request's head is nor how long one takes: a head without an end would take the memory
+of the gateway itself, and clients that send nothing its descriptors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_LIMIT: Final = 64 * 1024  # bytes of all lines of a head and its trailers; the same of one line that has no end
+HEAD_SECONDS: Final = 15.0  # for a whole head, and for what is left of a body that was answered before its end
+MOST_CONNECTIONS: Final = 256  # to one port
+
+_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class _TooLargeError(Exception):
+    """More header lines have come than may."""
+
+
+class SideConnection(HttpToolsProtocol):
+    """One of them; how long nothing comes between two requests is limited by uvicorn."""
+
+    _lines = 0  # bytes of the target and the header lines
+    _unread = 0  # bytes since the parser has found something in them
+    _too_large = False
+    _waiting: asyncio.TimerHandle | None = None  # until a request has come
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self._await_request()
+
+    def data_received(self, data: bytes) -> None:
+        self._unread += len(data)
+        super().data_received(data)
+        if self._unread > HEAD_LIMIT and not self.transport.is_closing():
+            self._refuse()
+        elif self._answered:
+            self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_waiting()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        if self._too_large:
+            self._refuse()
+        else:
+            super().send_400_response(msg)
+
+    def on_message_begin(self) -> None:
+        self._lines = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._unread = self._lines = 0
+        self._end_waiting()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unread = 0
+        super().on_body(body)
+
+    @property
+    def _answered(self) -> bool:
+        """Whether there is no request that an application has to answer still."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _count(self, size: int) -> None:
+        self._unread = 0
+        self._lines += size
+        if self._lines > HEAD_LIMIT:
+            self._too_large = True
+            raise _TooLargeError
+
+    def _refuse(self) -> None:
+        self.transport.write(_TOO_LARGE)
+        self.transport.close()
+
+    def _await_request(self) -> None:
+        if self._waiting is None:
+            self._waiting = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        self._waiting = None
+        if self._answered:
+            self.transport.close()
+
+    def _end_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None

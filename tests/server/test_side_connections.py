@@ -1,0 +1,160 @@
+"""Clients of the ports beside the gateway take no memory without end, and hold no descriptors for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from gateway.server import side_connections
+from gateway.server.servers import SideServers
+from gateway.server.side_connections import HEAD_LIMIT
+from tests.support import exchange
+
+GET = b"GET / HTTP/1.1\r\nHost: h\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+MOST_SENT = 64 * 1024 * 1024  # bytes: far more than sockets keep by themselves
+PIECE = 64 * 1024
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Answers GET at once, and a POST when it has read all of its body."""
+    more = scope["method"] == "POST"
+    while more:
+        message = await receive()
+        more = message["type"] == "http.request" and message["more_body"]
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[int]:
+    """The port of a side server."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    servers = SideServers([(application, [listener])])
+    servers.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        await servers.stop()
+        listener.close()
+
+
+async def taken(port: int, begin: bytes, piece: bytes) -> int:
+    """How many bytes were taken of a request that goes on for ever, until the connection was ended."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(begin)
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while sent < MOST_SENT and not reader.at_eof():
+            writer.write(piece)
+            sent += len(piece)
+            async with asyncio.timeout(30):
+                await writer.drain()
+            await asyncio.sleep(0)
+    writer.close()
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        pytest.param(GET, b"X: a\r\n" * 10_000, id="lines"),
+        pytest.param(GET + b"X: ", b"a" * PIECE, id="a value"),
+        pytest.param(GET, b"a" * PIECE, id="a name"),
+        pytest.param(b"GET /", b"a" * PIECE, id="a target"),
+        pytest.param(CHUNKED + b"0\r\n", b"X: a\r\n" * 10_000, id="trailers"),
+        pytest.param(CHUNKED + b"0\r\nX: ", b"a" * PIECE, id="a trailer"),
+    ],
+)
+async def test_a_head_without_end_is_not_taken(begin: bytes, piece: bytes) -> None:
+    """Whatever part of it has no end, the connection is closed, and others are served."""
+    async with served() as port:
+        assert await taken(port, begin, piece) < MOST_SENT
+        assert (await exchange(port, GET + b"Connection: close\r\n\r\n")).endswith(b"ok")
+
+
+async def test_a_head_that_is_too_large_is_a_431() -> None:
+    """Its lines count together; the largest that may be passes, also behind another request."""
+    line = b"X: a\r\n"
+    fits = GET + line * ((HEAD_LIMIT - 256) // len(line))
+    async with served() as port:
+        answers = await exchange(port, fits + b"\r\n" + fits + b"Connection: close\r\n\r\n")
+        assert answers.count(b"HTTP/1.1 200 ") == 2
+        # Only the beginning of another line stands behind what is too much: what is not read resets a connection.
+        counted = len(b"/") + len(b"Host: h\r\n")
+        answer = await exchange(port, GET + line * ((HEAD_LIMIT - counted) // len(line) + 1) + b"X")
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_bodies_have_any_length() -> None:
+    """Of a request that the application reads, in one piece or in many."""
+    async with served() as port:
+        body = b"a" * (4 * HEAD_LIMIT)
+        head = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+        assert (await exchange(port, head + body)).endswith(b"ok")
+        chunks = b"1\r\na\r\n" * HEAD_LIMIT + b"0\r\n\r\n"
+        answer = await exchange(port, CHUNKED.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + chunks)
+        assert answer.endswith(b"ok")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT"], ids=["nothing", "a part of a head"])
+async def test_a_request_that_does_not_come_ends_its_connection(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    """After a while, whatever has come of it."""
+    monkeypatch.setattr(side_connections, "HEAD_SECONDS", 0.05)
+    async with served() as port:
+        assert await exchange(port, sent) == b""
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        pytest.param(b"\r\n", b"GET / HT", id="a part of a head"),
+        pytest.param(b"Content-Length: 9\r\n\r\na", b"b", id="a part of a body that is not read"),
+    ],
+)
+async def test_so_does_one_behind_an_answer(monkeypatch: pytest.MonkeyPatch, first: bytes, then: bytes) -> None:
+    """What comes then does not keep the connection, as the first byte did for ever."""
+    async with served() as port, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET + first)
+        await reader.readuntil(b"ok")
+        monkeypatch.setattr(side_connections, "HEAD_SECONDS", 0.05)
+        writer.write(then)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_an_application_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a head has come, the time for one does not count, while its body comes."""
+    async with served() as port, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(CHUNKED.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+        await reader.readuntil(b"100 Continue\r\n\r\n")  # the application reads
+        monkeypatch.setattr(side_connections, "HEAD_SECONDS", 0.01)
+        for _ in range(3):
+            writer.write(b"1\r\na\r\n")
+            await asyncio.sleep(0.02)
+        writer.write(b"0\r\n\r\n")
+        await reader.readuntil(b"ok")
+        writer.close()
+
+
+async def test_no_more_connections_are_kept_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One over the limit is closed at once, and there is room again when another one has left."""
+    monkeypatch.setattr(side_connections, "MOST_CONNECTIONS", 2)
+    async with served() as port, asyncio.timeout(30):
+        kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for reader, writer in kept:
+            writer.write(CHUNKED.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+            await reader.readuntil(b"100 Continue\r\n\r\n")
+        assert await exchange(port, GET + b"\r\n") == b""
+        kept[0][1].close()
+        while not await exchange(port, GET + b"Connection: close\r\n\r\n"):
+            pass  # until the server has seen that
+        kept[1][1].close()
