@@ -121,6 +121,18 @@ async def test_trailers_of_a_request(site: Site) -> None:
     assert (b"x-sum", b"7") in seen.trailers
 
 
+@pytest.mark.parametrize("line", [b"Connection: close", b"Proxy-Connection: close", b"Upgrade: websocket"])
+async def test_a_trailer_does_not_end_a_connection(site: Site, line: bytes) -> None:
+    """What only a head may say is dropped from trailers, and the next request is answered as the first."""
+    first = get("/e/trailing", b"Transfer-Encoding: chunked", method=b"POST") + b"1\r\na\r\n0\r\n" + line + b"\r\n\r\n"
+    async with connected(site.port) as client:
+        for _ in range(2):
+            await client.send(first)
+            assert (await client.answer()).status == 200
+        await client.send(get("/e/following"))
+        assert (await client.answer()).body == b"GET /e/following "
+
+
 NODE = """
 const http = require("http"), agent = new http.Agent({keepAlive: true, maxSockets: 1}), ports = new Set();
 const ask = left => http.request({port: process.argv[1], path: "/e/chunks", method: "HEAD", agent}, response => {

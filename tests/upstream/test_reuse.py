@@ -30,6 +30,17 @@ async def test_backend_that_will_close(sites: Sites, line: bytes) -> None:
         assert backend.accepted == 3
 
 
+@pytest.mark.parametrize("line", [b"Connection: close", b"Proxy-Connection: close", b"X-Sum: 1"])
+async def test_a_trailer_fails_no_other_request(sites: Sites, line: bytes) -> None:
+    """One that would end a connection, if it stood in a head, does no harm to the next request, which may not be
+    sent again."""
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n" + line + b"\r\n\r\n"
+    async with sites.backend(always(chunked)) as backend:
+        for _ in range(3):
+            response = await sites.get(backend.path + "/x", method="POST", body=b"x")
+            assert (response.status, response.body) == (200, b"ok")
+
+
 async def test_keep_alive_hint(sites: Sites) -> None:
     """A connection is closed a second before the time that the backend names, not earlier."""
     hint = always(OK.replace(b"200 OK", b"200 OK\r\nKeep-Alive: max=9, timeout=4"))

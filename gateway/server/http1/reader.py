@@ -127,6 +127,8 @@ class RequestReader:
         if self._has_body:
             self._sink.on_end(self._trailers)
             self._has_body = False
+            if self._trailers and self._keep_alive:
+                self._parser = None  # one that is called Connection, which means nothing there, ends its work
         self.method = "-"
         self.url = b""
         self.headers: Headers = []

@@ -31,6 +31,7 @@ CHUNK_OVERHEAD: Final = 16  # bytes of framing that come free with each piece of
 INFORMATIONAL_LIMIT: Final = 16  # interim (1xx) responses to one request
 
 _NO_BODY: Final = frozenset({204, 304})
+_VERSIONS: Final = frozenset({"1.0", "1.1"})  # that the parser knows, beside others
 _PLAIN_STATUS: Final = re.compile(rb"HTTP/1\.1 ([2-9][0-9][0-9]) [\t\x20-\x7e\x80-\xff]*+\r\n")
 _MOST_LINES: Final = 256  # of a head that is read as a plain one
 
@@ -269,13 +270,16 @@ class ResponseReader:
         if status < 200:
             self._interim(status)
             return
+        version = self._parser.get_http_version()
+        if version not in _VERSIONS:
+            raise BadResponse(f"HTTP/{version} in place of HTTP/1.1")
         self.fields = fields = dict(self.headers)
         coding = fields.get(b"transfer-encoding")
         if coding is not None and (coding.lower() != b"chunked" or len(values(self.headers, b"transfer-encoding")) > 1):
             raise BadResponse("a transfer coding other than chunked")
         self.reusable = self._parser.should_keep_alive()
         if coding is not None or status == 204:
-            self.reusable = self.reusable and not self._is_oddly_framed(coding)
+            self.reusable = self.reusable and not self._is_oddly_framed(coding, version)
         self._overhead -= min(self._overhead, self._head_bytes)
         self._head_bytes = 0  # from here on, of the trailer section
         self._limit = TRAILERS_LIMIT
@@ -283,17 +287,16 @@ class ResponseReader:
         self._section = self.trailers
         if self._method == "HEAD":
             # A response to HEAD. The parser does not know of HEAD and waits for a body: it has done its work.
-            version = self._parser.get_http_version()
             self.reusable = version == "1.1" and b"close" not in tokens(self.headers, b"connection")
             self.phase = DONE
             self._parser = httptools.HttpResponseParser(self)
         elif coding is None and b"content-length" not in fields and status not in _NO_BODY:
             self.until_eof = True
 
-    def _is_oddly_framed(self, coding: bytes | None) -> bool:
+    def _is_oddly_framed(self, coding: bytes | None, version: str) -> bool:
         """Whether the framing of a coding or a 204 is ambiguous between the upstream and the gateway."""
         if coding is not None:
-            return self.status == 204 or self._parser.get_http_version() == "1.0"
+            return self.status == 204 or version == "1.0"
         return bool(self.fields.get(b"content-length", b"").strip(b"0"))
 
     def _interim(self, status: int) -> None:
@@ -326,4 +329,6 @@ class ResponseReader:
         if self.phase is BODY:
             self.phase = DONE
             if self.trailers:
+                # One that is called Connection, which means nothing there, may have ended the parser's work.
+                self.reusable = self.reusable and self._parser.should_keep_alive()
                 self.trailers = [line for line in self.trailers if may_be_trailer(line[0])]

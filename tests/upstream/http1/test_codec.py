@@ -71,6 +71,8 @@ BAD = {
     "bare LF behind a chunk": IN_CHUNKS + b"1\r\na\n0\r\n\r\n",
     "chunked twice": IN_CHUNKS.replace(b"chunked", b"chunked, chunked") + b"0\r\n\r\n",
     "two lines of chunked": IN_CHUNKS[:-2] + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "HTTP/0.9": CL.replace(b"HTTP/1.1", b"HTTP/0.9"),
+    "HTTP/2.0": CHUNKED.replace(b"HTTP/1.1 200 OK", b"HTTP/2.0 200 OK\r\nConnection: keep-alive"),
     "a body behind a 100": b"HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\nhello" + CL,
 }
 
