@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from gateway.auth.credentials import without_parameters
 from gateway.auth.token_locations import secret_parameters
@@ -15,14 +14,16 @@ from gateway.context import Explaining
 from gateway.deadlines import NEVER
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Handler, Headers, WholeBody
+from gateway.http.asked import check_address, split_url
 from gateway.http.fields import announces_body
-from gateway.http.methods import REGISTERED
+from gateway.http.methods import NEVER_FORWARDED, REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, normalise
 from gateway.limits.quota_report import PATH as QUOTA_PATH
 from gateway.llm.explaining import described, refused
 from gateway.llm.handler import Models
 from gateway.llm.speaking import NotKnown
 from gateway.mcp.configured import Endpoint
+from gateway.middleware.cors import Cors, announced_method
 from gateway.middleware.fixed_responses import FixedResponse
 from gateway.middleware.python_policy import PythonPolicy
 from gateway.middleware.redirects import Redirect
@@ -59,15 +60,16 @@ async def explain(
 
     `url` is a path, or a URL whose host goes behind a Host among `headers`, which are (name, value); `client` is the
     address that it comes from, and `why_none` says why a service has no endpoint. Raises ValueError where `url` is
-    neither. `outcome` says in one word what becomes of it.
+    neither, or `client` no address. `outcome` says in one word what becomes of it.
     """
+    check_address(client)
     parts = split_url(url)
     lines = [(name.lower().encode("latin-1", "replace"), value.encode()) for name, value in headers]
     exchange = _exchange(snapshot, method, parts, lines, client, body)
     host = exchange.host
     explained: dict[str, Any] = {"request": f"{method} {_shown(url, snapshot)}", "host": host or "-"}
-    if parts.path in PROBES and method in ("GET", "HEAD"):
-        return explained | _answered("the gateway answers this probe itself, whatever the routes say")
+    if (early := _before_routes(snapshot, method, parts)) is not None:
+        return explained | early
     try:
         path = normalise((parts.path or "/").encode())
     except PathError as error:
@@ -76,9 +78,7 @@ async def explain(
         return explained | _answered("the gateway answers this itself: the rest of the caller's quotas")
     exchange.path = path.path
     try:
-        explanation = snapshot.table.explain(
-            method, host, path.path, exchange.query, exchange.headers, exchange.fields, path.pieces
-        )
+        explanation = _explanation(snapshot, exchange, path)
         if isinstance(explanation.result, Match):
             exchange.path = explanation.result.own_path
             if explanation.result.value.reads is not None:
@@ -95,6 +95,31 @@ async def explain(
     if isinstance(explanation.result, Match) and "sent" in explained:
         explained |= await _policies(exchange, explanation.result, why_none, snapshot)
     return explained | _lost(explanation)
+
+
+def _before_routes(snapshot: Snapshot, method: str, parts: SplitResult) -> dict[str, Any] | None:
+    """What becomes of a request that is handled before any route is looked for; None of others."""
+    if method in NEVER_FORWARDED:
+        return _refused(501, f"{method} is never forwarded, and no route may name it", "no route")
+    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path
+    if len(target.encode()) > (longest := snapshot.configuration.middleware.limits.url):
+        return _refused(414, f"the URL is over {longest} bytes; limits.url is the limit")
+    if method == "OPTIONS" and parts.path == "*":
+        return _answered("the gateway answers this itself: it asks the server as a whole (RFC 9110, 9.3.7)")
+    if parts.path in PROBES and method in ("GET", "HEAD"):
+        return _answered("the gateway answers this probe itself, whatever the routes say")
+    return None
+
+
+def _explanation(snapshot: Snapshot, exchange: Exchange, path: NormalisedPath) -> Explanation[RouteHandler]:
+    """Which route takes it: a preflight that of the request which it announces, where that has an answer to it."""
+    asked = exchange.host, path.path, exchange.query, exchange.headers, exchange.fields, path.pieces
+    if (announced := announced_method(exchange)) is not None:
+        of_announced = snapshot.table.explain(announced, *asked)
+        match = of_announced.result
+        if isinstance(match, Match) and any(isinstance(each, Cors) for each in match.value.middlewares):
+            return of_announced
+    return snapshot.table.explain(exchange.method, *asked)
 
 
 def _answered(result: str) -> dict[str, Any]:
@@ -194,6 +219,9 @@ async def _policies(
         if decision.verdict == "deny":
             verdict, outcome = f"refused by {decision.rule}: {decision.reason}", "refused"
             break
+        if decision.verdict == "answer":  # and the rest is not asked
+            verdict, outcome = f"answered by {decision.rule}: {decision.reason}", "answered"
+            break
         if decision.verdict == "unknown":  # and what the rest would say hangs on it
             verdict, outcome = f"undecided: {decision.rule}: {decision.reason}", "undecided"
             break
@@ -289,21 +317,6 @@ def _described(way: Sequence[Handler], exchange: Exchange) -> Iterator[str]:
     for handler in way:
         if isinstance(handler, Layer | Cluster):
             yield handler.describe(exchange)
-
-
-def split_url(url: str) -> SplitResult:
-    """A path, or a URL. Raises ValueError where it is neither."""
-    if re.search(r"\s", url):
-        raise ValueError(f"{url!r} holds white space, which no request target has; write %20")
-    if url.startswith("/"):  # also where it goes on with a slash: what follows is no host
-        path, _, query = url.partition("?")
-        return SplitResult("", "", path, query, "")
-    try:
-        return urlsplit(url if "://" in url else "http://" + url)
-    except ValueError as error:
-        raise ValueError(
-            f"{url} is neither a path nor a URL: {error}; write /v1/users, or http://host/v1/users"
-        ) from None
 
 
 def _outcome(method: str, path: NormalisedPath, explanation: Explanation[RouteHandler]) -> dict[str, Any]:

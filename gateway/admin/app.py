@@ -41,7 +41,8 @@ from gateway.admin.tokens import Credentials, Holder
 from gateway.admin.traffic_map import map_operations
 from gateway.auth.scheme import Locations
 from gateway.build import Snapshot
-from gateway.explain import LOOPBACK, explain, split_url
+from gateway.explain import LOOPBACK, explain
+from gateway.http.asked import split_url
 from gateway.http.parameters import query_values
 from gateway.monitor.audit_log import AdminChange
 from gateway.monitor.exposition.page import Exposition

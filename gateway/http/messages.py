@@ -77,8 +77,8 @@ class Decision:
     """The decision of one rule about an exchange."""
 
     rule: str  # `rate_limit:per-consumer`
-    # "unknown" only in an explanation, for which no other service is asked.
-    verdict: Literal["allow", "deny", "shadow-deny", "unknown"]
+    # Only in an explanation: "answer", where the rule itself answers, and "unknown", as no other service is asked.
+    verdict: Literal["allow", "deny", "shadow-deny", "unknown", "answer"]
     reason: str
 
 

@@ -88,14 +88,16 @@ class Cors:
         return b"access-control-allow-origin", b"*" if self.origins.any_origin else origin
 
     async def explain(self, exchange: Exchange) -> Decision | None:
-        """The answer to a preflight."""
+        """The answer to a preflight, of which the policies behind this one hear nothing."""
         origin = exchange.fields.get(b"origin")
         if origin is None or announced_method(exchange) is None:
             return None
         known = origin in self.origins
         text = origin.decode("latin-1")
-        reason = f"pages of {text} may call" if known else f"{text} is not among the origins that may call"
-        return Decision(self.rule, "allow" if known else "deny", reason)
+        reason = (
+            f"to a preflight: pages of {text} may call" if known else f"{text} is not among the origins that may call"
+        )
+        return Decision(self.rule, "answer" if known else "deny", reason)
 
 
 def for_route(context: Context, route: RouteConfig) -> Cors | None:

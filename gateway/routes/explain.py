@@ -118,13 +118,13 @@ def _misfit(candidate: Candidate[T], request: Request, fitting: int) -> str:
         return f'host "{request.host}" is not {" or ".join(map(_quoted, candidate.hosts))}'
     given = request.path.split("/")[1 + fitting :]
     wanted = written_segments(candidate.pattern.source)[1 + fitting :]
-    if given == [""]:
+    if not wanted and given == [""]:
         return "the path ends in a slash, the route does not"
-    if wanted == [""]:
+    if not given and wanted == [""]:
         return "the route ends in a slash, the path does not"
-    if not wanted:
+    if not wanted or wanted == [""]:
         return f'the path goes on with "{given[0]}" at segment {fitting + 1}, where the route ends'
-    if not given:
+    if not given or given == [""]:
         return f'the path ends where the route goes on with "{wanted[0]}"'
     return f'path differs at segment {fitting + 1}: "{given[0]}" is not "{wanted[0]}"'
 

@@ -20,8 +20,8 @@ from gateway.config.models import Configuration
 from gateway.config.models.audit import AuditLog
 from gateway.deadlines import Deadlines
 from gateway.errors import GatewayError
-from gateway.explain import split_url
 from gateway.http import Exchange, Handler, Response, WholeBody
+from gateway.http.asked import split_url
 from gateway.http.messages import RequestHead
 from gateway.limits.memory import MemoryStore
 from gateway.live import Owner

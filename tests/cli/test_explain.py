@@ -81,6 +81,55 @@ def test_a_condition_on_the_host_reads_that_of_the_url(tmp_path: Path) -> None:
     assert _explain(snapshot, "GET", "http://other.example/x")["outcome"] == "refused"
 
 
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PRI"])
+def test_a_method_that_no_route_can_name_is_explained(snapshot: Snapshot, method: str) -> None:
+    """No advice is given that `gateway check` would refuse: these are never forwarded."""
+    explained = _explain(snapshot, method, "/v1/process-design/7")
+    assert explained["result"] == f"501: {method} is never forwarded, and no route may name it"
+    assert explained["outcome"] == "no route"
+
+
+def test_the_server_as_a_whole_is_asked(snapshot: Snapshot) -> None:
+    """`OPTIONS *` is for no route: the gateway answers it."""
+    explained = _explain(snapshot, "OPTIONS", "*")
+    assert explained["outcome"] == "answered"
+    assert "the server as a whole" in explained["result"]
+
+
+def test_a_url_that_is_too_long_is_refused(snapshot: Snapshot) -> None:
+    """As the gateway does, by `limits.url`, with the query and without the host."""
+    room = snapshot.configuration.middleware.limits.url - len("/v1/process-design/?a")
+    fits = "/v1/process-design/" + "a" * room + "?a"
+    assert _explain(snapshot, "GET", "http://x" + fits)["outcome"] == "forwarded"
+    explained = _explain(snapshot, "GET", fits + "b")
+    assert explained["outcome"] == "refused"
+    assert explained["result"] == "414: the URL is over 8192 bytes; limits.url is the limit"
+
+
+def test_a_client_is_an_address(tmp_path: Path) -> None:
+    """What is no address is not taken for a client that no list of networks has."""
+    configured(tmp_path)
+    result = gateway("explain", "--client", "nonsense", "GET", "/v1/process-design/7", config=tmp_path)
+    assert result.returncode == 2
+    assert "'nonsense' is no address of a client; write 203.0.113.7, or 2001:db8::7" in result.stderr
+
+
+def test_a_preflight_is_answered(tmp_path: Path) -> None:
+    """It needs no credential, and no route for OPTIONS: the gateway answers it; of another origin it says what for."""
+    (tmp_path / "routes.yaml").write_text("[{path: /shop, id: shop, target: 'shop:80', methods: [PUT]}]")
+    (tmp_path / "auth.yaml").write_text("{default: [keys], schemes: {keys: {api_key: {header: X-API-Key}}}}")
+    (tmp_path / "middleware.yaml").write_text("cors: {app: {origins: ['https://app.example.com']}}")
+    snapshot = compile_offline(tmp_path)
+    asks = ("Access-Control-Request-Method", "PUT")
+    known = _explain(snapshot, "OPTIONS", "/shop", ("Origin", "https://app.example.com"), asks)
+    assert known["outcome"] == "answered"
+    assert known["verdict"] == "answered by cors:app: to a preflight: pages of https://app.example.com may call"
+    assert known["rules"] == ["answer cors:app: to a preflight: pages of https://app.example.com may call"]
+    other = _explain(snapshot, "OPTIONS", "/shop", ("Origin", "https://other.example"), asks)
+    assert other["outcome"] == "refused"
+    assert "https://other.example is not among the origins" in other["verdict"]
+
+
 def test_a_wrong_method_is_explained(snapshot: Snapshot) -> None:
     """The methods that the path takes are named, and which route refuses this one."""
     routes = _explain(snapshot, "DELETE", "/v1/process-design/7/pdf", ("x-stage", "other"))

@@ -139,3 +139,22 @@ def test_a_long_list_is_cut() -> None:
     assert len(explanation.losers) == 20
     assert [lost.rule.id for lost in explanation.losers[:6]] == ["near0", "near1", "near2", "near3", "near4", "far0"]
     assert explanation.more == 35
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "reason"),
+    [
+        ("/shop/*", "/", 'the path ends where the route goes on with "shop"'),
+        ("/users/{id}", "/users/", 'the path ends where the route goes on with "{id}"'),
+        ("/users", "/users/", "the path ends in a slash, the route does not"),
+        ("/users/", "/users", "the route ends in a slash, the path does not"),
+        ("/users/", "/users/7", 'the path goes on with "7" at segment 2, where the route ends'),
+        ("/", "/users", 'the path goes on with "users" at segment 1, where the route ends'),
+        ("/users", "/users/7", 'the path goes on with "7" at segment 2, where the route ends'),
+    ],
+)
+def test_a_slash_is_blamed_only_where_it_is_to_blame(pattern: str, path: str, reason: str) -> None:
+    """Of a route that takes paths with a slash at their end, and of one that ends elsewhere, no slash is said to be
+    the reason."""
+    explanation = why(table(Rule("r", pattern)), path)
+    assert [lost.reason for lost in explanation.losers] == [reason]
