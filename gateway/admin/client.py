@@ -14,7 +14,9 @@ from gateway.json_output import print_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SECONDS = 15.0
+CONNECT_SECONDS = 15.0
+SECONDS = 15.0  # for an answer
+RELOAD_SECONDS = 600.0  # for one that waits for a configuration to be compiled, and its policies to be tried
 TOKEN_VARIABLE = "GATEWAY_ADMIN_TOKEN"
 
 ADMIN = click.option(
@@ -27,9 +29,9 @@ ADMIN = click.option(
 )
 
 
-def ask(admin: str, method: str, path: str, **request: Any) -> Any:
-    """The answer of the admin API, as JSON, or as text if it is text. Ends the command if it refuses,
-    or is not there.
+def ask(admin: str, method: str, path: str, *, seconds: float | None = None, **request: Any) -> Any:
+    """The answer of the admin API, as JSON, or as text if it is text. Ends the command if it refuses, is not there, or
+    takes longer than `seconds` (SECONDS where they are not given).
 
     The token is that of the environment; without one, and where a gateway on this machine wants one, the token in the
     file that it names, if this user may read that.
@@ -37,12 +39,16 @@ def ask(admin: str, method: str, path: str, **request: Any) -> Any:
     import httpx2  # noqa: PLC0415  the other commands start faster without it
 
     token = os.environ.get(TOKEN_VARIABLE)
+    seconds = SECONDS if seconds is None else seconds
+    request["timeout"] = httpx2.Timeout(seconds, connect=CONNECT_SECONDS)
     try:
         response = _send(httpx2, admin, method, path, token, request)
         answer = _content(response)
         if response.status_code == 401 and token is None and (token := _token_of(admin, answer)) is not None:
             response = _send(httpx2, admin, method, path, token, request)
             answer = _content(response)
+    except httpx2.ReadTimeout:
+        _end([f"the admin API at {admin} has not answered within {seconds:g} s: the gateway is busy; see its log"])
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         _end([f"the admin API does not answer at {admin}: {error}; name it with --admin"])
     except ValueError:
@@ -74,7 +80,7 @@ def _content(response: Any) -> Any:
 
 def _send(httpx2: Any, admin: str, method: str, path: str, token: str | None, request: dict[str, Any]) -> Any:
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    return httpx2.request(method, f"http://{admin}{path}", headers=headers, timeout=SECONDS, trust_env=False, **request)
+    return httpx2.request(method, f"http://{admin}{path}", headers=headers, trust_env=False, **request)
 
 
 def _token_of(admin: str, answer: Any) -> str | None:

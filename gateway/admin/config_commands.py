@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gateway.admin.client import ADMIN, ask
+from gateway.admin.client import ADMIN, RELOAD_SECONDS, ask
 from gateway.admin.tables import table
 
 
@@ -41,5 +41,6 @@ def diff(admin: str, old: str | None, new: str | None) -> None:
 @click.argument("digest", required=False)
 def rollback(admin: str, digest: str | None) -> None:
     """Serve a former configuration again, until the files change or a reload is requested. Unset: the one before."""
-    answer = ask(admin, "POST", "/config/rollback", params={"to": digest} if digest else {})
+    params = {"to": digest} if digest else {}
+    answer = ask(admin, "POST", "/config/rollback", seconds=RELOAD_SECONDS, params=params)
     click.echo(f"configuration {answer['digest']} is served; the files have not been changed: correct them")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gateway.admin.client import ADMIN, ask
+from gateway.admin.client import ADMIN, RELOAD_SECONDS, ask
 from gateway.admin.tables import table
 from gateway.json_output import JSON, print_json
 from gateway.plurals import counted
@@ -45,7 +45,7 @@ def status(admin: str, as_json: bool) -> None:
 @JSON
 def reload(admin: str, as_json: bool) -> None:
     """Make a running gateway read its files again, now. Exit code 1, and every error, if it keeps the old ones."""
-    health = ask(admin, "POST", "/reload")
+    health = ask(admin, "POST", "/reload", seconds=RELOAD_SECONDS)
     if as_json:
         print_json(health)
     else:
