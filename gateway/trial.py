@@ -143,7 +143,7 @@ def _judged(trial: _Trial, said: str, code: int, *, late: bool) -> list[Problem]
         if line.startswith('{"step"'):
             step = json.loads(line)["step"]
         elif line.startswith('{"problems"'):
-            return [Problem(**problem) for problem in json.loads(line)["problems"]]
+            return [_with_limit(Problem(**problem), trial.memory) for problem in json.loads(line)["problems"]]
     if late or "Timeout (" in said:
         reason = f"does not end within {trial.seconds:g} s (reload.policy_timeout)"
     elif code < 0:
@@ -151,6 +151,14 @@ def _judged(trial: _Trial, said: str, code: int, *, late: bool) -> list[Problem]
     else:
         reason = f"ends the process with exit code {code}"
     return [_ended(trial, step, reason, said)]
+
+
+def _with_limit(problem: Problem, memory: int) -> Problem:
+    """Where it has run out of memory, with the limit that it had."""
+    if not problem.message.endswith("MemoryError"):
+        return problem
+    limit = f"it may take {memory / 1024**2:g} MiB (reload.policy_memory)"
+    return replace(problem, message=f"{problem.message}; {limit}")
 
 
 def _ended(trial: _Trial, step: list[Any] | None, reason: str, said: str) -> Problem:

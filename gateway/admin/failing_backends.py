@@ -29,7 +29,7 @@ def failing_backends(recent: RecentRequests) -> Iterator[str]:
         if each.route is not None and ("route", each.route) not in seen:
             seen.add(("route", each.route))
             if recently and slug in _OF_ROUTES:
-                yield f"route {each.route}, {ago}: {each.error}; {remedy}"
+                yield f"route {each.route}, {ago}, request {each.request_id}: {each.error}; {remedy}"
         if each.claimed_consumer is not None and ("consumer", each.claimed_consumer) not in seen:
             seen.add(("consumer", each.claimed_consumer))
             if recently and (reason := _out_of_time(each)):

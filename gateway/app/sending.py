@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 from gateway.app.channel import Channel
 from gateway.http import Exchange, Outcome, Response
-from gateway.http.bodies import Body, flow
+from gateway.http.bodies import Body, flow, trailers_of
 from gateway.http.fields import tokens
 
 
@@ -39,7 +39,7 @@ async def send_stream(channel: Channel, exchange: Exchange, response: Response, 
     while await flow(body, sending.take):
         if sending.waiting is not None:
             await sending.waiting
-    if (waiting := channel.end(body.trailers if trailers else [])) is not None:
+    if (waiting := channel.end(trailers_of(body) if trailers else [])) is not None:
         await waiting
 
 

@@ -38,6 +38,12 @@ class Body(Protocol):
         ...
 
 
+def trailers_of(body: Body) -> Headers:
+    """The trailers of a body that has been read; none where a stream of custom code has no such member."""
+    trailers: Headers = getattr(body, "trailers", [])
+    return trailers
+
+
 class WebSocketSession(Protocol):
     """An upstream that takes this WebSocket, ready to be joined to the client's."""
 

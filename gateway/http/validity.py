@@ -54,8 +54,9 @@ def check_response(answer: object, exchange: Exchange) -> Response:
     if answer.session is not None and status != 101:
         raise ValueError("its response has a session, which only a WebSocket has")
     body: Any = answer.body
-    if not isinstance(body, bytes) and not _is_body(body):
-        raise TypeError(f"the body of its response is {type(body).__name__}, neither bytes nor a stream")
+    if not isinstance(body, bytes) and (lacking := _lacks(body)):
+        kind = type(body).__name__
+        raise TypeError(f"the body of its response is {kind}, neither bytes nor a stream: it has no {lacking[0]}")
     if not isinstance(answer.headers, (list, tuple)):
         raise TypeError(f"the headers of its response are {type(answer.headers).__name__}, not a list")
     if not _well_formed(answer.headers):
@@ -107,7 +108,7 @@ def _misfits(exchange: Exchange) -> Iterator[str]:
     for name, kind in _KINDS.items():
         if not isinstance(getattr(exchange, name), kind):
             yield name
-    if exchange.body is not None and not _is_body(exchange.body):
+    if exchange.body is not None and _lacks(exchange.body):
         yield "body"
     if exchange.early_hints is not None and not callable(exchange.early_hints):
         yield "early_hints"
@@ -123,8 +124,9 @@ def _is_count(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 3 and isinstance(value[0], str) and hasattr(value[1], "left")
 
 
-def _is_body(value: object) -> bool:
-    return all(hasattr(value, name) for name in ("read", "close", "ready"))
+def _lacks(body: object) -> list[str]:
+    """The members that a stream has, and this has not."""
+    return [name for name in ("read", "close", "ready") if not hasattr(body, name)]
 
 
 def _well_formed(headers: Headers) -> bool:

@@ -21,7 +21,7 @@ from gateway.config.models import RouteConfig
 from gateway.config.models.python_policies import PythonPolicy as PythonPolicyConfig
 from gateway.config.problems import Problem
 from gateway.context import Builder, Context, Middleware
-from gateway.custom_code import current_task, is_failure, place_of
+from gateway.custom_code import current_task, is_failure, is_library, place_of
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode, deny
@@ -87,13 +87,18 @@ class PythonPolicy:
             raise error
         if not isinstance(error, GatewayError) or not _can_be_sent(error, asked.exchange):
             name, request = self.name, asked.exchange.request_id
-            logger.error("policy %s failed on request %s at %s", name, request, place_of(error), exc_info=error)
+            logger.error("policy %s failed on request %s at %s", name, request, self._place(error), exc_info=error)
             error = GatewayError(ErrorKind.INTERNAL, f'policy "{name}" failed; see the log under this id')
         else:
             error.public_detail = None  # its text is meant for the client, whatever its kind
         deny(asked.exchange, self.rule, error, self.mode)
         if asked.response is None and asked.failure is not None:
             raise asked.failure  # asking once more would send the request twice
+
+    def _place(self, error: BaseException) -> str:
+        """File and line of an error; of what was returned and cannot be sent, those of the policy's `wrap`."""
+        place, code = place_of(error), getattr(getattr(type(self.policy), "wrap", None), "__code__", None)
+        return f"{code.co_filename}:{code.co_firstlineno}" if is_library(place) and code is not None else place
 
     @property
     def explains(self) -> bool:

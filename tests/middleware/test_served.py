@@ -22,7 +22,7 @@ from gateway.middleware import table
 from tests.support import GatewayProcess, exchange, free_port, running_gateway, scripted_backend, until
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "writing-middleware.md"
-CODE, TEST, REFUSAL, COUNTING, GUARDRAILS = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+CODE, TEST, _STREAM, REFUSAL, COUNTING, GUARDRAILS = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 POLICIES, MODELS = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
 

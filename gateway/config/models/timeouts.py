@@ -17,7 +17,9 @@ class RouteTimeouts(Model):
         None, description="From the end of the request to the head of the response."
     )
     idle: Unset[Duration] = Field(None, description="Without a byte in either direction while a body is on its way.")
-    total: Unset[Duration] = Field(None, description="For the whole exchange. Not for WebSockets.")
+    total: Unset[Duration] = Field(
+        None, description="For the whole exchange with the backend, retries included. Not for WebSockets."
+    )
 
 
 class Timeouts(Section):
@@ -30,7 +32,11 @@ class Timeouts(Section):
         description="Without a byte in either direction while a body is on its way. "
         "Unset: 300s, and none for event streams.",
     )
-    total: Unset[Duration] = Field(None, description="For the whole exchange. Unset: no limit. Not for WebSockets.")
+    total: Unset[Duration] = Field(
+        None,
+        description="For the whole exchange with the backend, from when it is first asked, retries included; what "
+        "policies wait for before that is not in it. Unset: no limit. Not for WebSockets.",
+    )
 
     def overridden_by(self, route: RouteTimeouts | None) -> "Timeouts":
         """These timeouts, with those that `route` sets in their place."""

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Exchange, Headers, WholeBody
-from gateway.http.bodies import Flowing, Take
+from gateway.http.bodies import Flowing, Take, trailers_of
 from gateway.http.messages import Attempt
 from gateway.outbox import Writer
 from gateway.upstream.http1.codec import DONE, HEAD, ResponseReader, encode_chunk, encode_last_chunk
@@ -115,7 +115,7 @@ async def _send(line: Line, request: Request, body: Body, attempt: Attempt, expe
         if drained is not None:
             await drained
     if chunked:
-        writer.write(encode_last_chunk(request_trailers(request.exchange, body.trailers)))
+        writer.write(encode_last_chunk(request_trailers(request.exchange, trailers_of(body))))
     return True
 
 
