@@ -149,8 +149,9 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         "Ask without it.",
     ),
     "client-gone": Remedy(
-        "The client closed the connection before the answer; it is in logs only.",
-        "Look for time-outs of clients and load balancers that are shorter than the backend's time.",
+        "The client closed the connection before the answer, or the drain ended before it; it is in logs only.",
+        "Look for time-outs of clients and load balancers that are shorter than the backend's time; where the access "
+        "log's `error` names `drain.deadline`, raise that.",
     ),
     "upstream-unresolved": Remedy(
         "The name of the backend does not resolve.",

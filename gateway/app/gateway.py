@@ -42,6 +42,7 @@ logger = logging.getLogger("gateway")
 
 _REQUEST_IDS: Final = RequestIds()  # before there is a configuration
 _AS_COMPARED: Final[tuple[str, ...]] = ()
+_CUT_OFF: Final = "the gateway ended (drain.deadline), and its connection was cut off"
 _ENCODED_SLASH: Final = "an encoded slash or backslash (%2F, %5C) is not allowed in this path"
 
 
@@ -54,6 +55,7 @@ class Gateway:
     def __init__(self, reloader: Reloader, reports: Sequence[Report]) -> None:
         self.reloader = reloader
         self.draining = False
+        self.cuts_off = False  # the drain is over: what is still in flight ends with its connection
         self.active = 0  # exchanges that have begun and are not reported
         self._reports = reports
         self._ids = random.Random()
@@ -177,6 +179,8 @@ class Gateway:
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """How an exchange ended, reported once to all that registered for it."""
         self.active -= 1
+        if self.cuts_off and isinstance(exchange.error, GatewayError) and exchange.error.kind is ErrorKind.CLIENT_GONE:
+            exchange.error = GatewayError(ErrorKind.CLIENT_GONE, _CUT_OFF)
         outcome.seconds = time.perf_counter() - outcome.started
         if exchange.span is not None:
             exchange.span.end(exchange, outcome)

@@ -197,6 +197,7 @@ class GatewayServer(_Server):
         connections = self.context.connections
         if connections:
             logger.warning("%s cut off at the drain deadline", counted(len(connections), "connection"))
+            self.gateway.cuts_off = True
             for connection in list(connections):
                 connection.abandon()
             await asyncio.sleep(0.05)  # for the exchanges to notice it, and to report

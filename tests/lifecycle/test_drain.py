@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -103,7 +104,8 @@ async def _stuck(process: GatewayProcess, upstream: Backend, number: int) -> lis
 
 
 async def test_the_deadline_cuts_off_what_is_stuck(tmp_path: Path) -> None:
-    """Requests that never end are cut off at the deadline, the log says how many, and the exit code is 0."""
+    """Requests that never end are cut off at the deadline, the log says how many, and the exit code is 0; the access
+    log does not say of them that their clients went away."""
     async with backend() as upstream:
         with _gateway(tmp_path, upstream.port, window=0, deadline=1) as process:
             requests = await _stuck(process, upstream, 3)
@@ -113,6 +115,9 @@ async def test_the_deadline_cuts_off_what_is_stuck(tmp_path: Path) -> None:
             assert time.monotonic() - started > 0.9
             assert await asyncio.gather(*requests) == [b"", b"", b""]
             assert "3 connections cut off" in process.log
+            lines = [json.loads(line) for line in process.access_log.splitlines()]
+            reason = "client-gone: the gateway ended (drain.deadline), and its connection was cut off"
+            assert [(line["path"], line["status"], line["error"]) for line in lines] == [("/slow", 499, reason)] * 3
 
 
 async def test_an_application_that_does_not_end_holds_nothing_up(tmp_path: Path) -> None:
