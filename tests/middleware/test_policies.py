@@ -1,5 +1,6 @@
 """Policies in Python: loading them, their mistakes, refusals and shadow mode, and where they stand."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -269,6 +270,13 @@ def test_the_whole_stack_can_be_reordered() -> None:
     kinds = [type(each).__name__ for each in build(context(text, sources={"p.py": COUNTER}))]
     assert kinds.index("PythonPolicy") == 0
     assert kinds.index("BodyLimit") < kinds.index("RequestIdHeaders")
+
+
+def test_the_documented_order_is_the_default_one() -> None:
+    """Operators read there which policies a refusal has passed, and which names `order` takes."""
+    document = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    section = document.partition("## Order of policies\n")[2].partition("A response that")[0]
+    assert re.findall(r"`([a-z_]+)`", section) == [policy.name for policy in POLICIES]
 
 
 def test_an_order_that_invents_something_is_refused() -> None:

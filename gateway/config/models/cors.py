@@ -61,7 +61,9 @@ class Cors(ForRoutes):
         "DELETE.",
     )
     headers: Several[HeaderOrAny] = Field(
-        (), description="Request headers that they may send. `*`: all, except for Authorization."
+        (),
+        description="Request headers that they may send: also that of a key, `Authorization` of a token, and "
+        "`Content-Type` of JSON. `*`: all, except for Authorization.",
     )
     expose: Several[HeaderOrAny] = Field((), description="Response headers that they may read, beyond the basic ones.")
     credentials: bool = Field(

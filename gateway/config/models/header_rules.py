@@ -128,7 +128,7 @@ class RequestHeaders(Section):
 
 
 class ResponseHeaders(Section):
-    """Headers on the way back to the client, on errors too."""
+    """Headers on the way back to the client, on errors too (of policies behind this one: see Order of policies)."""
 
     set: dict[ResponseHeader, HeaderValue] = Field({}, description="Headers with this one value, whatever there was.")
     add: dict[ResponseHeader, HeaderValue] = Field({}, description="Headers that are added to those of the same name.")

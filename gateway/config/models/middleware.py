@@ -160,9 +160,9 @@ class MiddlewareFile(Section):
     policies: Named[Late[PythonPolicy]] = Field({}, description="Custom policies, in Python, outermost first.")
     order: Several[Text] = Field(
         (),
-        description="The order of policies, outermost first; `gateway check` lists the names. Policies that it does "
-        "not name take their default places. `policies.NAME` and `rate_limits.NAME` are for a single one of that name, "
-        "such as a limit by address in front of the authentication. Empty: the default order.",
+        description="The order of policies, outermost first: see Order of policies. Those that it does not name take "
+        "their default places, of which `gateway check` warns. `policies.NAME` and `rate_limits.NAME` are for a single "
+        "one of that name, such as a limit by address in front of the authentication. Empty: the default order.",
     )
 
     @model_validator(mode="after")

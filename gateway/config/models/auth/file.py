@@ -28,7 +28,8 @@ class AuthFile(Section):
         BeforeValidator(or_empty([]), json_schema_input_type=list[addresses.Network] | None),
     ] = Field(
         (),
-        description="Networks (CIDR) or addresses of proxies whose `X-Forwarded-*` and `Forwarded` are trusted.",
+        description="Networks (CIDR) or addresses of proxies whose `X-Forwarded-*` and `Forwarded` are trusted: see "
+        "What backends receive.",
     )
     identity_headers: Late[IdentityHeaders] = Field(
         IdentityHeaders.unset(), description="The headers that name the caller to a backend."

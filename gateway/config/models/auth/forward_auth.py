@@ -26,8 +26,10 @@ class IdentityFrom(Section):
 class ForwardAuthScheme(Model):
     """A service that is asked for every request, as `auth_request` of nginx and ForwardAuth of Traefik do.
 
-    It gets a GET with `X-Forwarded-Method`, `-Proto`, `-Host`, `-Uri` and `-For`, and never the body. 2xx: the request
-    may pass. 401, 403 and redirects are the caller's answer, as they are. Anything else is as if it had not answered.
+    It gets a GET with `X-Forwarded-Method`, `-Proto`, `-Host`, `-Uri` and `-For`, and never the body. `-Uri` is the
+    path in the form of the route, as conditions see it, with the query; the `base_path` that came in front is in
+    `X-Forwarded-Prefix`. 2xx: the request may pass. 401, 403 and redirects are the caller's answer, as they are.
+    Anything else is as if it had not answered. The backend gets `Authorization` as it came.
     """
 
     url: HttpUrl = Field(description="The URL of the service.", examples=["http://auth:8080/verify"])
