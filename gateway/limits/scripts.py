@@ -12,6 +12,14 @@ _STATE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
+local function owe(key, debt)
+  if debt > 0 then
+    redis.call('SET', key, string.format('%.0f %.0f', debt, now), 'PX', math.ceil(debt / 1000000) + 1)
+  else
+    redis.call('DEL', key)
+  end
+end
+
 -- What is not a debt is as good as nothing, and is written over: a value of another program must neither
 -- fail what it is asked with nor shut a caller out for ever.
 local function owed(key)
@@ -20,15 +28,8 @@ local function owed(key)
   local debt, at = string.match(state, '^(%d+) (%d+)$')
   debt, at = tonumber(debt), tonumber(at)
   if not debt or debt > 2 ^ 54 or at > now + 3600000000 then return 0 end  -- no clock of ours is an hour ahead
+  if at > now then owe(key, debt) end  -- the clock went back: or nothing was paid back until it is there again
   return math.max(0, debt - math.max(0, now - at) * 1000)
-end
-
-local function owe(key, debt)
-  if debt > 0 then
-    redis.call('SET', key, string.format('%.0f %.0f', debt, now), 'PX', math.ceil(debt / 1000000) + 1)
-  else
-    redis.call('DEL', key)
-  end
 end
 """
 

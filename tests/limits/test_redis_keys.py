@@ -65,6 +65,21 @@ async def test_a_bad_value_fails_no_request(own_redis: RedisServer, command: str
         assert not link.failures
 
 
+async def test_a_clock_that_goes_back_shuts_no_one_out(own_redis: RedisServer) -> None:
+    """What was owed when the clock of Redis was half an hour ahead is paid back from now on, not only when it is there
+    again, though nothing is counted for a request that is refused."""
+    soon = windows("1/2s")
+    async with linked(own_redis) as link, asyncio.timeout(60):
+        store = ExactStore(link)
+        (key,) = redis_keys(link.prefix, "test", "a", soon)
+        assert own_redis.ask(f"SET {key} '2000000000 {int((time.time() + 1800) * 1e6)}'") == b"+OK\r\n"
+        passes = False
+        while not passes:
+            answers = await store.take([Bid("test", "a", soon, 1, enforced=True)], link.patience())
+            passes = answers is not None and answers[0].fits
+            await asyncio.sleep(0.05)
+
+
 @pytest.mark.parametrize("command", BAD)
 async def test_a_bad_value_fails_no_settlement(own_redis: RedisServer, command: str) -> None:
     """The same for limits that are settled in the background."""
