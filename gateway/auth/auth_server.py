@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import httpx2
 
@@ -21,6 +21,9 @@ from gateway.outside.throttled_log import ThrottledLog
 MAX_BYTES = 256 * 1024  # of an answer
 CONNECTIONS = 128
 logger = logging.getLogger("gateway.auth")
+
+_CUT: Final = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
+Extensions = dict[str, Callable[[str, object], Awaitable[None]]]
 
 AT_ONCE_OF_ONE = 96  # queries of one address, out of CONNECTIONS
 WAITING_OF_ONE = 500
@@ -130,7 +133,25 @@ class AuthServer:
         return AuthServerError(f"{self.shown}: {reason}")
 
     async def _exchange(self, client: httpx2.AsyncClient, query: Query) -> Reply:
-        request = client.build_request(query.method, self.url, headers=query.headers, data=query.form)
+        """Its reply. A connection that was kept may be at its end, which is no failure of this query: it is sent once
+        more, as it changes nothing."""
+        opened = False
+
+        async def trace(event: str, _: object) -> None:
+            nonlocal opened
+            opened = opened or event.startswith("connection.connect_")
+
+        try:
+            return await self._send(client, query, {"trace": trace})
+        except _CUT:
+            if opened:
+                raise
+        return await self._send(client, query, {})
+
+    async def _send(self, client: httpx2.AsyncClient, query: Query, extensions: Extensions) -> Reply:
+        request = client.build_request(
+            query.method, self.url, headers=query.headers, data=query.form, extensions=extensions
+        )
         response = await client.send(request, stream=True)
         try:
             headers = [(name.lower(), value) for name, value in response.headers.raw]

@@ -17,7 +17,7 @@ from gateway.http import Exchange, Response
 from gateway.http.testing import make_exchange
 from tests.auth.schemes_support import Asked, HttpService, Reply, http_service, recognised, refused, running
 from tests.auth.support import scheme as policy
-from tests.support import eventually
+from tests.support import eventually, read_head, scripted_backend
 
 
 def replying(status: int, body: bytes = b"", **headers: str) -> Any:
@@ -149,6 +149,28 @@ async def test_a_service_that_hangs_is_not_waited_for() -> None:
 
     async with asking(hang, timeout="50ms") as (scheme, _), asyncio.timeout(30):
         assert refused(await scheme.authenticate(request())).kind is ErrorKind.AUTH_UNAVAILABLE
+
+
+@pytest.mark.parametrize("behind", [b"", b"abc"], ids=["closed", "junk"])
+async def test_a_connection_at_its_end_refuses_no_one(behind: bytes) -> None:
+    """Where the service closes a connection just as it is used again, or has sent something behind its answer, the next
+    caller is asked for on another one; where a new one fails, too, there is no answer."""
+    answers = 4
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal answers
+        await read_head(reader)
+        if answers:
+            answers -= 1
+            writer.write(b"HTTP/1.1 204 No Content\r\n\r\n" + behind)
+            await read_head(reader)  # and no answer
+
+    async with scripted_backend(script) as port:
+        auth = {"schemes": {"ask": {"forward_auth": {"url": f"http://127.0.0.1:{port}/", "timeout": "30s"}}}}
+        async with running(auth, "ask") as scheme, asyncio.timeout(60):
+            for _ in range(4):
+                recognised(await scheme.authenticate(request()))
+            assert refused(await scheme.authenticate(request())).kind is ErrorKind.AUTH_UNAVAILABLE
 
 
 async def test_no_client_gets_the_cookies_of_another() -> None:
