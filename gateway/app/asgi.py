@@ -20,6 +20,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers, Outcome, Response
 from gateway.http.bodies import Expectation, Message, Receive, Send
 from gateway.http.fields import announces_body
+from gateway.http.forwarded import peer_address
 from gateway.http.handshake import make_key
 from gateway.http.messages import RequestHead
 from gateway.upstream.websocket import size_of
@@ -173,7 +174,7 @@ def _head(scope: Scope) -> RequestHead:
 def _origin(scope: Scope) -> tuple[str, str]:
     """The address at the other end of the connection, and http or https."""
     client = scope.get("client")
-    return client[0] if client else "unknown", scope["scheme"].replace("ws", "http")
+    return peer_address(client[0]) if client else "unknown", scope["scheme"].replace("ws", "http")
 
 
 async def _until_disconnect(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:

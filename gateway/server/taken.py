@@ -12,6 +12,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from gateway.http.forwarded import peer_address
+
 
 class _Over4(socket.socket):
     __slots__ = ()
@@ -36,7 +38,7 @@ def taken_as(listener: socket.socket) -> Taken:
 
 
 def take(listener: socket.socket, made: Taken) -> tuple[socket.socket, str]:
-    """Take a connection, and the address of its client without the zone of a link-local one. Raises OSError."""
+    """Take a connection, and the address of its client. Raises OSError."""
     descriptor, name = _accept(listener)
     accepted = made(made.family, made.type, socket.IPPROTO_TCP, descriptor)
-    return accepted, name[0].partition("%")[0]
+    return accepted, peer_address(name[0])

@@ -210,16 +210,14 @@ def _element(peer: str, host: bytes, scheme: bytes) -> bytes:
 
 def _node(address: str) -> bytes:
     """A node identifier of RFC 7239, 6: IPv6 addresses stand in brackets and quotes."""
-    if address.replace(".", "").isdigit():
+    if address.replace(".", "").isdecimal():
         return address.encode()
     text = address.encode("latin-1")
-    if text.startswith(b"["):
-        return b'"%b"' % text
-    return b'"[%b]"' % text if text.count(b":") > 1 else _quoted(text)
+    return _quoted(b"[%b]" % text if text.count(b":") > 1 and not text.startswith(b"[") else text)
 
 
 def _quoted(value: bytes) -> bytes:
-    """A token (RFC 9110, 5.6.2) as it is; anything else in double quotes."""
+    """A token (RFC 9110, 5.6.2) as it is; anything else in double quotes, which do not end within it."""
     return value if _TOKEN.fullmatch(value) else b'"%b"' % value.replace(b"\\", b"").replace(b'"', b"")
 
 

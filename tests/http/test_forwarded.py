@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.http import Exchange
-from gateway.http.forwarded import Caller, TrustedProxies
+from gateway.http.forwarded import Caller, TrustedProxies, forwarded_elements, parameter, peer_address
 from gateway.upstream.request import forwarding_headers
 from tests.support import computes_within
 
@@ -203,6 +203,33 @@ def test_forwarded_and_x_forwarded_for_agree() -> None:
     assert fields["forwarded"] == "for=203.0.113.9, for=10.0.0.1, for=127.0.0.1;host=a.test;proto=http"
     fields = forwarded_fields("X-Forwarded-For: 203.0.113.9", "Forwarded: for=203.0.113.9;proto=https;by=_x")
     assert fields["forwarded"].startswith("for=203.0.113.9;proto=https;by=_x, for=127.0.0.1")
+
+
+@pytest.mark.parametrize("hop", ['fe80::1%"x', 'a::b"', '[::1"]:1', '"', 'x"y', "a::b\\", 'a"', '[::1]"x'])
+def test_no_hop_opens_quotes(hop: str) -> None:
+    """Whatever a client writes as a hop, a backend reads in `Forwarded` what the proxies behind it have written."""
+    fields = forwarded_fields(f"X-Forwarded-For: {hop}, 203.0.113.9")
+    elements = forwarded_elements([(b"forwarded", fields["forwarded"].encode())])
+    assert [parameter(element, b"for") for element in elements[-2:]] == [b"203.0.113.9", b"127.0.0.1"]
+    assert fields["forwarded"].count('"') % 2 == 0
+    assert "\\" not in fields["forwarded"]
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::ffff:0:192.0.2.1", "::ffff:0:192.0.2.1"),
+        ("::192.0.2.1", "::192.0.2.1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("2001:db8::ffff:1", "2001:db8::ffff:1"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_addresses_of_peers(name: str, address: str) -> None:
+    """A peer is known by its IPv4 address, whatever the family of the listener, and without a zone."""
+    assert peer_address(name) == address
 
 
 @pytest.mark.parametrize("empty", ["", ", ,", "\t,"])

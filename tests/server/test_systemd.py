@@ -102,6 +102,29 @@ async def test_each_socket_is_for_what_its_name_says(tmp_path: Path) -> None:
             each.close()
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no sockets for both families")
+async def test_clients_over_ipv4_keep_their_addresses(tmp_path: Path) -> None:
+    """On a socket for both families, as `ListenStream=9000` makes one, an IPv4 client has its IPv4 address, also where
+    an MCP endpoint without a key refuses what pages of other sites ask on this machine."""
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "routes.yaml").write_text("routes:\n- {path: /m, target: mcp, auth: []}\n- {path: /*, respond: 200}\n")
+    (config / "middleware.yaml").write_text('headers: {who: {response: {set: {X-Client: "{client}"}}}}\n')
+    (config / "models.yaml").write_text('mcp: {m: {servers: [{name: s, url: "http://127.0.0.1:1/mcp"}]}}\n')
+    foreign = {"origin": "http://evil.example", "host": "evil.example"}
+    with socket.socket(socket.AF_INET6) as listener:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind(("::ffff:127.0.0.1", 0))
+        listener.listen()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with httpx2.AsyncClient(timeout=60) as client:
+            with activated(config, [listener], "http", "--admin", "off"):
+                assert (await client.get(f"{url}/x")).headers["x-client"] == "127.0.0.1"
+                asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+                refused = await client.post(f"{url}/m", json=asked, headers=foreign)
+                assert (refused.status_code, refused.json()["error"]["message"][:6]) == (403, "a page")
+
+
 def test_an_admin_port_for_everyone_is_refused(tmp_path: Path) -> None:
     """A socket of systemd that other machines reach needs a token, as --admin does."""
     config = configured(tmp_path, 1)
