@@ -13,6 +13,7 @@ from gateway.llm.request import BadBody, ModelRequest
 from gateway.llm.speaking import ModelError, bad_body
 
 MOST_HELD: Final = 256 * 1024  # bytes of a file that is uploaded
+NO_FORM: Final = "a file is uploaded as a form (multipart/form-data)"
 
 
 class Upload:
@@ -80,13 +81,15 @@ async def read_file(exchange: Exchange, call: Call) -> tuple[ModelRequest, Uploa
     try:
         boundary, body = boundary_of(exchange.fields.get(b"content-type", b"")), exchange.body
         if boundary is None or body is None:
-            raise BadBody("a file is uploaded as a form (multipart/form-data)")
+            raise BadBody(NO_FORM)
         reader = FormReader(boundary, names=())
         held: list[bytes] = []
         size = 0
         while size < MOST_HELD:
             piece = await body.read()
             reader.feed(piece)
+            if not piece and not held:
+                raise BadBody(NO_FORM)
             if not piece:
                 return reader.request(call), Upload(b"".join(held), None, size, reader)
             size += len(piece)

@@ -76,7 +76,7 @@ def request_headers(exchange: Exchange) -> Headers:
         headers.append(
             (b"transfer-encoding", b"chunked")
             if is_chunked(exchange)
-            else (b"content-length", fields[b"content-length"].lstrip(b"0"))
+            else (b"content-length", fields[b"content-length"].lstrip(b"0") or b"0")
         )
     elif b"content-length" in fields:
         headers.append((b"content-length", b"0"))

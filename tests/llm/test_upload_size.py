@@ -55,6 +55,14 @@ async def test_a_form_whose_length_is_not_announced_is_counted(size: int, status
         assert await status_in_pieces(made, "/v1/audio/transcriptions", form(size), dict([FORM_TYPE])) == status
 
 
+async def test_a_file_without_a_byte_is_not_sent() -> None:
+    """A form of which nothing comes is refused, whether or not its length is announced."""
+    async with storing(ALONE) as (made, one, _):
+        assert await status_in_pieces(made, "/v1/files", b"", dict([FORM_TYPE])) == 400
+        assert (await made.ask("/v1/files", b"", headers=[FORM_TYPE])).status == 400
+        assert not one.received
+
+
 async def test_what_is_read_before_it_is_sent_has_the_smaller_limit() -> None:
     """Also where it calls itself a form, and where its length is not announced."""
     long: dict[str, Any] = chat(messages=[{"role": "user", "content": "a" * 100_000}])

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.http import WholeBody
+from gateway.http.testing import make_exchange
+from gateway.upstream.request import request_headers
 from tests.support import running_gateway, scripted_backend
 from tests.upstream.conftest import Sites
 from tests.upstream.wire import OK, Script, Wire, always, connected, read_message
@@ -101,6 +104,13 @@ async def test_framing(sites: Sites, method: str, body: bytes, framing: dict[str
 async def test_empty_post_keeps_its_length(sites: Sites) -> None:
     """A Content-Length of 0 stays, because some backends answer 411 without."""
     assert (await sent(sites, "Content-Length: 0", method="POST")).fields["content-length"] == "0"
+
+
+def test_no_length_is_empty() -> None:
+    """A body of no bytes that a policy has put in the place of none has the length 0."""
+    exchange = make_exchange("POST", body=b"")
+    exchange.body = WholeBody(b"", [])
+    assert dict(request_headers(exchange))[b"content-length"] == b"0"
 
 
 async def test_host(sites: Sites) -> None:
