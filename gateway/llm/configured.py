@@ -35,7 +35,7 @@ from gateway.llm.holding import Limits
 from gateway.llm.issued import Issuing
 from gateway.llm.money import money_of
 from gateway.llm.origins import Origins
-from gateway.llm.providers import CREDENTIALS, Key, Loads, key_of
+from gateway.llm.providers import CREDENTIALS, OF_BROWSERS, Key, Loads, key_of
 from gateway.llm.providers import Provider as ProviderLive
 from gateway.outside.redis_link import redis_identity, redis_link
 from gateway.upstream.sticky import CookieKey
@@ -202,7 +202,7 @@ def models_of(context: Context, way: Way, total: float, guards: Mapping[str, Gua
         says_who=models.response_headers,
         list_stored=models.list_stored,
         total=total,
-        concealed=CREDENTIALS | header_names(context.configuration.auth.identity_headers),
+        concealed=CREDENTIALS | OF_BROWSERS | header_names(context.configuration.auth.identity_headers),
         revision=context.configuration.digest,
         contents=contents_of(models),
         allowed={each.name: _globs(each.models) for each in context.configuration.auth.consumers if each.models},

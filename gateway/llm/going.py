@@ -20,7 +20,7 @@ from gateway.llm.metering import Meter
 from gateway.llm.money import Money
 from gateway.llm.origins import Origins
 from gateway.llm.profile_bounds import allowed_output
-from gateway.llm.providers import CREDENTIALS, Key, Provider
+from gateway.llm.providers import CREDENTIALS, OF_BROWSERS, Key, Provider
 from gateway.llm.realtime import HIDDEN, REALTIME, with_model
 from gateway.llm.request import BadBody, ModelRequest
 from gateway.llm.rewriting import limited, rewritten
@@ -30,19 +30,20 @@ from gateway.llm.translate.table import translation
 from gateway.llm.translate.translation import Translated, Translation
 from gateway.llm.upload import Upload
 
-_HIDDEN: Final = CREDENTIALS | {
-    b"accept-encoding",
-    b"content-digest",
-    b"content-encoding",
-    b"content-md5",
-    b"cookie",
-    b"digest",
-    b"openai-organization",
-    b"openai-project",
-    b"origin",
-    b"referer",
-    b"x-goog-user-project",
-}
+_HIDDEN: Final = (
+    CREDENTIALS
+    | OF_BROWSERS
+    | {
+        b"accept-encoding",
+        b"content-digest",
+        b"content-encoding",
+        b"content-md5",
+        b"digest",
+        b"openai-organization",
+        b"openai-project",
+        b"x-goog-user-project",
+    }
+)
 """Headers of the client that are no provider's business, or not true of what is sent: whose account pays is said by the
 key, and a provider refuses a key with another account's name, so that one client could have it left out for all."""
 

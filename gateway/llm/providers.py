@@ -16,6 +16,9 @@ from gateway.llm.choosing import ranked
 CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"})
 """Where the SDKs of models put keys. None of the client's goes on."""
 
+OF_BROWSERS: Final = frozenset({b"cookie", b"origin", b"referer"})
+"""What browsers send of a user and a page, which is no provider's business."""
+
 _PLAIN: Final = (b"accept-encoding", b"identity")  # so that usage can be read
 _UNREADABLE: Final = b"[key]"
 SECRET: Final = 8

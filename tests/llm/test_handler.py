@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -400,3 +401,16 @@ async def test_a_client_does_not_say_whose_account_pays() -> None:
         answered = await made.ask("/v1/chat/completions", chat(), headers=[(name, "x") for name in names])
         assert answered.status == 200
         assert not {name.lower() for name in names} & set(one.received[0].headers)
+
+
+async def test_what_browsers_send_is_no_providers_business() -> None:
+    """Cookies and the address of a page do not reach a provider, also where a key had to be taken out of them."""
+    auth = AUTH.replace("{header: X-API-Key}", "{header: X-API-Key, cookie: key, query: key}")
+    hash_ = sha256(b"a-key-of-alice-0").hexdigest()
+    for name, value in (("x-api-key", "a-key-of-alice-0"), ("cookie", "key=a-key-of-alice-0; session=private")):
+        async with two_providers(routes=KEYED, auth=auth % hash_) as (made, one, _):
+            page = ("referer", "https://intern.example/?key=a-key-of-alice-0&person=alice")
+            cookies = [] if name == "cookie" else [("cookie", "session=private")]
+            answered = await made.ask("/v1/chat/completions", chat(), headers=[(name, value), page, *cookies])
+            assert answered.status == 200
+            assert not {"cookie", "referer"} & set(one.received[0].headers)
