@@ -210,6 +210,10 @@ class Reloader:
         """An error without secrets, and as valid Unicode: a policy's exception may have either."""
         return self._secrets.hide(text).encode("utf-8", "backslashreplace").decode()
 
+    def hider(self) -> Callable[[str], str]:
+        """What hides the secrets that are known by now in texts of the files."""
+        return self._secrets.hider()
+
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         while True:

@@ -29,7 +29,7 @@ from gateway.admin.monitor_api import monitor_operations
 from gateway.admin.operations import Operation, Parameter, document_of, routes_of
 from gateway.admin.overview import Overview
 from gateway.admin.page_files import file_route, page_operations
-from gateway.admin.pages import PAGE, Shown, find, page_of
+from gateway.admin.pages import PAGE, Shown, find, page_of, without_secrets
 from gateway.admin.quota_api import quota_operations
 from gateway.admin.recent_api import recent_operations
 from gateway.admin.registry_api import registry_operations
@@ -81,7 +81,7 @@ def admin_app(
     """The admin API of one gateway, and its page. `credentials` are asked for at every request; `report` learns of
     every change. To be made on the loop that serves it."""
     sessions, states = Sessions(listening.port), ServiceStates(reloader.owner, recent)
-    live = Live(recent, Overview(reloader, recent, states))
+    live = Live(recent, Overview(reloader, recent, states), reloader.hider)
     reloader.owner.tasks.supervise("the events of the admin port", live.run)
     operations = [
         *page_operations(),
@@ -180,10 +180,13 @@ class _Admin:
         snapshot = loaded(self._reloader)
         page = page_of(request.query_params)
         handlers = page.of(snapshot.handlers)
-        shown = await asyncio.to_thread(
-            lambda: [handler.route.model_dump(mode="json", exclude_defaults=True) for handler in handlers]
-        )
-        return json_answer(shown, headers=page.next("/routes", len(snapshot.handlers)))
+        hide = self._reloader.hider()
+
+        def shown() -> list[Any]:
+            dumped = (handler.route.model_dump(mode="json", exclude_defaults=True) for handler in handlers)
+            return [without_secrets(route, hide) for route in dumped]
+
+        return json_answer(await asyncio.to_thread(shown), headers=page.next("/routes", len(snapshot.handlers)))
 
     async def config(self, request: Request) -> Response:
         snapshot = loaded(self._reloader)
@@ -197,7 +200,7 @@ class _Admin:
         at = request.query_params.get("at", "")
         page = page_of(request.query_params, CONFIG_ITEMS)
         found = find(files, at)
-        shown = await asyncio.to_thread(Shown(page).top, found, at, page)
+        shown = await asyncio.to_thread(Shown(page, self._reloader.hider()).top, found, at, page)
         return json_answer(shown if at else {"digest": configuration.digest, **shown})
 
     async def explain(self, request: Request) -> Response:
@@ -229,7 +232,7 @@ class _Admin:
         if shows_credential and holder is not None:
             path = answer.get("path", "?")
             logger.info("explained to %s, with a credential: %s %s: %s", holder.name, method, path, answer["result"])
-        return json_answer(answer)
+        return json_answer(without_secrets(answer, self._reloader.hider()))
 
     def _why_none(self, upstream: Upstream) -> str:
         found = (each for each in self._reloader.owner.all(Discovery) if each.upstream is upstream)

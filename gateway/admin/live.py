@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.admin.answers import encoded, json_answer
 from gateway.admin.operations import Operation
+from gateway.admin.pages import without_secrets
 from gateway.admin.recent_api import shown
 from gateway.admin.wanted_requests import WANTED, WantedRequests, wanted_requests
 from gateway.monitor.recent_requests import RecentRequests
@@ -80,7 +81,11 @@ class Client:
 class Live:
     """All clients, and what they are sent. On the event loop."""
 
-    def __init__(self, recent: RecentRequests, state: State) -> None:
+    def __init__(
+        self, recent: RecentRequests, state: State, hider: Callable[[], Callable[[str], str]] = lambda: str
+    ) -> None:
+        """`hider` makes what hides secrets in a text."""
+        self._hider = hider
         self._recent = recent
         self._state = state
         self._clients: set[Client] = set()
@@ -178,7 +183,8 @@ class Live:
         came = self._recent.number - number
         if not came:
             return b""
-        found = [shown(each) for each in self._recent.since(number) if wanted.has(each)]
+        hide = self._hider()
+        found = [without_secrets(shown(each), hide) for each in self._recent.since(number) if wanted.has(each)]
         missed = max(0, came - self._recent.kept) if number else 0
         cut = max(0, len(found) - MOST_SHOWN)
         if not found and not missed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -22,6 +22,8 @@ NODES = 200_000  # values of one answer, whatever is asked for
 
 PAGE = (Parameter("offset", "The first item, from 0."), Parameter("limit", "How many items, at most."))
 """The parameters of `page_of`."""
+
+_INDEX = re.compile(r"[0-9]{1,9}")
 
 USER_INFORMATION = re.compile(r"//[^/@]*@")  # of a URL
 
@@ -80,7 +82,7 @@ def _step(value: Any, step: str) -> Any:
         return getattr(value, names[step]) if step in names else None
     if isinstance(value, Mapping):
         return value.get(step)
-    if isinstance(value, (list, tuple)) and step.isdigit() and int(step) < len(value):
+    if isinstance(value, (list, tuple)) and _INDEX.fullmatch(step) and int(step) < len(value):
         return value[int(step)]
     return None
 
@@ -102,10 +104,23 @@ def _dumped(model: BaseModel) -> dict[str, Any]:
     return model.model_dump(mode="json", by_alias=True)
 
 
+def without_secrets(value: Any, hide: Callable[[str], str]) -> Any:
+    """A value for JSON, of whose texts none has a secret in it: a path may be rewritten to one."""
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, Mapping):
+        return {key: without_secrets(item, hide) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_secrets(item, hide) for item in value]
+    return value
+
+
 class Shown:
     """A value as JSON has it, without secrets. Of each list only a page, with a line that says where it goes on."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, hide: Callable[[str], str]) -> None:
+        """`hide`: a text without the secrets in it, as those of a URL."""
+        self._hide = hide
         self._limit = page.limit
         self._left = NODES
 
@@ -129,7 +144,7 @@ class Shown:
             return HIDDEN
         if value is None or isinstance(value, (bool, int, float)):
             return value
-        return USER_INFORMATION.sub(f"//{HIDDEN}@", str(value))
+        return self._hide(USER_INFORMATION.sub(f"//{HIDDEN}@", str(value)))
 
     def _member(self, model: BaseModel, key: str, value: Any, at: str) -> Any:
         hidden = value is not None and key in hidden_keys(type(model))

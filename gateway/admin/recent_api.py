@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gateway.admin.answers import Refused, json_answer
 from gateway.admin.operations import Operation, Parameter
-from gateway.admin.pages import PAGE, page_of
+from gateway.admin.pages import PAGE, page_of, without_secrets
 from gateway.admin.wanted_requests import WANTED, wanted_requests
 from gateway.build import Snapshot
 from gateway.config.values.instants import format_instant
@@ -29,7 +29,8 @@ def recent_operations(reloader: Reloader, recent: RecentRequests) -> list[Operat
         found = [each for each in recent if request_id in (None, each.request_id) and wanted.has(each)]
         if not found and request_id is not None:
             raise Refused(404, _GONE)
-        explained = [_explained(reloader.current, each) for each in page.of(found)]
+        hide = reloader.hider()
+        explained = [without_secrets(_explained(reloader.current, each), hide) for each in page.of(found)]
         return json_answer(explained, headers=page.next("/requests", len(found)))
 
     async def one(request: Request) -> Response:
@@ -37,7 +38,7 @@ def recent_operations(reloader: Reloader, recent: RecentRequests) -> list[Operat
         found = next((each for each in recent if each.request_id == request_id), None)
         if found is None:
             raise Refused(404, _GONE)
-        return json_answer(_explained(reloader.current, found))
+        return json_answer(without_secrets(_explained(reloader.current, found), reloader.hider()))
 
     by_id = Parameter("id", "Only that of this request_id.")
     refusals = {404: "the request is not among the last ones"}

@@ -15,7 +15,7 @@ from gateway.admin.answers import Refused, json_answer, loaded
 from gateway.admin.failing_endpoints import Failing, failure_said
 from gateway.admin.figures import last_minute
 from gateway.admin.operations import Operation, Parameter
-from gateway.admin.pages import PAGE, page_of
+from gateway.admin.pages import PAGE, page_of, without_secrets
 from gateway.admin.service_states import STATES, ServiceState, ServiceStates, State
 from gateway.admin.ways import Way, ways_of
 from gateway.algorithms.circuit_breaker import State as Breaking
@@ -88,10 +88,12 @@ class _Api:
         counts = {f"x-{name}": str(sum(row.shown["state"] == name for row in rows)) for name in STATES[1:]}
         headers = page.next("/map", len(found)) | counts
         monitor, total = self._states.monitor, sum(row.requests for row in rows)
-        shown = []
+        shown, hide = [], self._reloader.hider()
         for row in page.of(found):
             minute = last_minute(monitor, "route", row.shown["route"])
-            shown.append({**row.shown, "share": row.requests / total if total else None, "minute": minute})
+            shown.append(
+                {**without_secrets(row.shown, hide), "share": row.requests / total if total else None, "minute": minute}
+            )
             if len(shown) % AT_ONCE == 0:
                 await asyncio.sleep(0)
         return json_answer(shown, headers=headers)

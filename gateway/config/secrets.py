@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from urllib.parse import quote
 
 HIDDEN = "(hidden)"
@@ -49,9 +50,18 @@ class KnownSecrets:
     def hide(self, text: str) -> str:
         """The text without what is secret in it: known secrets, and of every URL the user and password, and
         parameters that are called like secrets."""
-        for secret in sorted(self._texts, key=len, reverse=True):
-            if secret in text:
-                text = text.replace(secret, HIDDEN)
-        if "@" in text:
-            text = _USER_INFORMATION.sub(HIDDEN, text)
-        return _PARAMETER.sub(rf"\1{HIDDEN}", text) if "=" in text else text
+        return self.hider()(text)
+
+    def hider(self) -> Callable[[str], str]:
+        """`hide` for many texts, with what is known by now."""
+        known = sorted(self._texts, key=len, reverse=True)
+
+        def hide(text: str) -> str:
+            for secret in known:
+                if secret in text:
+                    text = text.replace(secret, HIDDEN)
+            if "@" in text:
+                text = _USER_INFORMATION.sub(HIDDEN, text)
+            return _PARAMETER.sub(rf"\1{HIDDEN}", text) if "=" in text else text
+
+        return hide

@@ -322,6 +322,41 @@ def test_what_is_secret_is_hidden_and_nothing_else(tmp_path: Path) -> None:
         assert httpx2.get(admin_url(process, at)).json() == "(hidden)"
 
 
+def test_no_answer_has_the_content_of_a_file(tmp_path: Path) -> None:
+    """What `${file:...}` stands for is not read out by the port, wherever it is: in a URL, a path, a predicate."""
+    secret = "a-secret-in-a-file"
+    (tmp_path / "secret").write_text(f"{secret}\n")
+    file = "${file:../secret}"
+    routes = f"""
+routes:
+- {{id: sent, path: /sent/*, target: "asgi:tests.lifecycle.apps:one", rewrite: "/bot{file}/$1"}}
+- {{id: predicate, path: /predicate, target: "asgi:tests.lifecycle.apps:one", headers: {{X-Origin: "{file}"}}}}
+- {{id: path, path: "/{file}/x", target: "asgi:tests.lifecycle.apps:one"}}
+- {{id: answer, path: /answer, respond: {{status: 200, headers: {{X-Mine: "{file}"}}}}}}
+- {{id: asked, path: /asked, target: "asgi:tests.lifecycle.apps:one", auth: [asked]}}
+"""
+    auth = f"schemes: {{asked: {{forward_auth: {{url: 'http://127.0.0.1:1/check?k={file}'}}}}}}\n"
+    with running_gateway(tmp_path, routes, auth=auth) as process:
+        assert httpx2.get(f"{process.url}/sent/1", timeout=30).status_code == 200
+        until(lambda: "/sent/1" in httpx2.get(admin_url(process, "/requests"), timeout=30).text, 30)
+        answers = ["/config", "/config?at=/auth.yaml/schemes/asked/forward_auth/url", "/routes", "/map", "/requests"]
+        answers += [f"/explain?url={path}" for path in ("/sent/1", "/predicate", "/asked")]
+        for path in answers:
+            answer = httpx2.get(admin_url(process, path), timeout=30)
+            assert (answer.status_code, secret in answer.text) == (200, False), path
+        assert "/bot(hidden)/1" in httpx2.get(admin_url(process, "/requests"), timeout=30).text
+        with httpx2.stream("GET", admin_url(process, "/events"), timeout=30) as events:
+            first = next(line for line in events.iter_lines() if '"requests"' in line)
+        assert ("/bot(hidden)/1" in first, secret in first) == (True, False)
+
+
+@pytest.mark.parametrize("index", ["%C2%B2", "%D9%A1", "9" * 5000, "-1", "1e1", "00x"])
+def test_what_is_no_index_is_a_400(gateway: GatewayProcess, index: str) -> None:
+    """Whatever stands for the place of an item of a list."""
+    answer = httpx2.get(admin_url(gateway, f"/config?at=/routes.yaml/routes/{index}"), timeout=30)
+    assert (answer.status_code, "unknown key" in answer.json()["error"]) == (400, True)
+
+
 LISTENER = """\
 import os, socket, sys
 os.setuid(65534)
