@@ -164,6 +164,7 @@ WRONG = [
     ("claims.a AND claims.b", 9, "write and"),
     ('client in "10.0.0.1/8"', 10, 'write "10.0.0.0/8"'),
     ('client in ["10.0.0.0/8", "x"]', 25, "neither an IP address nor a network"),
+    ('client in "fe80::1%eth0"', 10, "no zone"),
     ('client == "10.0.0.0/8"', 10, 'write client in "10.0.0.0/8"'),
     ('time.weekday == "fri"', 16, 'did you mean "friday"?'),
     ('time.date > "1.1.2026"', 12, "a date is written as 2026-12-31"),

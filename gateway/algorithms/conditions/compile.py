@@ -317,6 +317,8 @@ def _in_networks(left: _Operand, literals: Sequence[Literal], *, wanted: bool) -
 
 
 def _network(literal: Literal) -> Network:
+    if "%" in str(literal.value):
+        raise ConditionError("addresses of clients have no zone; remove what begins with %", literal.at)
     try:
         return ip_network(str(literal.value))
     except ValueError:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
+from gateway.algorithms.networks import unmapped
 from gateway.config.values.kinds import Kind, TextLike, accepted_by, refuse
 from gateway.http.fields import FRAMING_FIELDS, folded, is_reserved
 from gateway.http.methods import LONGEST, NEVER_FORWARDED
@@ -140,7 +141,9 @@ def parse_host_pattern(text: str) -> str:
 
 
 def parse_network(value: object) -> IPv4Network | IPv6Network:
-    """A network in CIDR notation, or one address."""
+    """A network in CIDR notation, or one address; one of IPv4 addresses within IPv6 is an IPv4 network."""
+    if isinstance(value, str) and "%" in value:
+        raise refuse("addresses of clients have no zone", "; remove what begins with %")
     if isinstance(value, str):
         for strict in (True, False):
             try:
@@ -149,7 +152,7 @@ def parse_network(value: object) -> IPv4Network | IPv6Network:
                 continue
             if not strict:
                 raise refuse("the address has bits set beyond the prefix length", f"; the network is {network}")
-            return network
+            return unmapped(network)
     raise refuse("expected a network such as 10.0.0.0/8, or an address such as 10.1.2.3 or ::1")
 
 

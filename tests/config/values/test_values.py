@@ -319,6 +319,20 @@ def test_trusted_proxies_are_networks_or_addresses() -> None:
     assert found == tuple(map(ip_network, ("10.0.0.0/8", "10.1.2.3/32", "::1/128", "fd00::/8")))
 
 
+def test_ipv4_networks_within_ipv6_are_ipv4_networks() -> None:
+    """As addresses within IPv6 are IPv4 addresses."""
+    found = parsed(auth="trusted_proxies: ['::ffff:10.0.0.0/104', '::ffff:10.1.2.3']\n").auth.trusted_proxies
+    assert found == tuple(map(ip_network, ("10.0.0.0/8", "10.1.2.3/32")))
+
+
+def test_a_network_has_no_zone() -> None:
+    """The addresses of clients have none, so that it would never hold."""
+    assert errors(auth="trusted_proxies: ['fe80::1%eth0', 10.0.0.0/8]\n") == [
+        "auth.yaml:1:19: trusted_proxies[0]: addresses of clients have no zone; remove what begins with %"
+        ' (got "fe80::1%eth0")',
+    ]
+
+
 def test_the_error_for_a_network_with_host_bits_names_the_right_one() -> None:
     """10.1.2.3/8 was meant as 10.0.0.0/8, or not: the reader decides."""
     assert errors(auth="trusted_proxies:\n- 10.1.2.3/8\n- nonsense\n- 10\n") == [
