@@ -396,4 +396,6 @@ class RequestReader:
 
 
 def _no_request() -> GatewayError:
-    return bad("this does not begin as a request does: METHOD, space, target (printable ASCII), space, HTTP/1.1, CR, LF")
+    return bad(
+        "this does not begin as a request does: METHOD, space, target (printable ASCII), space, HTTP/1.1, CR, LF"
+    )
