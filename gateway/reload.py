@@ -210,9 +210,9 @@ class Reloader:
         """An error without secrets, and as valid Unicode: a policy's exception may have either."""
         return self._secrets.hide(text).encode("utf-8", "backslashreplace").decode()
 
-    def hider(self) -> Callable[[str], str]:
-        """What hides the secrets that are known by now in texts of the files."""
-        return self._secrets.hider()
+    def hide(self, text: str) -> str:
+        """A text of the files without the secrets that are known."""
+        return self._secrets.hide(text)
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()

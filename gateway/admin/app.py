@@ -81,7 +81,7 @@ def admin_app(
     """The admin API of one gateway, and its page. `credentials` are asked for at every request; `report` learns of
     every change. To be made on the loop that serves it."""
     sessions, states = Sessions(listening.port), ServiceStates(reloader.owner, recent)
-    live = Live(recent, Overview(reloader, recent, states), reloader.hider)
+    live = Live(recent, Overview(reloader, recent, states), reloader.hide)
     reloader.owner.tasks.supervise("the events of the admin port", live.run)
     operations = [
         *page_operations(),
@@ -180,7 +180,7 @@ class _Admin:
         snapshot = loaded(self._reloader)
         page = page_of(request.query_params)
         handlers = page.of(snapshot.handlers)
-        hide = self._reloader.hider()
+        hide = self._reloader.hide
 
         def shown() -> list[Any]:
             dumped = (handler.route.model_dump(mode="json", exclude_defaults=True) for handler in handlers)
@@ -200,7 +200,7 @@ class _Admin:
         at = request.query_params.get("at", "")
         page = page_of(request.query_params, CONFIG_ITEMS)
         found = find(files, at)
-        shown = await asyncio.to_thread(Shown(page, self._reloader.hider()).top, found, at, page)
+        shown = await asyncio.to_thread(Shown(page, self._reloader.hide).top, found, at, page)
         return json_answer(shown if at else {"digest": configuration.digest, **shown})
 
     async def explain(self, request: Request) -> Response:
@@ -232,7 +232,7 @@ class _Admin:
         if shows_credential and holder is not None:
             path = answer.get("path", "?")
             logger.info("explained to %s, with a credential: %s %s: %s", holder.name, method, path, answer["result"])
-        return json_answer(without_secrets(answer, self._reloader.hider()))
+        return json_answer(without_secrets(answer, self._reloader.hide))
 
     def _why_none(self, upstream: Upstream) -> str:
         found = (each for each in self._reloader.owner.all(Discovery) if each.upstream is upstream)

@@ -81,11 +81,9 @@ class Client:
 class Live:
     """All clients, and what they are sent. On the event loop."""
 
-    def __init__(
-        self, recent: RecentRequests, state: State, hider: Callable[[], Callable[[str], str]] = lambda: str
-    ) -> None:
-        """`hider` makes what hides secrets in a text."""
-        self._hider = hider
+    def __init__(self, recent: RecentRequests, state: State, hide: Callable[[str], str] = str) -> None:
+        """`hide`: a text without the secrets in it."""
+        self._hide = hide
         self._recent = recent
         self._state = state
         self._clients: set[Client] = set()
@@ -183,8 +181,7 @@ class Live:
         came = self._recent.number - number
         if not came:
             return b""
-        hide = self._hider()
-        found = [without_secrets(shown(each), hide) for each in self._recent.since(number) if wanted.has(each)]
+        found = [without_secrets(shown(each), self._hide) for each in self._recent.since(number) if wanted.has(each)]
         missed = max(0, came - self._recent.kept) if number else 0
         cut = max(0, len(found) - MOST_SHOWN)
         if not found and not missed:

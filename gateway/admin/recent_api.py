@@ -29,7 +29,7 @@ def recent_operations(reloader: Reloader, recent: RecentRequests) -> list[Operat
         found = [each for each in recent if request_id in (None, each.request_id) and wanted.has(each)]
         if not found and request_id is not None:
             raise Refused(404, _GONE)
-        hide = reloader.hider()
+        hide = reloader.hide
         explained = [without_secrets(_explained(reloader.current, each), hide) for each in page.of(found)]
         return json_answer(explained, headers=page.next("/requests", len(found)))
 
@@ -38,7 +38,7 @@ def recent_operations(reloader: Reloader, recent: RecentRequests) -> list[Operat
         found = next((each for each in recent if each.request_id == request_id), None)
         if found is None:
             raise Refused(404, _GONE)
-        return json_answer(without_secrets(_explained(reloader.current, found), reloader.hider()))
+        return json_answer(without_secrets(_explained(reloader.current, found), reloader.hide))
 
     by_id = Parameter("id", "Only that of this request_id.")
     refusals = {404: "the request is not among the last ones"}

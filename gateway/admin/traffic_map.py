@@ -88,7 +88,7 @@ class _Api:
         counts = {f"x-{name}": str(sum(row.shown["state"] == name for row in rows)) for name in STATES[1:]}
         headers = page.next("/map", len(found)) | counts
         monitor, total = self._states.monitor, sum(row.requests for row in rows)
-        shown, hide = [], self._reloader.hider()
+        shown, hide = [], self._reloader.hide
         for row in page.of(found):
             minute = last_minute(monitor, "route", row.shown["route"])
             shown.append(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from urllib.parse import quote
 
 HIDDEN = "(hidden)"
@@ -11,6 +10,7 @@ HIDDEN = "(hidden)"
 SHORTEST = 6  # characters: a shorter text also stands where it is no secret
 MOST_TEXTS = 10_000
 MOST_CHARACTERS = 4 * 1024**2
+FEW = 256  # secrets of which each is looked for; of more of them, how each begins
 
 _NAME = re.compile(
     r"pass(word|wd|phrase|code)?|secret|token|key|credential|private|dsn|auth|cookie|webhook", re.IGNORECASE
@@ -33,6 +33,7 @@ class KnownSecrets:
 
     def __init__(self) -> None:
         self._texts: dict[str, None] = {}
+        self._by_start: dict[str, list[str]] = {}  # the same by their first SHORTEST characters, the longest first
         self._characters = 0
 
     def add(self, secret: str) -> None:
@@ -42,26 +43,39 @@ class KnownSecrets:
                 continue
             self._texts[text] = None
             self._characters += len(text)
+            alike = [*self._by_start.get(text[:SHORTEST], ()), text]
+            self._by_start[text[:SHORTEST]] = sorted(alike, key=len, reverse=True)
         while len(self._texts) > MOST_TEXTS or self._characters > MOST_CHARACTERS:
-            oldest = next(iter(self._texts))
-            del self._texts[oldest]
-            self._characters -= len(oldest)
+            self._forget(next(iter(self._texts)))
 
     def hide(self, text: str) -> str:
         """The text without what is secret in it: known secrets, and of every URL the user and password, and
-        parameters that are called like secrets."""
-        return self.hider()(text)
+        parameters that are called like secrets. How long that takes, depends on the text, not on how many are known."""
+        text = self._without_known(text)
+        if "@" in text:
+            text = _USER_INFORMATION.sub(HIDDEN, text)
+        return _PARAMETER.sub(rf"\1{HIDDEN}", text) if "=" in text else text
 
-    def hider(self) -> Callable[[str], str]:
-        """`hide` for many texts, with what is known by now."""
-        known = sorted(self._texts, key=len, reverse=True)
+    def _without_known(self, text: str) -> str:
+        if len(self._texts) <= FEW and not any(map(text.__contains__, self._texts)):
+            return text
+        place = kept = 0
+        pieces: list[str] = []
+        while place <= len(text) - SHORTEST:
+            alike = self._by_start.get(text[place : place + SHORTEST], ())
+            found = next((secret for secret in alike if text.startswith(secret, place)), None)
+            if found is None:
+                place += 1
+                continue
+            pieces += (text[kept:place], HIDDEN)
+            place = kept = place + len(found)
+        return "".join([*pieces, text[kept:]]) if pieces else text
 
-        def hide(text: str) -> str:
-            for secret in known:
-                if secret in text:
-                    text = text.replace(secret, HIDDEN)
-            if "@" in text:
-                text = _USER_INFORMATION.sub(HIDDEN, text)
-            return _PARAMETER.sub(rf"\1{HIDDEN}", text) if "=" in text else text
-
-        return hide
+    def _forget(self, text: str) -> None:
+        del self._texts[text]
+        self._characters -= len(text)
+        start = text[:SHORTEST]
+        if left := [other for other in self._by_start[start] if other != text]:
+            self._by_start[start] = left
+        else:
+            del self._by_start[start]
