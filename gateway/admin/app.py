@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -108,7 +109,8 @@ def admin_app(
         return json_answer(document)
 
     routes = [*routes_of(operations), Route("/openapi.json", openapi), file_route()]
-    return AccessControl(Starlette(routes=routes), listening, credentials, sessions, report, live.end)
+    application = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+    return AccessControl(application, listening, credentials, sessions, report, live.end)
 
 
 def _operations(admin: _Admin) -> list[Operation]:
@@ -257,6 +259,13 @@ class _Admin:
         if error is not None:
             return json_answer({"errors": self._reloader.shown(error)}, 422)
         return json_answer(self._reloader.report())
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """No operation has this path, or this method: in the form of all refusals."""
+    assert isinstance(error, HTTPException)
+    what = "no such path" if error.status_code == 404 else f"{request.method} is not among its methods"
+    return json_answer({"error": f"{what}; GET /openapi.json lists all"}, error.status_code, error.headers)
 
 
 def _shows_credential(snapshot: Snapshot, url: str, headers: list[tuple[str, str]]) -> bool:

@@ -350,6 +350,16 @@ routes:
         assert ("/bot(hidden)/1" in first, secret in first) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/no-such", 404), ("GET", "//config", 404), ("PUT", "/routes", 405)]
+)
+def test_what_is_no_operation_is_refused_in_json(gateway: GatewayProcess, method: str, path: str, status: int) -> None:
+    """As every refusal is."""
+    answer = httpx2.request(method, admin_url(gateway, path), headers=gateway.admin_token, timeout=30)
+    assert (answer.status_code, "GET /openapi.json" in answer.json()["error"]) == (status, True)
+    assert ("allow" in answer.headers) == (status == 405)
+
+
 @pytest.mark.parametrize("index", ["%C2%B2", "%D9%A1", "9" * 5000, "-1", "1e1", "00x"])
 def test_what_is_no_index_is_a_400(gateway: GatewayProcess, index: str) -> None:
     """Whatever stands for the place of an item of a list."""
