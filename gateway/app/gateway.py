@@ -43,7 +43,9 @@ logger = logging.getLogger("gateway")
 _REQUEST_IDS: Final = RequestIds()  # before there is a configuration
 _AS_COMPARED: Final[tuple[str, ...]] = ()
 _CUT_OFF: Final = "the gateway ended (drain.deadline), and its connection was cut off"
-_ENCODED_SLASH: Final = "an encoded slash or backslash (%2F, %5C) is not allowed in this path; its route can allow it (allow_encoded_slashes)"
+_ENCODED_SLASH: Final = (
+    "an encoded slash or backslash (%2F, %5C) is not allowed in this path (allow_encoded_slashes of its route)"
+)
 
 
 class Gateway:
