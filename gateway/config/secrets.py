@@ -33,7 +33,7 @@ class KnownSecrets:
 
     def __init__(self) -> None:
         self._texts: dict[str, None] = {}
-        self._by_start: dict[str, list[str]] = {}  # the same by their first SHORTEST characters, the longest first
+        self._lengths: dict[str, dict[int, int]] = {}  # by their first SHORTEST characters: how many have which length
         self._characters = 0
 
     def add(self, secret: str) -> None:
@@ -43,8 +43,8 @@ class KnownSecrets:
                 continue
             self._texts[text] = None
             self._characters += len(text)
-            alike = [*self._by_start.get(text[:SHORTEST], ()), text]
-            self._by_start[text[:SHORTEST]] = sorted(alike, key=len, reverse=True)
+            lengths = self._lengths.setdefault(text[:SHORTEST], {})
+            lengths[len(text)] = lengths.get(len(text), 0) + 1
         while len(self._texts) > MOST_TEXTS or self._characters > MOST_CHARACTERS:
             self._forget(next(iter(self._texts)))
 
@@ -62,20 +62,27 @@ class KnownSecrets:
         place = kept = 0
         pieces: list[str] = []
         while place <= len(text) - SHORTEST:
-            alike = self._by_start.get(text[place : place + SHORTEST], ())
-            found = next((secret for secret in alike if text.startswith(secret, place)), None)
-            if found is None:
+            end = self._end(text, place)
+            if end == place:
                 place += 1
                 continue
             pieces += (text[kept:place], HIDDEN)
-            place = kept = place + len(found)
+            place = kept = end
         return "".join([*pieces, text[kept:]]) if pieces else text
+
+    def _end(self, text: str, place: int) -> int:
+        """Where the longest known secret that begins at this place ends; the place itself where none begins."""
+        for length in sorted(self._lengths.get(text[place : place + SHORTEST], ()), reverse=True):
+            if text[place : place + length] in self._texts:
+                return place + length
+        return place
 
     def _forget(self, text: str) -> None:
         del self._texts[text]
         self._characters -= len(text)
-        start = text[:SHORTEST]
-        if left := [other for other in self._by_start[start] if other != text]:
-            self._by_start[start] = left
-        else:
-            del self._by_start[start]
+        lengths = self._lengths[text[:SHORTEST]]
+        lengths[len(text)] -= 1
+        if not lengths[len(text)]:
+            del lengths[len(text)]
+        if not lengths:
+            del self._lengths[text[:SHORTEST]]

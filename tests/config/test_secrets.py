@@ -106,3 +106,13 @@ def test_the_oldest_secrets_are_forgotten() -> None:
         secrets.add(f"secret-{number:06}")
     assert secrets.hide("secret-000000") == "secret-000000"
     assert secrets.hide(f"secret-{MOST_TEXTS:06}") == "(hidden)"
+
+
+def test_secrets_that_begin_alike_are_told_apart() -> None:
+    """Of those that stand at one place the longest is hidden, and one that was forgotten takes no other with it."""
+    secrets = KnownSecrets()
+    for number in range(MOST_TEXTS + 1):
+        secrets.add(f"sk_live_{number:06}")
+    secrets.add("sk_live_000009_of_acme")
+    assert secrets.hide("sk_live_000000 sk_live_000001 sk_live_000008") == "sk_live_000000 sk_live_000001 (hidden)"
+    assert secrets.hide("(sk_live_000009_of_acme, sk_live_000009, sk_live_)") == "((hidden), (hidden), sk_live_)"
