@@ -18,9 +18,9 @@ from gateway.app.gateway import Gateway, handler_of, problem_of
 from gateway.custom_code import is_failure
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers, Outcome, Response
+from gateway.http.addresses import peer_address
 from gateway.http.bodies import Expectation, Message, Receive, Send
 from gateway.http.fields import announces_body
-from gateway.http.forwarded import peer_address
 from gateway.http.handshake import make_key
 from gateway.http.messages import RequestHead
 from gateway.upstream.websocket import size_of

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+_MAPPED: Final = re.compile(r"::ffff:([0-9.]+)")
 _OCTETS: Final = {str(number): number for number in range(256)}  # none has a zero in front
 
 
@@ -28,3 +30,13 @@ def unmapped_address(text: str) -> IPv4Address | IPv6Address:
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped
     return address
+
+
+def peer_address(name: str) -> str:
+    """The address of a peer, as the kernel names it, in the form that lists, logs and backends know: without the zone
+    of a link-local one, and as IPv4 where the listener is for both families and so has it within an IPv6 address
+    (RFC 4291, 2.5.5.2)."""
+    if ":" not in name:
+        return name
+    mapped = _MAPPED.fullmatch(name)
+    return name.partition("%")[0] if mapped is None else mapped[1]

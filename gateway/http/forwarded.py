@@ -27,7 +27,6 @@ _NODE: Final = re.compile(
 )
 _SCHEMES: Final = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 _OUTSIDE_QUOTES: Final = bytes.maketrans(b",;", b"\n\r")  # neither can stand in a header
-_MAPPED: Final = re.compile(r"::ffff:([0-9.]+)")
 
 
 class Caller(NamedTuple):
@@ -116,16 +115,6 @@ class TrustedProxies:
             if not self.trusts(address):
                 break
         return client, place
-
-
-def peer_address(name: str) -> str:
-    """The address of a peer, as the kernel names it, in the form that lists, logs and backends know: without the zone
-    of a link-local one, and as IPv4 where the listener is for both families and so has it within an IPv6 address
-    (RFC 4291, 2.5.5.2)."""
-    if ":" not in name:
-        return name
-    mapped = _MAPPED.fullmatch(name)
-    return name.partition("%")[0] if mapped is None else mapped[1]
 
 
 def items(headers: Headers, name: bytes) -> list[bytes]:

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from gateway.http.forwarded import peer_address
+from gateway.http.addresses import peer_address
 
 
 class _Over4(socket.socket):

@@ -7,7 +7,8 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.http import Exchange
-from gateway.http.forwarded import Caller, TrustedProxies, forwarded_elements, parameter, peer_address
+from gateway.http.addresses import peer_address
+from gateway.http.forwarded import Caller, TrustedProxies, forwarded_elements, parameter
 from gateway.upstream.request import forwarding_headers
 from tests.support import computes_within
 

@@ -396,6 +396,4 @@ class RequestReader:
 
 
 def _no_request() -> GatewayError:
-    return bad(
-        "this does not begin as a request does: METHOD, space, target (printable ASCII), space, HTTP/1.1, CR, LF"
-    )
+    return bad("this does not begin as a request does: METHOD, space, target in ASCII, space, HTTP/1.1, CR, LF")
