@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import Final
 
+from gateway.agents.recent import Recent
 from gateway.events import ApiAlert
 
 WINDOW: Final = 60.0  # seconds
@@ -21,20 +22,20 @@ class Anomalies:
 
     def __init__(self, hostname: str) -> None:
         self._hostname = hostname
-        self._clients: OrderedDict[str, deque[tuple[float, bool]]] = OrderedDict()
+        self._clients: OrderedDict[str, Recent] = OrderedDict()
         self._firing: set[str] = set()
         self._began = deque[float](maxlen=MOST_ALERTS)  # when the last alerts began
 
     def learn(self, client: str, now: float, *, denied: bool) -> ApiAlert | None:
         """One decision."""
-        decisions = self._clients.setdefault(client, deque(maxlen=MOST_KEPT))
+        decisions = self._clients.get(client)
+        if decisions is None:
+            decisions = self._clients[client] = Recent(WINDOW, MOST_KEPT)
         self._clients.move_to_end(client)
         if len(self._clients) > MOST:
             self._firing.discard(self._clients.popitem(last=False)[0])
-        decisions.append((now, denied))
-        while decisions[0][0] < now - WINDOW:
-            decisions.popleft()
-        share = sum(denied for _, denied in decisions) / len(decisions)
+        decisions.add(now, denied)
+        share = decisions.share
         if client not in self._firing and len(decisions) >= DECISIONS and share >= SHARE and self._may_begin(now):
             self._firing.add(client)
             return self._alert(client, "firing", share)

@@ -88,6 +88,8 @@ def serve(
     """
     import sys  # noqa: PLC0415
 
+    import uvloop  # noqa: PLC0415
+
     os.nice(NICENESS)  # before the imports, which take half a second of a core
     from gateway.agents.serve import ServeOptions, StartError  # noqa: PLC0415
     from gateway.agents.serve import serve as run  # noqa: PLC0415
@@ -100,8 +102,11 @@ def serve(
         directory, tuple(dict.fromkeys(roles)), prefix, socket, admin, wait, secrets, dict(os.environ)
     )
     try:
-        with process_log(secrets, console=log_format == "console"):
-            asyncio.run(run(options))
+        with (
+            process_log(secrets, console=log_format == "console"),
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            runner.run(run(options))
     except StartError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)

@@ -45,7 +45,7 @@ class Directory:
     def rules(self) -> Rules:
         """The conditions on messages now."""
         settings = self._settings
-        return Rules(settings.senders, self._pins, settings.readable, settings.mutual, settings.require_signature)
+        return Rules(settings.senders, self._pins, settings.contents, settings.mutual, settings.require_signature)
 
     def trust(self, node: int) -> Trust | None:
         """The daemon's record of a node."""

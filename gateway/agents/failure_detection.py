@@ -6,9 +6,11 @@ no attempts: that it fails is forgotten after a minute, and the next attempts sh
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final, Literal
+
+from gateway.agents.recent import Recent
 
 WINDOW: Final = 30.0  # seconds
 ATTEMPTS: Final = 5  # that are needed to decide
@@ -33,7 +35,7 @@ class _Seen:
     __slots__ = ("attempts", "failing", "fresh", "said", "well")
 
     def __init__(self) -> None:
-        self.attempts: deque[tuple[float, bool]] = deque(maxlen=MOST_KEPT)
+        self.attempts = Recent(WINDOW, MOST_KEPT)
         self.failing = False  # as it was said last
         self.fresh = False  # there were failures since
         self.said = float("-inf")
@@ -55,16 +57,13 @@ class FailureDetector:
             if len(self._seen) > MOST:
                 self._seen.popitem(last=False)
         self._seen.move_to_end(key)
-        seen.attempts.append((now, failed))
-        while seen.attempts and seen.attempts[0][0] < now - WINDOW:
-            seen.attempts.popleft()
+        seen.attempts.add(now, failed)
         seen.well = 0 if failed else seen.well + 1
         seen.fresh |= failed
         return self._change(key, seen, now)
 
     def _change(self, key: tuple[str, str], seen: _Seen, now: float) -> HealthChange | None:
-        failures = sum(failed for _, failed in seen.attempts)
-        rate = round(failures / len(seen.attempts), 4)
+        rate = round(seen.attempts.share, 4)
         if seen.failing and seen.well >= WELL:
             seen.failing, seen.fresh, seen.said = False, False, now
             seen.attempts.clear()

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar
@@ -37,6 +38,7 @@ WAIT_SECONDS: Final = 20.0  # that the admin API may hold an answer back
 CALL_SECONDS: Final = 10.0  # for each step of a call, beside that
 AT_ONCE: Final = 5  # messages of an answer: a gateway on the same core waits for no more
 REST_SECONDS: Final = 0.01  # until the next ones
+ROUND_SECONDS: Final = 0.5  # between two questions: each costs the gateway and the bridge as much as some requests
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0)  # seconds between attempts, the last one again and again
 LOG_SECONDS: Final = 60.0
 
@@ -193,6 +195,7 @@ class AdminSide:
     async def _ask(self) -> None:
         after, failures = "", 0
         while True:
+            asked = time.monotonic()
             try:
                 kinds = quote(",".join(self._handlers))
                 path = f"/agents/messages?after={quote(after)}&wait={WAIT_SECONDS:g}&kinds={kinds}"
@@ -213,6 +216,7 @@ class AdminSide:
                 await self._hand_over(each)
                 if number % AT_ONCE == 0:
                     await asyncio.sleep(REST_SECONDS)
+            await asyncio.sleep(asked + ROUND_SECONDS - time.monotonic())
 
     async def _hand_over(self, given: Any) -> None:
         kind = given.get("kind") if isinstance(given, dict) else None

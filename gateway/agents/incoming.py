@@ -14,6 +14,7 @@ from gateway.agents.rates import Rates
 
 MOST: Final = 1000  # messages
 MOST_BYTES: Final = 16 * 1024 * 1024
+MOST_READ_BYTES: Final = 2 * 1024 * 1024  # of accepted ones, whose contents take up to twenty times as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class AcceptedMessages:
         self._waiting.append(received)
         self._bytes += len(received.payload)
         self.received[received.topic] += 1
-        while len(self._waiting) > MOST or self._bytes > MOST_BYTES:
+        while len(self._waiting) > MOST or self._bytes > MOST_READ_BYTES:
             self.unread[self._pop().topic] += 1
         self._there.set()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 State = Literal["waiting", "connected", "closed"]
 """`waiting`: for the daemon, for a port of it, or for its way into the network (`Standing.problem` says which)."""
@@ -18,7 +18,8 @@ Reason = Literal["trust", "role", "key", "signature", "replay", "size", "rate", 
 class Received:
     """A message that counts: of a trusted node, with the name and the key of the role that may send it.
 
-    Its payload is as it was sent. `key` is the Ed25519 key, 32 bytes.
+    Its payload is as it was sent, but for a signature, and `contents` what it says (`LinkSettings.contents`). `key` is
+    the Ed25519 key, 32 bytes.
     """
 
     topic: str
@@ -26,6 +27,15 @@ class Received:
     node: int
     hostname: str
     key: bytes
+    contents: Sequence[Any] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Why the payload of a message does not count: its form, or an address that the configuration does not allow."""
+
+    reason: Literal["schema", "network"]
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class LinkSettings:
 
     `peers` are hostnames by role; `senders` the hostname that may send each topic; `inbox` the topics that go by
     port 1001. `pins` are keys by hostname, from the configuration; what is pinned at first contact is in `pins_file`.
-    `readable` says why a payload does not count: its form, or an address that the configuration does not allow.
+    `contents` reads a payload of a topic: the messages in it.
     """
 
     role: str
@@ -101,7 +111,7 @@ class LinkSettings:
     pilotctl: str = "pilotctl"
     webhook: str = ""
     webhook_secret: str = field(default="", repr=False)
-    readable: Callable[[str, bytes], tuple[Literal["schema", "network"], str] | None] = lambda topic, payload: None
+    contents: Callable[[str, bytes], Sequence[Any] | Unusable] = lambda topic, payload: ()
     refused: Callable[[Refused], None] = lambda _: None
 
 

@@ -13,7 +13,7 @@ import orjson
 from gateway.agents.gateway_side import GatewaySide
 from gateway.agents.link import Link, Received, Refused
 from gateway.agents.order import Order
-from gateway.agents.payloads import MOST, MOST_BATCH, TOGETHER, Payload, Writer, read
+from gateway.agents.payloads import MOST, MOST_BATCH, TOGETHER, Payload, Writer
 from gateway.config.models.agents import Agents
 from gateway.live import Tasks
 from gateway.roles import Role
@@ -78,9 +78,9 @@ class Node:
         self.sent[topic] += number
 
     def news(self, received: Received) -> Sequence[Payload]:
-        """The messages that came, without those that are older than what came before. What counts can be read."""
+        """The messages that came, without those that are older than what came before."""
         found = list[Payload]()
-        for message in read(received.topic, received.payload):
+        for message in received.contents:
             if self.order.is_news(received.hostname, received.topic, message):
                 found.append(message)
             else:

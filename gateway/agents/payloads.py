@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gateway.agents.link import Unusable
 from gateway.algorithms.networks import Network, NetworkMap
 from gateway.algorithms.reserved import is_reserved, meant
 from gateway.config.values.addresses import parse_address
@@ -178,24 +179,27 @@ def read(topic: str, payload: bytes) -> Sequence[Payload]:
         raise Unreadable("it is nested too deeply") from None
 
 
-class Readable:
-    """Says why a message does not count: its form, or an address outside of the networks. See `LinkSettings`."""
+class Contents:
+    """Reads messages, and says why one does not count: its form, or an address outside of the networks.
+
+    See `LinkSettings.contents`.
+    """
 
     def __init__(self, networks: Iterable[Network]) -> None:
         self._networks = NetworkMap((network, True) for network in networks)
 
-    def __call__(self, topic: str, payload: bytes) -> tuple[Literal["schema", "network"], str] | None:
-        """The reason, and what is wrong; None where nothing is."""
+    def __call__(self, topic: str, payload: bytes) -> Sequence[Payload] | Unusable:
+        """The messages in a payload."""
         try:
             messages = read(topic, payload)
         except Unreadable as error:
-            return "schema", str(error)
+            return Unusable("schema", str(error))
         for message in messages:
             if isinstance(message, ServiceRegistry):
                 for instance in message.instances:
                     if not self._has(instance.host):
-                        return "network", f"{instance.host:.60} is outside of agents.networks"
-        return None
+                        return Unusable("network", f"{instance.host:.60} is outside of agents.networks")
+        return messages
 
     def _has(self, host: str) -> bool:
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host

@@ -286,7 +286,7 @@ class PilotLink:
     async def _verdict(self, arrived: Arrived, sender: Sender) -> Received | Refusal:
         """The signature is checked when all else is right but for the contents, since that takes a process."""
         rules = self._directory.rules
-        any_contents = replace(rules, readable=lambda topic, payload: None)
+        any_contents = replace(rules, contents=lambda topic, payload: ())
         first = judged(Message(arrived.topic, arrived.payload, "yes"), sender, any_contents)
         if isinstance(first, Refusal) or arrived.payload is None:
             return first if isinstance(first, Refusal) else Refusal("size", "too long")
@@ -296,7 +296,7 @@ class PilotLink:
         verdict = judged(Message(arrived.topic, payload, proof), sender, rules)
         if isinstance(verdict, Refusal):
             return verdict
-        return Received(arrived.topic, payload, arrived.node, verdict.hostname, verdict.key)
+        return Received(arrived.topic, payload, arrived.node, verdict.hostname, verdict.key, verdict.contents)
 
 
 async def _until_ended(line: DaemonSocket) -> None:

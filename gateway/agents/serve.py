@@ -26,7 +26,7 @@ from gateway.agents.gateway_side import AdminSide, BusSide, GatewaySide
 from gateway.agents.link import LinkSettings
 from gateway.agents.node import Node, RoleWork
 from gateway.agents.order import Order
-from gateway.agents.payloads import Readable, Unreadable, Writer
+from gateway.agents.payloads import Contents, Writer
 from gateway.agents.pilot_link import PilotLink
 from gateway.agents.role_lock import role_lock
 from gateway.agents.role_setup import DIRECTORY, of_role, pins_of, pins_path
@@ -100,8 +100,6 @@ class _Served:
         async for received in self.link.messages():
             try:
                 await self.work.take(received)
-            except Unreadable as error:
-                logger.warning("a message of %s cannot be used: %s", received.hostname, error)
             except Exception:
                 logger.exception("a message of %s cannot be handled", received.hostname)
 
@@ -242,7 +240,7 @@ class Bridge:
             pilotctl=of_role(agents.pilotctl, role),
             webhook=agents.webhook_of(role),
             webhook_secret=secret.get_secret_value() if secret is not None else "",
-            readable=Readable(agents.networks),
+            contents=Contents(agents.networks),
             refused=refusals.take,
         )
 

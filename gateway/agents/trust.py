@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from gateway.agents.frames import PAYLOAD_MOST
-from gateway.agents.link import Reason
+from gateway.agents.link import Reason, Unusable
 
 KEY_LENGTH: Final = 32  # bytes of an Ed25519 key
 UNKNOWN: Final = b""
@@ -57,10 +57,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """It counts: who sent it."""
+    """It counts: who sent it, and what it says."""
 
     hostname: str
     key: bytes
+    contents: Sequence[Any] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Rules:
 
     senders: Mapping[str, str]
     pins: Mapping[str, bytes]
-    readable: Callable[[str, bytes], tuple[Literal["schema", "network"], str] | None]
+    contents: Callable[[str, bytes], Sequence[Any] | Unusable]
     mutual: bool = True
     require_signature: bool = False
 
@@ -95,20 +96,23 @@ def judged(message: Message, sender: Sender, rules: Rules) -> Accepted | Refusal
     named = sender.named
     if named is None or named.hostname != hostname or named.node != node:
         return Refusal("role", f"{topic} comes from {hostname}, and node {node} does not have this name")
-    wrong = key_refusal(named, sender.trust, rules.pins.get(hostname)) or _contents_refusal(message, rules)
-    return wrong or Accepted(hostname, named.key)
+    wrong = key_refusal(named, sender.trust, rules.pins.get(hostname))
+    if wrong is not None:
+        return wrong
+    contents = _contents(message, rules)
+    return contents if isinstance(contents, Refusal) else Accepted(hostname, named.key, contents)
 
 
-def _contents_refusal(message: Message, rules: Rules) -> Refusal | None:
-    """Why the signature, size or form of a message is not accepted."""
+def _contents(message: Message, rules: Rules) -> Sequence[Any] | Refusal:
+    """What a message says, or why its signature, size or form is not accepted."""
     if isinstance(message.signed, Refusal):
         return message.signed
     if message.signed == "no" and rules.require_signature:
         return Refusal("signature", "it is not signed, and must be (agents.require_signature)")
     if message.payload is None or len(message.payload) > PAYLOAD_MOST:
         return Refusal("size", f"more than {PAYLOAD_MOST} bytes")
-    wrong = rules.readable(message.topic, message.payload)
-    return None if wrong is None else Refusal(*wrong)
+    contents = rules.contents(message.topic, message.payload)
+    return Refusal(contents.reason, contents.detail) if isinstance(contents, Unusable) else contents
 
 
 def key_refusal(named: Named, trust: Trust | None, pin: bytes | None) -> Refusal | None:

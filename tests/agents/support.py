@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from gateway.agents.link import Received, Standing, State
+from gateway.agents.payloads import read
 
 
 class FakeLink:
@@ -41,7 +42,7 @@ class FakeLink:
 
     def receive(self, topic: str, payload: bytes, hostname: str, node: int = 2) -> None:
         """A believed message comes in."""
-        self._received.put_nowait(Received(topic, payload, node, hostname, b"k" * 32))
+        self._received.put_nowait(Received(topic, payload, node, hostname, b"k" * 32, read(topic, payload)))
 
     async def messages(self) -> AsyncIterator[Received]:
         while True:

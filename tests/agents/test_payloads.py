@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from gateway.agents.link import Unusable
 from gateway.agents.order import MOST, MOST_MISSED, Order
-from gateway.agents.payloads import MODELS, AccessLog, HealthFeedback, Readable, Unreadable, Writer, read
+from gateway.agents.payloads import MODELS, AccessLog, Contents, HealthFeedback, Unreadable, Writer, read
 from gateway.events import AgentStanding
 
 REGISTRY = '{"service":"user-api","instances":[{"host":"10.0.1.5","port":8080,"health":"passing"}]}'
@@ -21,14 +22,15 @@ SEED = {
     "access-log": '{"request_id":"req-88210","client":"acme-corp","decision":"allow","latency_ms":12}',
     "health-feedback": '{"service":"user-api","instance":"10.0.1.6:8080","status":"failing","error_rate":0.42}',
 }
-INSIDE = Readable([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
+INSIDE = Contents([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
 
 
 @pytest.mark.parametrize("topic", SEED)
 def test_messages_of_the_setup_are_read(topic: str) -> None:
     """As agents send them, and with members that are not known."""
-    assert INSIDE(topic, SEED[topic].encode()) is None
-    assert INSIDE(topic, json.dumps(json.loads(SEED[topic]) | {"region": {"a": [1]}}).encode()) is None
+    assert not isinstance(INSIDE(topic, SEED[topic].encode()), Unusable)
+    found = INSIDE(topic, json.dumps(json.loads(SEED[topic]) | {"region": {"a": [1]}}).encode())
+    assert found == read(topic, SEED[topic].encode())
 
 
 @pytest.mark.parametrize("topic", SEED)
@@ -79,9 +81,9 @@ WRONG: list[tuple[str, Any]] = [
 def test_what_is_wrong_is_refused(topic: str, given: Any) -> None:
     """With the place, and without what was there."""
     refused = INSIDE(topic, json.dumps(given).encode())
-    assert refused is not None
-    assert refused[0] == "schema"
-    assert len(refused[1]) <= 200
+    assert isinstance(refused, Unusable)
+    assert refused.reason == "schema"
+    assert len(refused.detail) <= 200
 
 
 @pytest.mark.parametrize(
@@ -124,16 +126,19 @@ def test_ten_thousand_mutations() -> None:
                 case _:
                     payload[place:place] = chance.choice([b"1e999", b"[[", b'"', b"-0", b"null", b"\\u0000", b"9" * 30])
             payload = payload or bytearray(b"x")
-        refused = INSIDE(topic, bytes(payload))
-        assert refused is None or refused[0] in ("schema", "network")
+        found = INSIDE(topic, bytes(payload))
+        if isinstance(found, Unusable):
+            assert found.reason in ("schema", "network")
+        else:
+            assert all(isinstance(each, MODELS[topic]) for each in found)
 
 
 def test_a_secret_is_in_no_error() -> None:
     """Nor in what a message is printed as."""
     key = "key_example_4eC39H"
     refused = INSIDE("auth-request", json.dumps({"request_id": 1, "path": "/", "api_key": key}).encode())
-    assert refused is not None
-    assert key not in refused[1]
+    assert isinstance(refused, Unusable)
+    assert key not in refused.detail
     assert key not in repr(read("auth-request", SEED["auth-request"].encode()))
 
 
@@ -144,11 +149,11 @@ def test_instances_are_in_the_allowed_networks(host: str) -> None:
     """One that is not has the whole message refused; names may lead anywhere."""
     given = {"service": "x", "instances": [{"host": "10.0.0.1", "port": 1}, {"host": host, "port": 1}]}
     refused = INSIDE("service-registry", json.dumps(given).encode())
-    assert refused is not None
-    assert refused[0] == "network"
+    assert isinstance(refused, Unusable)
+    assert refused.reason == "network"
     inside = {"service": "x", "instances": [{"host": each, "port": 1} for each in ("10.9.9.9", "fd00::1")]}
-    assert INSIDE("service-registry", json.dumps(inside).encode()) is None
-    assert Readable([])("service-registry", REGISTRY.encode()) is not None
+    assert not isinstance(INSIDE("service-registry", json.dumps(inside).encode()), Unusable)
+    assert isinstance(Contents([])("service-registry", REGISTRY.encode()), Unusable)
 
 
 @pytest.mark.parametrize(
@@ -174,11 +179,11 @@ def test_instances_are_in_the_allowed_networks(host: str) -> None:
 )
 def test_what_is_no_place_for_an_instance_is_none_anywhere(host: str) -> None:
     """Metadata services and the like, also where all networks are allowed."""
-    anywhere = Readable([ip_network("0.0.0.0/0"), ip_network("::/0")])
+    anywhere = Contents([ip_network("0.0.0.0/0"), ip_network("::/0")])
     given = {"service": "x", "instances": [{"host": host, "port": 1}]}
     refused = anywhere("service-registry", json.dumps(given).encode())
-    assert refused is not None
-    assert refused[0] == "network"
+    assert isinstance(refused, Unusable)
+    assert refused.reason == "network"
 
 
 def _log(epoch: int, seq: int) -> AccessLog:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from gateway.agents.daemon import daemon_socket
 from gateway.agents.frames import encoded
-from gateway.agents.link import LinkSettings, Received, Refused
+from gateway.agents.link import LinkSettings, Received, Refused, Unusable
 from gateway.agents.pilot_link import PilotLink
 from gateway.agents.pins import pin
 from tests.agents.fake_network import FakeNetwork, FakeNode
@@ -209,16 +209,16 @@ async def test_messages_by_inbox_are_signed_and_taken_out_of_it(network: FakeNet
 
 
 async def test_what_fails_the_form_of_the_topic_is_refused_with_its_reason(network: FakeNetwork) -> None:
-    """`readable` decides about contents, at the end of all rules."""
+    """`contents` decides about it, at the end of all rules."""
     refused: list[Refused] = []
 
-    def readable(topic: str, payload: bytes) -> tuple[Literal["schema", "network"], str] | None:
-        return ("network", "8.8.8.8 is not allowed") if b"8.8.8.8" in payload else None
+    def contents(topic: str, payload: bytes) -> Sequence[bytes] | Unusable:
+        return Unusable("network", "8.8.8.8 is not allowed") if b"8.8.8.8" in payload else [payload]
 
-    async with pair(network, refused=refused.append, readable=readable) as (discovery, router, _, _):
+    async with pair(network, refused=refused.append, contents=contents) as (discovery, router, _, _):
         await discovery.publish("router", "service-registry", b"8.8.8.8")
         await discovery.publish("router", "service-registry", b"10.0.0.1")
-        assert (await received(router)).payload == b"10.0.0.1"
+        assert (await received(router)).contents == [b"10.0.0.1"]
         assert [(item.reason, item.hostname) for item in refused] == [("network", "acme-discovery")]
 
 

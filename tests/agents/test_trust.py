@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import pytest
 
 from gateway.agents.frames import PAYLOAD_MOST
 from gateway.agents.incoming import Refusals
-from gateway.agents.link import Refused
+from gateway.agents.link import Refused, Unusable
 from gateway.agents.trust import (
     Accepted,
     Message,
@@ -30,19 +30,21 @@ KEY = bytes(range(32))
 OTHER = bytes(32)
 
 
-def readable(topic: str, payload: bytes) -> tuple[Literal["schema", "network"], str] | None:
-    return {b"bad": ("schema", "no JSON"), b"far": ("network", "8.8.8.8")}.get(payload)  # type: ignore[return-value]
+def contents(topic: str, payload: bytes) -> Sequence[str] | Unusable:
+    unusable = {b"bad": Unusable("schema", "no JSON"), b"far": Unusable("network", "8.8.8.8")}
+    return unusable.get(payload, [payload.decode()])
 
 
-RULES = Rules({"service-registry": "acme-discovery"}, {"acme-discovery": KEY}, readable)
+RULES = Rules({"service-registry": "acme-discovery"}, {"acme-discovery": KEY}, contents)
 SENDER = Sender(2, Trust(2, True, KEY), Named("acme-discovery", 2, KEY))
 MESSAGE = Message("service-registry", b"{}")
 
 
 def test_a_message_that_fulfils_all_counts() -> None:
-    """Also where the record of trust has no key."""
-    assert judged(MESSAGE, SENDER, RULES) == Accepted("acme-discovery", KEY)
-    assert judged(MESSAGE, replace(SENDER, trust=Trust(2, True, b"")), RULES) == Accepted("acme-discovery", KEY)
+    """With what it says; also where the record of trust has no key."""
+    accepted = Accepted("acme-discovery", KEY, ["{}"])
+    assert judged(MESSAGE, SENDER, RULES) == accepted
+    assert judged(MESSAGE, replace(SENDER, trust=Trust(2, True, b"")), RULES) == accepted
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_a_name_without_a_pinned_key_is_not_believed() -> None:
 def test_one_sided_trust_counts_only_where_the_configuration_says_so() -> None:
     """`mutual: false` accepts what an approval of one side has made."""
     sender = replace(SENDER, trust=Trust(2, False, b""))
-    assert judged(MESSAGE, sender, replace(RULES, mutual=False)) == Accepted("acme-discovery", KEY)
+    assert judged(MESSAGE, sender, replace(RULES, mutual=False)) == Accepted("acme-discovery", KEY, ["{}"])
 
 
 def test_where_a_signature_is_demanded_a_message_without_counts_for_nothing() -> None:

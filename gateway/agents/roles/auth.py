@@ -60,7 +60,8 @@ class Auth:
         return self._node.notes
 
     async def handle(self, report: RequestReport) -> None:
-        if _share(report.request_id) < self._node.settings.sample:
+        sample = self._node.settings.sample
+        if sample >= 1 or _share(report.request_id) < sample:
             self._say(report.request_id, report.client, report.decision, report.latency_ms)
 
     def _say(self, request_id: str, client: str, decision: str, latency_ms: float) -> None:
