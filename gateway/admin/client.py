@@ -86,11 +86,12 @@ def _send(httpx2: Any, admin: str, method: str, path: str, token: str | None, re
 def _token_of(admin: str, answer: Any) -> str | None:
     """The token of a gateway on this machine: from a file of the user who listens there, and of no other."""
     from gateway.admin.listening import Listening  # noqa: PLC0415  the same
-    from gateway.admin.tokens import FILE, listeners, read_token  # noqa: PLC0415
+    from gateway.admin.port_users import users_of  # noqa: PLC0415
+    from gateway.admin.tokens import FILE, read_token  # noqa: PLC0415
 
     host, _, port = admin.rpartition(":")
     named = answer.get("token_file") if isinstance(answer, dict) else None
     if not isinstance(named, str) or not Listening(host.strip("[]"), 0).loopback:
         return None
-    path, users = Path(named), listeners(int(port))
+    path, users = Path(named), users_of(int(port))
     return read_token(path, users) if path.name == FILE and len(users) == 1 else None

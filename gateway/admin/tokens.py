@@ -21,7 +21,6 @@ LOCAL = "local"  # what the log calls the holder of the token in FILE
 
 _TOKEN_BYTES = 32  # of randomness
 _PREFIX = "gwa_"  # so that scanners for leaked secrets can recognise one
-_LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _TOKEN = re.compile(r"gwa_[A-Za-z0-9_-]{20,200}", re.ASCII)
 
 
@@ -102,19 +101,3 @@ def local_token(directory: Path, name: str = FILE) -> LocalToken:
             temporary.unlink()
         raise
     return LocalToken(token, path)
-
-
-def listeners(port: int) -> frozenset[int]:
-    """The users whose processes listen on this TCP port of this machine, as far as Linux says (proc(5), net/tcp).
-
-    A command that hands a token to any process that listens there could hand it to another user, while the gateway is
-    down.
-    """
-    users = set()
-    for name in ("tcp", "tcp6"):
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                    users.add(int(fields[7]))
-    return frozenset(users)

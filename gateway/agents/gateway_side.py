@@ -19,6 +19,7 @@ import httpx2
 import orjson
 from pydantic import ValidationError
 
+from gateway.agents.paced import REST_SECONDS, in_pieces
 from gateway.bus.bus import Received, Subscription
 from gateway.bus.redis import RedisBus
 from gateway.events import KINDS, Message
@@ -36,9 +37,7 @@ SENT_BYTES: Final = 4 * 1024**2
 MOST_ANSWER: Final = 16 * 1024**2
 WAIT_SECONDS: Final = 20.0  # that the admin API may hold an answer back
 CALL_SECONDS: Final = 10.0  # for each step of a call, beside that
-AT_ONCE: Final = 5  # messages of an answer: a gateway on the same core waits for no more
-REST_SECONDS: Final = 0.01  # until the next ones
-ROUND_SECONDS: Final = 0.5  # between two questions: each costs the gateway and the bridge as much as some requests
+ROUND_SECONDS: Final = 1.0  # between two questions: each costs the gateway and the bridge as much as some requests
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0)  # seconds between attempts, the last one again and again
 LOG_SECONDS: Final = 60.0
 
@@ -212,10 +211,9 @@ class AdminSide:
             if former.partition("-")[0] != after.partition("-")[0]:
                 self.losses += 1  # another process, which knows nothing of what was said before
             self.missed += int(batch.get("missed", 0))
-            for number, each in enumerate(batch.get("messages", ()), 1):
+            await asyncio.sleep(REST_SECONDS)
+            async for each in in_pieces(batch.get("messages", ())):
                 await self._hand_over(each)
-                if number % AT_ONCE == 0:
-                    await asyncio.sleep(REST_SECONDS)
             await asyncio.sleep(asked + ROUND_SECONDS - time.monotonic())
 
     async def _hand_over(self, given: Any) -> None:

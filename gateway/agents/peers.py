@@ -85,7 +85,7 @@ class Pace:
     def __init__(self, per_second: float) -> None:
         self._interval = 1 / per_second
         self._next = 0.0
-        self._ahead = 1.0  # seconds that may be made up for by a burst
+        self._ahead = 0.1  # seconds that may be made up for by a burst: each message costs both ends, and the daemons
 
     async def turn(self) -> None:
         """Wait for the next turn."""

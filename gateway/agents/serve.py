@@ -16,8 +16,9 @@ import orjson
 
 from gateway.admin.client import TOKEN_VARIABLE
 from gateway.admin.listening import Listening
+from gateway.admin.port_users import users_of
 from gateway.admin.tokens import FILE as TOKEN_FILE
-from gateway.admin.tokens import listeners, read_token
+from gateway.admin.tokens import read_token
 from gateway.agents.alerting import Alerting
 from gateway.agents.audit import RefusalLog
 from gateway.agents.configured import Configured
@@ -286,7 +287,7 @@ class _TokenOf:
         if not Listening(host.strip("[]"), 0).loopback or not port.isdecimal():
             return None
         if time.monotonic() - self._read_at >= TOKEN_SECONDS or self._read is None:
-            users = listeners(int(port))
+            users = users_of(int(port))
             self._read = read_token(self._path, users) if len(users) == 1 else None
             self._read_at = time.monotonic()
         return self._read

@@ -103,7 +103,8 @@ def _read(path: Path) -> str:
 def _local_token(url: str) -> str | None:
     """The token of a control plane on this machine: from a file of the user who listens there, and of no other."""
     from gateway.admin.listening import Listening  # noqa: PLC0415  the same
-    from gateway.admin.tokens import listeners, read_token  # noqa: PLC0415
+    from gateway.admin.port_users import users_of  # noqa: PLC0415
+    from gateway.admin.tokens import read_token  # noqa: PLC0415
 
     parts = urlsplit(url)
     try:
@@ -112,6 +113,6 @@ def _local_token(url: str) -> str | None:
         return None
     if not Listening(host, 0).loopback:
         return None
-    users = listeners(port)
+    users = users_of(port)
     directory = Path(os.environ.get("GATEWAY_CONTROL_PLANE_CONFIG", "."))
     return read_token(directory / TOKEN_FILE, users) if len(users) == 1 else None

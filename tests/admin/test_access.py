@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from gateway.admin.tokens import hash_of, listeners, local_token
+from gateway.admin.port_users import users_of
+from gateway.admin.tokens import hash_of, local_token
 from tests.lifecycle.support import admin_url, get
 from tests.support import GatewayProcess, free_port, running_gateway, until
 
@@ -392,7 +393,7 @@ def test_a_command_hands_a_token_to_its_owner_only(tmp_path: Path, owner: int, s
     command = [sys.executable, "-c", LISTENER, str(port), str(token.path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            until(lambda: listeners(port) == {65534})
+            until(lambda: users_of(port) == {65534})
             command = [sys.executable, "-m", "gateway.cli", "blocklist", "add", "--network", "203.0.113.8"]
             subprocess.run([*command, "--admin", f"127.0.0.1:{port}"], capture_output=True, check=False)
         finally:

@@ -53,15 +53,15 @@ async def test_a_message_that_was_dropped_meanwhile_is_done_once() -> None:
 
 
 async def test_messages_are_spaced_as_the_other_end_takes_them() -> None:
-    """A burst passes, what is more waits its turn."""
+    """A few pass at once, what is more waits its turn."""
     took: list[float] = []
     for _ in range(3):  # the machine has other work
         pace = Pace(100)
         began = asyncio.get_running_loop().time()
-        for _ in range(110):
+        for _ in range(60):
             await pace.turn()
         took.append(asyncio.get_running_loop().time() - began)
-    assert 0.05 < min(took) < 1
+    assert 0.4 < min(took) < 2
 
 
 def test_a_node_may_send_fifty_in_a_second() -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from gateway.agents.link import Received, shown
 from gateway.agents.node import Node
+from gateway.agents.paced import in_pieces
 from gateway.agents.payloads import AuthRequest
 from gateway.agents.verifying import Verifier
 from gateway.events import RequestReport
@@ -42,7 +43,7 @@ class Auth:
 
     async def take(self, received: Received) -> None:
         """See `RoleWork`."""
-        for message in self._node.news(received):
+        async for message in in_pieces(self._node.news(received)):
             if not isinstance(message, AuthRequest):
                 continue
             began = time.perf_counter()

@@ -14,6 +14,7 @@ from gateway.agents.failure_detection import FailureDetector
 from gateway.agents.flows import ALERTS, EXTERNAL
 from gateway.agents.link import Received
 from gateway.agents.node import Node
+from gateway.agents.paced import in_pieces
 from gateway.agents.payloads import AccessLog
 from gateway.events import ApiAlert, HealthFeedback, RequestReport
 from gateway.live import Tasks
@@ -44,7 +45,7 @@ class Monitor:
 
     async def take(self, received: Received) -> None:
         """See `RoleWork`."""
-        for message in self._node.news(received):
+        async for message in in_pieces(self._node.news(received)):
             if isinstance(message, AccessLog):
                 self._node.notes[f"requests_{message.decision}"] += 1
                 alert = self._anomalies.learn(message.client, time.monotonic(), denied=message.decision == "deny")
