@@ -305,6 +305,25 @@ async def test_auth_reports_each_request_once(verifier: Verifier) -> None:
     assert not silent._waiting
 
 
+async def test_requests_with_one_id_are_reported_each(verifier: Verifier) -> None:
+    """A client may choose the id (`request_id.trust`), and would have all but its first request left out; what the
+    agent router asks about the same ones is left out, whoever comes first."""
+    played = Played("auth")
+    work = Auth(played.node, verifier)
+    work.begin()
+    for _ in range(3):
+        await played.side.tell(_report("req-1", decision="deny"))
+    for _ in range(3):
+        await played.hear(work, "auth-request", "router", request_id="req-1", path="/", api_key=KEY)
+    await played.hear(work, "auth-request", "router", request_id="req-2", path="/", api_key=KEY)
+    await played.side.tell(_report("req-2", decision="deny"))
+    await played.side.tell(_report("req-3", decision="deny"))
+    sent = await played.sent(5)
+    await work.tasks.end()
+    decisions = [(each[2]["request_id"], each[2]["decision"]) for each in sent]
+    assert decisions == [("req-1", "deny")] * 3 + [("req-2", "allow"), ("req-3", "deny")]
+
+
 async def test_monitor_says_what_fails_and_what_recovered(tmp_path: Path) -> None:
     """By what it sees of attempts, and by what the gateway's own monitor found; not what agents have said."""
     played = Played("monitor")

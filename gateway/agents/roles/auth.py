@@ -21,7 +21,7 @@ from gateway.live import Tasks
 TOPIC: Final = "access-log"
 ROUND_SECONDS: Final = 0.2  # in which decisions are said together
 MOST_SECOND: Final = 200  # of decisions
-MOST_REMEMBERED: Final = 10_000  # request ids of which a decision was said
+MOST_REMEMBERED: Final = 10_000  # request ids of which one side alone was heard
 UNKNOWN: Final = "unknown"  # the client of an unauthenticated request
 
 
@@ -32,7 +32,7 @@ class Auth:
         self.tasks = Tasks()
         self._node = node
         self._verifier = verifier
-        self._said: OrderedDict[str, None] = OrderedDict()
+        self._ahead: OrderedDict[str, int] = OrderedDict()  # how often the gateway was heard more than the agent
         self._waiting: deque[dict[str, Any]] = deque()
         self._second, self._taken = 0, 0
 
@@ -54,7 +54,8 @@ class Auth:
             allowed, client = verdict
             self._node.notes["allowed" if allowed else "denied"] += 1
             took = round((time.perf_counter() - began) * 1000, 3)
-            self._say(message.request_id, client or UNKNOWN, "allow" if allowed else "deny", took)
+            if self._is_first(message.request_id, -1):
+                self._say(message.request_id, client or UNKNOWN, "allow" if allowed else "deny", took)
 
     def counts(self) -> Mapping[str, int]:
         """See `RoleWork`."""
@@ -62,16 +63,21 @@ class Auth:
 
     async def handle(self, report: RequestReport) -> None:
         sample = self._node.settings.sample
-        if sample >= 1 or _share(report.request_id) < sample:
+        wanted = sample >= 1 or _share(report.request_id) < sample
+        if wanted and self._is_first(report.request_id, 1):
             self._say(report.request_id, report.client, report.decision, report.latency_ms)
 
+    def _is_first(self, request_id: str, side: int) -> bool:
+        """Whether the other side was not heard about a request: 1 is the gateway, -1 the agent. What one side says
+        twice are two requests, since a client may choose their id."""
+        ahead = self._ahead.pop(request_id, 0)
+        if ahead + side:
+            self._ahead[request_id] = ahead + side
+        if len(self._ahead) > MOST_REMEMBERED:
+            self._ahead.popitem(last=False)
+        return ahead * side >= 0
+
     def _say(self, request_id: str, client: str, decision: str, latency_ms: float) -> None:
-        """Once for each request: gateway and agent may both have asked about it."""
-        if request_id in self._said:
-            return
-        self._said[request_id] = None
-        if len(self._said) > MOST_REMEMBERED:
-            self._said.popitem(last=False)
         second = int(time.monotonic())
         if second != self._second:
             self._second, self._taken = second, 0
