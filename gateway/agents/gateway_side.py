@@ -19,12 +19,13 @@ import httpx2
 import orjson
 from pydantic import ValidationError
 
+from gateway.agents.link import shown
 from gateway.agents.paced import REST_SECONDS, in_pieces
 from gateway.bus.bus import Received, Subscription
 from gateway.bus.redis import RedisBus
 from gateway.events import KINDS, Message
 from gateway.live import Tasks
-from gateway.outside.http_client import HTTP_ERRORS, http_client, reason_of
+from gateway.outside.http_client import HTTP_ERRORS, TooLargeError, http_client, reason_of, whole_body
 from gateway.outside.redis_link import RedisLink
 from gateway.outside.throttled_log import ThrottledLog
 
@@ -198,23 +199,30 @@ class AdminSide:
             try:
                 kinds = quote(",".join(self._handlers))
                 path = f"/agents/messages?after={quote(after)}&wait={WAIT_SECONDS:g}&kinds={kinds}"
-                batch = await self._call("GET", path)
+                after = await self._take_batch(await self._call("GET", path), after)
+                failures = 0
             except (*HTTP_ERRORS, _NotAnsweredError) as error:
                 self._failed(error)
                 await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)] * random.uniform(0.8, 1.2))
                 failures += 1
                 continue
-            failures, former, after = 0, after, str(batch.get("next", ""))
-            if self.problem:
-                self.problem = ""
-                logger.info("the admin API at %s answers", self._url)
-            if former.partition("-")[0] != after.partition("-")[0]:
-                self.losses += 1  # another process, which knows nothing of what was said before
-            self.missed += int(batch.get("missed", 0))
-            await asyncio.sleep(REST_SECONDS)
-            async for each in in_pieces(batch.get("messages", ())):
-                await self._hand_over(each)
             await asyncio.sleep(asked + ROUND_SECONDS - time.monotonic())
+
+    async def _take_batch(self, batch: Mapping[str, Any], former: str) -> str:
+        """The cursor behind it. Raises _NotAnsweredError."""
+        after, messages, missed = batch.get("next"), batch.get("messages"), batch.get("missed")
+        if not isinstance(after, str) or not isinstance(messages, list) or not isinstance(missed, int):
+            raise _NotAnsweredError("its answer has no messages, so that it is no admin API", hopeless=False)
+        if self.problem:
+            self.problem = ""
+            logger.info("the admin API at %s answers", self._url)
+        if former.partition("-")[0] != after.partition("-")[0]:
+            self.losses += 1  # another process, which knows nothing of what was said before
+        self.missed += missed
+        await asyncio.sleep(REST_SECONDS)
+        async for each in in_pieces(messages):
+            await self._hand_over(each)
+        return after
 
     async def _hand_over(self, given: Any) -> None:
         kind = given.get("kind") if isinstance(given, dict) else None
@@ -278,15 +286,18 @@ class AdminSide:
         """Raises _NotAnsweredError, and HTTP_ERRORS."""
         assert self._client is not None
         token = self._token()
-        headers = {"content-type": "application/json", **({"authorization": f"Bearer {token}"} if token else {})}
-        response = await self._client.request(method, self._url + path, content=body, headers=headers)
-        try:
-            answer = orjson.loads(response.content[:MOST_ANSWER])
-        except ValueError:
-            answer = None
+        headers = {"content-type": "application/json", "accept-encoding": "identity"}
+        headers |= {"authorization": f"Bearer {token}"} if token else {}
+        async with self._client.stream(method, self._url + path, content=body, headers=headers) as response:
+            try:
+                answer = orjson.loads(await whole_body(response, MOST_ANSWER))
+            except TooLargeError as error:
+                raise _NotAnsweredError(f"it {error}, which is no admin API", hopeless=False) from None
+            except ValueError:
+                answer = None
         if not response.is_success or not isinstance(answer, dict):
             said = answer.get("error") if isinstance(answer, dict) else None
-            reason = f"it answers {response.status_code}: {said or 'which is no admin API'}"[:400]
+            reason = shown(f"it answers {response.status_code}: {said or 'which is no admin API'}")
             raise _NotAnsweredError(reason, hopeless=response.status_code in (400, 413))
         return answer
 

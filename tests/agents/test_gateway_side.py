@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
-from gateway.agents.gateway_side import MOST_WAITING, AdminSide, BusSide
+from gateway.agents.gateway_side import MOST_WAITING, PAUSES, AdminSide, BusSide
 from gateway.events import AgentRegistry, AgentStanding, HealthFeedback, RequestReport, ServiceRegistry
 from tests.lifecycle.support import admin_url
 from tests.redis_server import RedisServer
 from tests.roles.support import middleware, running
-from tests.support import GatewayProcess, eventually, running_gateway
+from tests.support import GatewayProcess, eventually, running_gateway, scripted_backend
 
 ROUTES = """\
 services:
@@ -119,6 +122,41 @@ async def test_a_wrong_token_is_said(tmp_path: Path) -> None:
         await eventually(lambda: "401" in side.problem)
         assert len(side._waiting) == 1
         await side.stop()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b" " * (17 * 1024 * 1024), "sent more than 16384 KiB"),
+        (b"{}", "its answer has no messages"),
+        (b'{"next":"a-1","messages":[],"missed":null}', "its answer has no messages"),
+        (b'{"next":"a-1","messages":null,"missed":0}', "its answer has no messages"),
+    ],
+)
+async def test_what_is_no_admin_api_is_asked_again_after_a_pause(answer: bytes, said: str) -> None:
+    """Whatever it answers: it is said what is wrong, no more is read than an answer may have, and not at once again."""
+    asked = 0
+
+    async def another(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                asked += 1
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(answer) + answer)
+
+    async with scripted_backend(another) as port:
+        side = AdminSide(f"127.0.0.1:{port}", lambda: None)
+        side.subscribe(ServiceRegistry, _nothing)
+        began = time.monotonic()
+        await side.start()
+        await eventually(lambda: said in side.problem, 30)
+        await eventually(lambda: asked >= 3, 60)
+        assert time.monotonic() - began >= 0.8 * (PAUSES[0] + PAUSES[1])
+        await side.stop()
+
+
+async def _nothing(message: ServiceRegistry) -> None:
+    """Nobody wants it."""
 
 
 async def test_over_redis_to_a_gateway_in_parts(tmp_path: Path, redis: RedisServer) -> None:
