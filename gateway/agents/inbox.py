@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.agents.pilotctl import Pilotctl
+from gateway.agents.pilotctl import Pilotctl, PilotctlError
 
 LISTED: Final = 500  # messages of one look, the newest
 AT_ONCE: Final = 20  # of these, the oldest: more in a second than a node may send would be refused
@@ -45,7 +45,9 @@ class Inbox:
     def __init__(self, pilotctl: Pilotctl, topics: Callable[[str], bool]) -> None:
         """`topics` says which topics are ours."""
         self._pilotctl = pilotctl
+        self.problem = ""
         self._topics = topics
+        self._listed = LISTED
         self._directory: Path | None = None
         self._looked: int | None = None
         self._taken: dict[str, None] = {}
@@ -55,7 +57,14 @@ class Inbox:
         stamp = self._stamp()
         if stamp is not None and stamp == self._looked:
             return []
-        found = await self._pilotctl.run("inbox", "--full", "--limit", str(LISTED))
+        try:
+            found = await self._pilotctl.run("inbox", "--full", "--limit", str(self._listed))
+        except PilotctlError as error:
+            # What is of others stays, and may be too much to be read: anybody who is trusted can send it.
+            self._listed = max(AT_ONCE, self._listed // 2)
+            self.problem = f"the inbox cannot be read: {error}; look whether others fill it"
+            raise
+        self.problem = ""
         if isinstance(directory := found.get("dir"), str):  # it is not said of an empty one
             self._directory = Path(directory)
         listed = found.get("messages")

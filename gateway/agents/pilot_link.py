@@ -115,7 +115,7 @@ class PilotLink:
             dropped.update(peer.dropped)
         return Standing(
             state=self._state,
-            problem=self._problem or self._directory.problem,
+            problem=self._problem or self._directory.problem or self._inbox.problem,
             node=self._node,
             address=self._address,
             hostname=self._settings.hostname,

@@ -53,7 +53,7 @@ def send() -> dict[str, Any]:
 
 def inbox() -> dict[str, Any]:
     found = SOCKET.with_suffix(".inbox")
-    files = sorted(found.glob("*.json"), reverse=True)
+    files = sorted(found.glob("*.json"), reverse=True)[: int(option("--limit"))]
     return {"messages": [json.loads(file.read_text()) for file in files], **({"dir": str(found)} if files else {})}
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
-from gateway.agents.inbox import AT_ONCE, Inbox, address_of
-from gateway.agents.pilotctl import Pilotctl
+from gateway.agents import pilotctl
+from gateway.agents.inbox import AT_ONCE, LISTED, Inbox, InboxMessage, address_of
+from gateway.agents.pilotctl import Pilotctl, PilotctlError
 from tests.agents.fake_network import FakeNetwork
 
 
@@ -31,8 +33,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def inbox(tmp_path: Path, folder: Path) -> Inbox:
-    pilotctl = Pilotctl(str(FakeNetwork(tmp_path).pilotctl), str(tmp_path / "1.sock"))
-    return Inbox(pilotctl, lambda topic: topic == "access-log")
+    command = Pilotctl(str(FakeNetwork(tmp_path).pilotctl), str(tmp_path / "1.sock"))
+    return Inbox(command, lambda topic: topic == "access-log")
 
 
 async def test_a_full_inbox_is_read_in_portions_oldest_first(inbox: Inbox, folder: Path) -> None:
@@ -48,6 +50,23 @@ async def test_a_full_inbox_is_read_in_portions_oldest_first(inbox: Inbox, folde
             inbox.delete(message)
     assert found == [b'{"n":%d}' % number for number in range(wanted)]
     assert _number(folder) == 0
+
+
+async def test_messages_of_others_cannot_fill_it(inbox: Inbox, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stay, and are more than is read at once: that is said, and what is ours is found nevertheless."""
+    monkeypatch.setattr(pilotctl, "OUTPUT_MOST", 100_000)
+    for number in range(LISTED):
+        _put(folder, number, "x" * 1000)
+    _put(folder, LISTED, '{"topic": "access-log", "payload": {"n": 1}}')
+    with pytest.raises(PilotctlError, match="more than 100000 bytes"):
+        await inbox.unread()
+    assert "the inbox cannot be read" in inbox.problem
+    found: list[InboxMessage] = []
+    while not found:
+        with contextlib.suppress(PilotctlError):
+            found = await inbox.unread()
+    assert [message.payload for message in found] == [b'{"n":1}']
+    assert inbox.problem == ""
 
 
 @pytest.mark.parametrize(
