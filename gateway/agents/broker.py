@@ -17,7 +17,8 @@ from gateway.agents.frames import EVERYTHING, Event, FrameError, Frames, encoded
 PORT: Final = 1002
 CONNECTIONS_MOST: Final = 128
 CONNECTIONS_OF_A_NODE: Final = 16
-CONNECTIONS_OF_STRANGERS: Final = 64  # who is not known to be trusted yet finds no room beyond these
+CONNECTIONS_OF_LISTENERS: Final = 96  # who is no peer finds no room beyond these, however many nodes are trusted
+CONNECTIONS_OF_STRANGERS: Final = 64  # nor who is not known to be trusted yet beyond these
 WAITING_MOST: Final = 256 * 1024  # bytes that wait for a subscriber; who has more is cut off
 UNSENT_MOST: Final = 4 * 1024 * 1024  # bytes of all that the daemon has not taken from our socket
 UNCONFIRMED_MOST: Final = (
@@ -92,6 +93,7 @@ class Broker:
         published: Callable[[int, int, Event], None],
         broken: Callable[[int, str], None],
         may_listen: Callable[[int], bool],
+        is_peer: Callable[[int], bool],
         behind: Callable[[], None],
     ) -> None:
         """`published(node, connection, event)` is called with each event, `broken(node, why)` for invalid frames.
@@ -102,6 +104,7 @@ class Broker:
         self._published = published
         self._broken = broken
         self._may_listen = may_listen
+        self._is_peer = is_peer
         self._callers: dict[int, Caller] = {}
         self._line: Line | None = None
         self.cut = 0  # subscribers who did not read
@@ -124,7 +127,8 @@ class Broker:
     def opened(self, connection: int, node: int, port: int) -> None:
         """A node has called."""
         of_the_node = sum(1 for caller in self._callers.values() if caller.node == node)
-        most = CONNECTIONS_MOST if self._may_listen(node) else CONNECTIONS_OF_STRANGERS
+        most = CONNECTIONS_OF_LISTENERS if self._may_listen(node) else CONNECTIONS_OF_STRANGERS
+        most = CONNECTIONS_MOST if self._is_peer(node) else most
         if port != PORT or of_the_node >= CONNECTIONS_OF_A_NODE or len(self._callers) >= most:
             self._end(connection)
         else:

@@ -56,6 +56,10 @@ class Directory:
         trust = self._trusts.get(node)
         return trust is not None and (trust.mutual or not self._settings.mutual)
 
+    def is_peer(self, node: int) -> bool:
+        """Whether a node has the name of a peer, as far as is known."""
+        return any(named.node == node for named in self._named.values())
+
     def found(self, hostname: str) -> tuple[Named | None, Trust | None]:
         """The node that has a hostname, and the record of trust with it."""
         named = self._named.get(hostname)
@@ -129,13 +133,13 @@ class Directory:
     async def refresh_name(self, names: Names, hostname: str, fresh: float) -> None:
         """Ask the rendezvous who has a name. At first contact its key is pinned."""
         if time.monotonic() - self._asked.get(hostname, float("-inf")) >= fresh:
-            self._asked[hostname] = time.monotonic()
             # The rendezvous may be away, or the name free: who had it keeps it, with its key.
             with contextlib.suppress(DaemonError):
                 named = named_of(hostname, await names.resolve(hostname))
                 if named is not None and named != self._named.get(hostname):
                     self._named[hostname] = named
                     self._notify()
+            self._asked[hostname] = time.monotonic()  # now: it may have taken as long as it may
         await self._pin(hostname)
 
     async def _pin(self, hostname: str) -> None:

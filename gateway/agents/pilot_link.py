@@ -58,6 +58,7 @@ class PilotLink:
             lambda node, connection, event: self._unchecked.put(Arrived(event.topic, event.payload, node, connection)),
             self._unchecked.broken,
             self._directory.may_listen,
+            self._directory.is_peer,
             self._look.set,
         )
         self._inbox = Inbox(self._pilotctl, lambda topic: topic in settings.senders)

@@ -27,7 +27,7 @@ class Line:
 class Around:
     """A broker with what it tells."""
 
-    def __init__(self, trusted: frozenset[int] = frozenset(range(1, 100))) -> None:
+    def __init__(self, trusted: frozenset[int] = frozenset(range(1, 100)), peers: frozenset[int] = frozenset()) -> None:
         self.published: list[tuple[int, Event]] = []
         self.broken: list[int] = []
         self.line = Line()
@@ -35,6 +35,7 @@ class Around:
             lambda node, _, event: self.published.append((node, event)),
             lambda node, _: self.broken.append(node),
             lambda node: node in trusted,
+            lambda node: node in peers,
             lambda: None,
         )
         self.broker.attach(self.line)
@@ -120,6 +121,16 @@ def test_strangers_leave_room_for_who_is_trusted() -> None:
     around.subscriber(500, 1, "*")
     around.broker.publish("access-log", b"1")
     assert [connection for connection, _ in around.line.sent] == [500]
+
+
+def test_who_is_trusted_leaves_room_for_peers() -> None:
+    """A daemon may trust hundreds of nodes by itself; the agents of the setup are still heard."""
+    around = Around(frozenset(range(1, 500)), frozenset({7}))
+    for connection in range(400):
+        around.broker.opened(connection, 8 + connection, PORT)
+    around.subscriber(500, 7, "service-registry")
+    around.broker.received(500, encoded("service-registry", b"{}"))
+    assert [(node, event.payload) for node, event in around.published] == [(7, b"{}")]
 
 
 def test_mutated_frames_end_their_connection_and_nothing_else() -> None:

@@ -7,11 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gateway.agents.daemon import daemon_socket
+from gateway.agents import directory
+from gateway.agents.daemon import DaemonError, daemon_socket
+from gateway.agents.directory import Directory
 from gateway.agents.frames import encoded
 from gateway.agents.link import LinkSettings, Received, Refused, Unusable
 from gateway.agents.pilot_link import PilotLink
@@ -260,3 +263,23 @@ async def test_a_daemon_that_hangs_from_the_beginning_is_told_from_none(network:
         await eventually(lambda: "listens at" in link.standing.problem)
         with pytest.raises(TimeoutError, match=r"listens at .* and does not answer"):
             await link.ready(0.1)
+
+
+async def test_a_rendezvous_that_hangs_is_asked_once_for_many_messages(
+    network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's messages do not fit the name, and each of them would hold up all others for as long as it takes."""
+    node = await network.join("acme-router")
+    now, asked = 100.0, 0
+
+    class Hanging:
+        async def resolve(self, hostname: str) -> Mapping[str, Any]:
+            nonlocal now, asked
+            asked, now = asked + 1, now + 10.0
+            raise DaemonError("the daemon has not answered within 10 s")
+
+    monkeypatch.setattr(directory, "time", SimpleNamespace(monotonic=lambda: now))
+    known = Directory(settings_of(node, "router"))
+    for _ in range(3):
+        await known.refresh_name(Hanging(), "acme-discovery", directory.NAME_FRESH)  # type: ignore[arg-type]
+    assert asked == 1
