@@ -29,7 +29,8 @@ TOGETHER: Final = "messages"
 """The member of an object in which several messages come together."""
 BATCHED: Final = frozenset({"access-log", "auth-request"})
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Also the marks of direction, with which a name shows as another one."""
 
 
 class Unreadable(Exception):

@@ -46,6 +46,7 @@ def test_what_is_written_is_what_is_read(topic: str) -> None:
 WRONG: list[tuple[str, Any]] = [
     ("service-registry", {"service": "user-api"}),
     ("service-registry", {"service": "a\nb", "instances": []}),
+    ("service-registry", {"service": "user\u202eipa", "instances": []}),
     ("service-registry", {"service": "", "instances": []}),
     ("service-registry", {"service": "x" * 201, "instances": []}),
     ("service-registry", {"service": "x", "instances": [{"host": "10.0.0.1", "port": "80"}]}),
@@ -62,6 +63,7 @@ WRONG: list[tuple[str, Any]] = [
     ("auth-request", {"request_id": "a", "path": "/", "credential": {"type": "api_key", "fingerprint": "md5:00"}}),
     ("access-log", {"request_id": "a", "client": "c", "decision": "maybe", "latency_ms": 1}),
     ("access-log", {"request_id": "a", "client": "c", "decision": "deny", "latency_ms": -1}),
+    ("access-log", {"request_id": "a", "client": "\u2066c\u2069", "decision": "deny", "latency_ms": 1}),
     ("access-log", []),
     ("access-log", {"messages": []}),
     ("access-log", {"messages": 7}),
