@@ -22,6 +22,9 @@ LOOK_SECONDS: Final = 2.0
 SETTLE_SECONDS: Final = 0.4
 LOG_SECONDS: Final = 60.0
 
+_OF_THE_GATEWAY: Final = {"min_endpoints": 0, "stale_after": 0.0}
+"""Settings that the gateway alone goes by, and takes without a restart."""
+
 
 class Configured:
     """The configuration in use. Raises ConfigError where the files cannot be used at the start."""
@@ -43,7 +46,7 @@ class Configured:
     @property
     def problem(self) -> str:
         """That the gateway may go by another group `agents` than the bridge; else empty."""
-        if self.agents == self._began_with:
+        if _of_bridge(self.agents) == _of_bridge(self._began_with):
             return ""
         return "the group agents of middleware.yaml has changed; start the bridge again to use it"
 
@@ -67,10 +70,14 @@ class Configured:
                 former, configuration = self.agents, await asyncio.to_thread(self._parse, files)
                 await changed(configuration)
                 self.configuration = configuration
-                if self.agents != former:
+                if _of_bridge(self.agents) != _of_bridge(former):
                     logger.warning("%s", self.problem or "the group agents of middleware.yaml is as it was again")
             except (ConfigError, OSError) as error:
                 self._log.line("the files stay as they were: %s", self._secrets.hide(str(error)))
 
     def _parse(self, files: Mapping[str, bytes]) -> Configuration:
         return parse(files, self._environment, base=self._directory, secrets=self._secrets)
+
+
+def _of_bridge(agents: Agents) -> Agents:
+    return agents.model_copy(update=_OF_THE_GATEWAY)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from tests.lifecycle.support import admin_url
+from tests.lifecycle.support import admin_url, reload
 from tests.support import GatewayProcess, running_gateway, until
 
 KEY = "planted_key_of_acme_4eC39H"
@@ -199,3 +200,16 @@ def test_health_says_how_bridges_do(gateway: GatewayProcess) -> None:
     metrics = httpx2.get(admin_url(gateway, "/metrics")).text
     assert 'gateway_agents_refused_total{agent="acme-router",reason="role"} 2.0' in metrics
     assert 'gateway_agents_connected{agent="acme-router"} 0.0' in metrics
+
+
+def test_another_time_until_instances_are_stale_needs_a_reload_only(tmp_path: Path) -> None:
+    """What was said stays, and counts as stale by the new time."""
+    with running_gateway(tmp_path, ROUTES, MIDDLEWARE.replace("0.7s", "1h"), AUTH) as gateway:
+        _registry(gateway, "10.0.1.5")
+        until(lambda: len(_service(gateway, "user-api")["endpoints"]) == 1)
+        assert _service(gateway, "user-api")["stale"] is None
+        gateway.write(middleware=MIDDLEWARE)
+        assert reload(gateway).is_success
+        until(lambda: _service(gateway, "user-api")["stale"] is not None)
+        assert "no service-registry of user-api for" in _service(gateway, "user-api")["stale"]
+        assert len(_service(gateway, "user-api")["endpoints"]) == 1
