@@ -20,8 +20,8 @@ MOST: Final = 10_000  # subjects that are remembered
 MOST_MISSED: Final = 1_000_000  # messages that one gap counts for: the numbers are the sender's
 MOST_BYTES: Final = 8 * 1024**2  # of the file
 MOST_AHEAD: Final = (
-    24 * 3600 * 1000
-)  # of an epoch, which is Unix time in ms: one that counted would silence all later ones
+    300 * 1000
+)  # of an epoch, which is Unix time in ms: one that counted would silence its sender, once its clock is right again
 
 
 class Order:
@@ -62,14 +62,18 @@ class Order:
         return True
 
     def is_ahead(self, epoch: int) -> bool:
-        """Whether a sender with this epoch has a clock that is more than a day ahead of this one."""
+        """Whether a sender with this epoch has a clock that is more than five minutes ahead of this one."""
         return epoch > self._clock() * 1000 + MOST_AHEAD
 
     def save(self) -> None:
         """Write what is new. Raises OSError. For a thread."""
         if self._path is not None and self._changed:
             self._changed = False
-            write_whole(self._path, orjson.dumps(dict(self._last)))
+            try:
+                write_whole(self._path, orjson.dumps(dict(self._last)))
+            except OSError:
+                self._changed = True
+                raise
 
 
 def _read(path: Path | None) -> Mapping[str, tuple[int, int]]:
