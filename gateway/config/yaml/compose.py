@@ -10,6 +10,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import yaml
+from yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceStartEvent,
+)
 
 from gateway.config.problems import Path, Problem, format_path, quote
 from gateway.config.yaml.document import Document, Entry, Folded, Mapping, Node, Scalar, Sequence, resolve
@@ -39,7 +48,8 @@ def compose(file: str, data: bytes, folding: Folding | None = None) -> tuple[Doc
     try:
         text = decode(file, data)
         try:
-            for event in yaml.parse(text, _LOADER):
+            events = _LOADER(text)
+            while (event := events.get_event()) is not None:
                 composer.handle(event)
         except yaml.YAMLError as error:
             raise DocumentError(syntax_problem(file, text, error)) from None
@@ -100,8 +110,9 @@ class _Composer:
         self._nodes = 0
 
     def handle(self, event: yaml.Event) -> None:
-        if isinstance(event, yaml.ScalarEvent):
-            if event.tag is not None:  # as all below, said here once more: of most files, nearly all is scalars
+        # Of most files, nearly all is scalars, and the rest is the beginnings and ends of collections.
+        if isinstance(event, ScalarEvent):
+            if event.tag is not None:
                 self._check_tag(event)
             mark: Any = event.start_mark
             node = Scalar(mark.line + 1, mark.column + 1, event.value, not event.style)
@@ -111,19 +122,19 @@ class _Composer:
             if self._nodes > MAX_NODES:
                 self._count(event, 0)
             self._add(event, node, 0)
-        elif isinstance(event, yaml.CollectionStartEvent):
-            self._open(event)
-        elif isinstance(event, yaml.CollectionEndEvent):
+        elif isinstance(event, CollectionEndEvent):
             self._close(event)
-        elif isinstance(event, yaml.AliasEvent):
+        elif isinstance(event, CollectionStartEvent):
+            self._open(event)
+        elif isinstance(event, AliasEvent):
             self._alias(event)
-        elif isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
+        elif isinstance(event, DocumentStartEvent) and self.root is not None:
             raise self._stop(event, 'a file holds one document; remove this "---" and the part behind or before it')
 
-    def _open(self, event: yaml.CollectionStartEvent) -> None:
+    def _open(self, event: CollectionStartEvent) -> None:
         self._check_tag(event)
         self._check_depth(event, 1)
-        kind = Sequence if isinstance(event, yaml.SequenceStartEvent) else Mapping
+        kind = Sequence if isinstance(event, SequenceStartEvent) else Mapping
         node = kind(*_start(event))
         if self._wants_key():
             raise self._stop(event, "a key must be a text, not a list or a mapping")
@@ -132,7 +143,7 @@ class _Composer:
         self._stack.append(_Frame(node, event.anchor, self._nodes))
         self._count(event, 1)
 
-    def _close(self, event: yaml.CollectionEndEvent) -> None:
+    def _close(self, event: CollectionEndEvent) -> None:
         frame = self._stack.pop()
         if isinstance(frame.node, Mapping) and "<<" in frame.node.entries:
             # `<<: *name` or `<<: [*a, *b]`: their keys, where the mapping does not have them itself.
@@ -150,7 +161,7 @@ class _Composer:
             self._anchors[frame.anchor] = _Anchor(frame.node, self._nodes - frame.nodes_before, frame.height + 1)
         self._add(event, frame.node, frame.height + 1)
 
-    def _alias(self, event: yaml.AliasEvent) -> None:
+    def _alias(self, event: AliasEvent) -> None:
         if event.anchor not in self._anchors:
             raise self._stop(event, f"there is no &{event.anchor} before this alias; define it, or write the value out")
         anchor = self._anchors[event.anchor]
@@ -171,7 +182,9 @@ class _Composer:
         frame = self._stack[-1]
         frame.height = max(frame.height, height)
         if isinstance(frame.node, Sequence):
-            frame.node.items.append(cast(Node, self._folded(node)) if self._folding is not None else node)
+            if self._folding is not None and len(self._stack) == 2:
+                node = cast(Node, self._folded(self._folding, node))
+            frame.node.items.append(node)
         elif frame.key is not None:
             self._set(frame.node.entries, frame.key, node)
             frame.key = None
@@ -180,12 +193,10 @@ class _Composer:
             if node.plain and not isinstance(resolve(node.text), str):
                 self._report(event, "a key must be a text; put it in quotes")
 
-    def _folded(self, item: Node) -> Node | Folded:
-        """An entry of the list that is open, or what becomes of it."""
-        key = self._stack[0].key if len(self._stack) == 2 else None
-        if self._folding is None or key is None or key.text != self._folding.key:
-            return item
-        return self._folding.fold(item) or item
+    def _folded(self, folding: Folding, item: Node) -> Node | Folded:
+        """An entry of a list at the top of the file, or what becomes of it."""
+        key = self._stack[0].key
+        return item if key is None or key.text != folding.key else folding.fold(item) or item
 
     def _set(self, entries: dict[str, Entry], key: Scalar, node: Node) -> None:
         first = entries.get(key.text)
@@ -198,7 +209,7 @@ class _Composer:
     def _wants_key(self) -> bool:
         return bool(self._stack) and isinstance(self._stack[-1].node, Mapping) and self._stack[-1].key is None
 
-    def _check_tag(self, event: yaml.NodeEvent) -> None:
+    def _check_tag(self, event: NodeEvent) -> None:
         if getattr(event, "tag", None) is not None:
             self._report(
                 event, "tags (words that begin with !) are not supported; remove it, or put the text in quotes"

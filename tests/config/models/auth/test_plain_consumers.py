@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from gateway.config import checks
-from gateway.config.models import ConsumerConfig
+from gateway.config.models import Consumer, ConsumerConfig
 from gateway.config.models.auth.plain_consumers import PlainConsumer
+from gateway.config.problems import ConfigError
 from gateway.control_plane.revision_secrets import plain_secrets
 from tests.config.support import errors, parsed
 
@@ -41,6 +42,81 @@ def test_a_plain_consumer_says_what_its_model_says(value: dict[str, Any]) -> Non
     for key, same in zip(plain.keys, model.keys, strict=True):
         for name in ("digest", "hash", "sha256", "key", "file", "not_before", "expires"):
             assert getattr(key, name) == getattr(same, name), name
+
+
+ODD = (
+    "a",
+    "A.b-c_9@x:/",
+    "1",
+    "true",
+    "null",
+    "~",
+    "",
+    " a",
+    "a ",
+    "a,b",
+    "a b",
+    'a"b',
+    "a\\b",
+    "a\x7f",
+    "é",
+    "${X}",
+    "x" * 201,
+)
+
+
+def _read(auth: str) -> Consumer | list[str]:
+    """The only consumer of a file, or the errors in it."""
+    try:
+        return parsed(auth=auth, environment={"X": "y"}).auth.consumers[0]
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems]
+
+
+@pytest.mark.parametrize("key", ["name", "tenant", "groups", "scopes"])
+@pytest.mark.parametrize("quoted", [True, False])
+@pytest.mark.parametrize("text", ODD)
+def test_names_of_plain_consumers_are_as_strict_as_others(key: str, text: str, *, quoted: bool) -> None:
+    """However they are written, they are read, or refused in the same words, as those of a consumer with more to it."""
+    written = json.dumps(text) if quoted else text
+    value = f"[{written}]" if key in ("groups", "scopes") else written
+    auth = f"consumers:\n- {key}: {value}\n" + ("" if key == "name" else "  name: z\n")
+    plain, more = _read(auth), _read(f"{auth}  subjects: [z]\n")
+    if isinstance(plain, list) or isinstance(more, list):
+        assert plain == more
+    else:
+        assert getattr(plain, key) == getattr(more, key)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "[]",
+        "null",
+        "{}",
+        "sha256:0",
+        f"'{HASHES[0]}'",
+        f"[{HASHES[0]}]",
+        f"[{{hash: {HASHES[0]}}}, {HASHES[1]}]",
+        f"[[{HASHES[0]}]]",
+        f"[{HASHES[0].upper()}]",
+        f"['{HASHES[0]} ']",
+        f"[{HASHES[0]}0]",
+        "[{}]",
+        "[null]",
+        "[{hash: null}]",
+        f"[{{hash: {HASHES[0]}, expires: 2030-01-01}}]",
+        f"[{{hash: {HASHES[0]}, expires: never}}]",
+    ],
+)
+def test_keys_of_plain_consumers_are_as_strict_as_others(keys: str) -> None:
+    """They are read, or refused in the same words, as those of a consumer with more to it."""
+    auth = f"consumers:\n- name: z\n  keys: {keys}\n"
+    plain, more = _read(auth), _read(f"{auth}  subjects: [z]\n")
+    if isinstance(plain, list) or isinstance(more, list):
+        assert plain == more
+    else:
+        assert [key.digest for key in plain.keys] == [key.digest for key in more.keys]
 
 
 @pytest.mark.parametrize(
