@@ -12,8 +12,9 @@ from functools import partial
 from typing import Protocol
 
 from gateway.config.model_routes import Target, endpoint_of
-from gateway.config.models import ModelsFile, RouteConfig
+from gateway.config.models import RouteConfig
 from gateway.config.models import Timeouts as TimeoutsConfig
+from gateway.config.models.llm.file import ModelsFile
 from gateway.config.models.llm.mcp import McpServer
 from gateway.config.models.llm.providers import Provider
 from gateway.config.problems import ConfigError, Path, Problem

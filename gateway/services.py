@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from gateway.balancing.table import BALANCERS, DEFAULT, balancing_of
 from gateway.config.models import ServiceConfig
-from gateway.config.models.llm.providers import Provider
 from gateway.config.problems import Problem
 from gateway.config.regular_files import read_regular
 from gateway.config.values.addresses import AddressTarget, AsgiTarget, ServiceTarget, Target, parse_target
@@ -28,6 +28,9 @@ from gateway.upstream.probe_turns import ProbeTurns
 from gateway.upstream.prober import Prober
 from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, TlsSettings
+
+if TYPE_CHECKING:
+    from gateway.config.models.llm.providers import Provider
 
 MAX_CA_BYTES = 4 * 1024**2
 MOST_STREAMS = 10_000

@@ -23,9 +23,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gateway.config.models import AuthFile, Configuration, MiddlewareFile, ModelsFile, RoutesFile
+from gateway.config.models import AuthFile, Configuration, MiddlewareFile, RoutesFile
 from gateway.config.models.python_policies import split_class
 from gateway.config.problems import ConfigError, Problem, format_path
 from gateway.config.problems import Path as Way
@@ -35,6 +35,10 @@ from gateway.custom_code import named, text_of
 from gateway.live import Owner
 from gateway.middleware import guardrail_settings, policy_loading
 from gateway.upstream.asgi import import_application
+
+if TYPE_CHECKING:
+    from gateway.config.models.llm.file import ModelsFile
+    from gateway.config.models.llm.guardrails import Guardrail
 
 START_SECONDS = 10.0  # for the interpreter and the gateway's own modules, on a busy machine
 STOP_SECONDS = 1.0
@@ -88,13 +92,20 @@ def try_out(configuration: Configuration, living: Mapping[Any, Any]) -> None:
         routes=RoutesFile.model_construct(routes=()),
         middleware=MiddlewareFile(policies=policies),
         auth=AuthFile(),
-        models=ModelsFile(guardrails=guardrails) if guardrails else None,
+        models=_with_guardrails(guardrails) if guardrails else None,
         documents={name: configuration.documents[name] for name in _FILES if name in configuration.documents},
     )
     trial = _Trial(tried, applications, settings.policy_timeout, settings.policy_memory)
     problems = _run(trial)
     if problems:
         raise ConfigError(problems)
+
+
+def _with_guardrails(guardrails: dict[str, Guardrail]) -> ModelsFile:
+    """models.yaml with nothing else."""
+    from gateway.config.models.llm.file import ModelsFile  # noqa: PLC0415  whoever has guardrails has imported it
+
+    return ModelsFile(guardrails=guardrails)
 
 
 def _applications(configuration: Configuration, living: Mapping[Any, Any]) -> Iterator[_Application]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic_core import PydanticCustomError
 
-from gateway.config.models import FILES, RoutesFile
+from gateway.config.models import FILES
 from gateway.config.models.python_policies import split_class
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.regular_files import read_regular
@@ -89,7 +89,7 @@ def _missing(directory: Path, name: str) -> Iterator[Problem]:
         yield _about(name, "this is a link to a file that is not there; remove it, or correct where it leads")
     elif (directory / other).exists():
         yield _about(other, f"this file is not read; rename it to {name}")
-    elif FILES[name] is RoutesFile and not (directory / "models.yaml").exists():  # which has routes by itself
+    elif name == "routes.yaml" and not (directory / "models.yaml").exists():  # which has routes by itself
         yield _about(
             name, f"the file does not exist in {directory}; create it, or name another directory with --config"
         )

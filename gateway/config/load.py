@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path as FilePath
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ValidationError
 
@@ -12,7 +12,7 @@ from gateway.config import checks
 from gateway.config.files import read_files
 from gateway.config.group_names import naming_routes
 from gateway.config.model_routes import with_models
-from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, ModelsFile, RoutesFile
+from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, RoutesFile, model_of
 from gateway.config.models.auth.plain_consumers import PlainConsumers
 from gateway.config.models.errors import to_fault
 from gateway.config.models.routes import RoutesBesideModels
@@ -26,6 +26,9 @@ from gateway.config.yaml.compose import Folding, compose
 from gateway.config.yaml.document import Document
 from gateway.config.yaml.expand import Converter, Expander
 from gateway.config.yaml.places import to_problem
+
+if TYPE_CHECKING:
+    from gateway.config.models.llm.file import ModelsFile
 
 __all__ = ["ConfigError", "Configuration", "Problem", "load", "parse"]
 
@@ -61,7 +64,7 @@ def parse(
     problems = [problem for reading in readings.values() for problem in reading.problems]
     if problems:
         raise ConfigError(problems)
-    models = cast(ModelsFile | None, readings["models.yaml"].model if "models.yaml" in readings else None)
+    models = cast("ModelsFile | None", readings["models.yaml"].model if "models.yaml" in readings else None)
     for secret in models.secrets if models is not None else ():
         expander.secrets.add(secret.get_secret_value())
     middleware = cast(MiddlewareFile, readings["middleware.yaml"].model)
@@ -125,7 +128,7 @@ def _models_document(files: Mapping[str, bytes]) -> tuple[Document | None, list[
 def _digest(files: Mapping[str, bytes]) -> str:
     digest = sha256()
     always = [name for name in FILES if name in files or name != "models.yaml"]
-    for name in (*always, *sorted(files.keys() - FILES.keys())):
+    for name in (*always, *sorted(files.keys() - {*FILES})):
         content = files.get(name, b"")
         digest.update(b"%d:" % len(content) + content)
     return digest.hexdigest()[:12]
@@ -158,7 +161,7 @@ class _Reading:
         model: type[Model] | None = None,
     ) -> None:
         self.model: Model | None = None
-        self._kind = model or FILES[document.file]
+        self._kind = model or model_of(document.file)
         self.named: set[str] = set()
         self.document = document
         self.problems = problems

@@ -4,13 +4,15 @@ those that are."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from gateway.config.models import ModelsFile, RouteConfig, RoutesFile
+from gateway.config.models import RouteConfig, RoutesFile
 from gateway.config.models.cache import RouteCache
-from gateway.config.models.llm.mcp import METADATA_PATH
-from gateway.config.models.llm.paths import MCP, METADATA, METHODS, MODELS, PATHS, PROBE, PROBES
+from gateway.config.models.llm.paths import MCP, METADATA, METADATA_PATH, METHODS, MODELS, PATHS, PROBE, PROBES
 from gateway.config.models.timeouts import RouteTimeouts, Timeouts
+
+if TYPE_CHECKING:
+    from gateway.config.models.llm.file import ModelsFile
 
 Target = Literal["models", "mcp"]
 

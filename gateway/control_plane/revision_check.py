@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.bundles import Bundle
 from gateway.check import RESOLVE_SECONDS, STAND_INS, UNCHECKED, WARNINGS, compiled
@@ -19,7 +19,7 @@ from gateway.config import checks
 from gateway.config.files import guardrail_files, policy_files
 from gateway.config.host_names import host_names, perhaps_meant
 from gateway.config.load import parse
-from gateway.config.models import FILES, Configuration, ModelsFile
+from gateway.config.models import FILES, Configuration
 from gateway.config.problems import ConfigError, Fault, Problem
 from gateway.config.route_files import MAIN, is_route_file
 from gateway.config.secrets import KnownSecrets
@@ -29,6 +29,9 @@ from gateway.config.yaml.expand import missing_variable
 from gateway.config.yaml.places import to_problem
 from gateway.control_plane.revision_secrets import plain_secrets
 from gateway.outside.host_lookups import HostLookups
+
+if TYPE_CHECKING:
+    from gateway.config.models.llm.file import ModelsFile
 
 MOST_PROBLEMS = 500
 
@@ -223,7 +226,7 @@ def _not_read(bundle: Bundle, configuration: Configuration) -> Iterator[Problem]
         *policy_files(bundle.files.get("middleware.yaml", b"")),
         *guardrail_files(bundle.files.get("models.yaml", b"")),
     }
-    for name in sorted(bundle.files.keys() - FILES.keys() - configuration.named - code):
+    for name in sorted(bundle.files.keys() - {*FILES} - configuration.named - code):
         if not is_route_file(name):
             yield Problem(name, 0, 0, "", "no gateway reads this file, as none of the others names it", "warning")
 

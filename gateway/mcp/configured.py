@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Protocol
 
-from gateway.config.models.llm.mcp import METADATA_PATH, McpEndpoint, McpServer, McpTool
+from gateway.config.models.llm.mcp import McpEndpoint, McpServer, McpTool
+from gateway.config.models.llm.paths import METADATA_PATH
 from gateway.config.problems import Path
 from gateway.context import Context
 from gateway.deadlines import NEVER

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 from gateway.config.models import Configuration
-from gateway.config.models.llm.guardrails import Guardrail
 from gateway.middleware.policy_loading import Written, key_of
+
+if TYPE_CHECKING:
+    from gateway.config.models.llm.guardrails import Guardrail
 
 
 def written_of(name: str, config: Guardrail) -> Written:

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from heapq import nsmallest
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.config.model_routes import endpoint_of, target_of
-from gateway.config.models import AuthFile, Consumer, MiddlewareFile, ModelsFile, RouteConfig
+from gateway.config.models import AuthFile, Consumer, MiddlewareFile, RouteConfig
 from gateway.families import Family, Labels, gauge
 from gateway.monitor.traffic import NONE, upstream_name
+
+if TYPE_CHECKING:
+    from gateway.config.models.llm.file import ModelsFile
 
 KEYS: Final = 1000
 """API keys with an expiry that get a series: the earliest."""

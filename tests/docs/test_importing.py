@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.models import AuthFile, MiddlewareFile, ModelsFile, RoutesFile
+from gateway.config.models import AuthFile, MiddlewareFile, RoutesFile
 from gateway.config.models.llm.budgets import Budget
+from gateway.config.models.llm.file import ModelsFile
 from gateway.config.models.llm.providers import Provider
 from gateway.config.models.routes import RouteConfig
 from gateway.importing.kong.known_plugins import ELSEWHERE, PLUGINS

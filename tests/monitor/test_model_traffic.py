@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.config.models import ModelsFile, RouteConfig
+from gateway.config.models import RouteConfig
+from gateway.config.models.llm.file import ModelsFile
 from gateway.families import Sample
 from gateway.http import Exchange, Identity, Outcome
 from gateway.http.model_record import ModelRecord, Switch

@@ -76,6 +76,8 @@ def test_a_plain_gateway_imports_what_it_needs(tmp_path: Path) -> None:
 
 OF_OTHERS = (
     *("gateway.llm", "gateway.mcp", "gateway.model_targets"),
+    *("gateway.config.models.llm.file", "gateway.config.models.llm.providers", "gateway.config.models.llm.routing"),
+    *("gateway.config.models.llm.mcp", "gateway.config.models.llm.guardrails", "gateway.config.models.llm.budgets"),
     *("gateway.admin.app", "gateway.explain"),
     *("gateway.cache.configured", "gateway.cache.policy", "gateway.cache.memory", "gateway.cache.redis"),
     *("gateway.algorithms.conditions.compile", "gateway.algorithms.conditions.syntax"),

@@ -1,12 +1,18 @@
 """models.yaml: names that lead nowhere."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from __future__ import annotations
 
-from gateway.config.models import Configuration, ModelsFile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from gateway.config.models import Configuration
 from gateway.config.models.breakers import PROFILES
-from gateway.config.models.llm.providers import WELL_KNOWN
-from gateway.config.models.llm.routing import Profile
+from gateway.config.models.llm.well_known import WELL_KNOWN
 from gateway.config.problems import Fault, Path, suggest
+
+if TYPE_CHECKING:
+    from gateway.config.models.llm.file import ModelsFile
+    from gateway.config.models.llm.routing import Profile
 
 _TRANSLATED = {"openai": ("messages", "responses"), "anthropic": ("chat",), "gemini": ()}
 _KNOWN = ", ".join(WELL_KNOWN)

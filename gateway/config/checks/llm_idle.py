@@ -1,14 +1,20 @@
 """models.yaml: what is probably not meant, although it can be served."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gateway.algorithms.globs import Glob
-from gateway.config.models import Configuration, ModelsFile
-from gateway.config.models.llm.routing import When
+from gateway.config.models import Configuration
 from gateway.config.problems import Fault, Path, suggest
 from gateway.config.yaml.document import Scalar
+
+if TYPE_CHECKING:
+    from gateway.config.models.llm.file import ModelsFile
+    from gateway.config.models.llm.routing import When
 
 _ENDPOINTS = ("/completions", "/responses", "/embeddings", "/messages", "/models")
 _OF_ENVIRONMENT = "os.environ/"  # as LiteLLM writes it

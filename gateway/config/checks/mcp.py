@@ -1,13 +1,18 @@
 """models.yaml: MCP servers that cannot be reached, and what about them is probably not meant."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from gateway.algorithms.globs import Glob
 from gateway.config.models import Configuration
 from gateway.config.models.breakers import PROFILES
-from gateway.config.models.llm.mcp import McpServer
 from gateway.config.problems import Fault, Path, suggest
 from gateway.config.yaml.document import Mapping, Scalar
+
+if TYPE_CHECKING:
+    from gateway.config.models.llm.mcp import McpServer
 
 
 def unknown_names(configuration: Configuration) -> Iterator[Fault]:

@@ -6,8 +6,9 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import PlainValidatorFunctionSchema
 
-from gateway.config.models import FILES, Model, ModelsFile, RoutesFile
+from gateway.config.models import FILES, Model, RoutesFile, model_of
 from gateway.config.models.base import Checking
+from gateway.config.models.llm.file import ModelsFile
 from gateway.config.yaml.compose import BARE_LIST
 
 Schema = dict[str, Any]
@@ -35,7 +36,7 @@ class _Generate(GenerateJsonSchema):
 
 def schemas() -> dict[str, Schema]:
     """One JSON Schema (draft 2020-12) for each file, by its name."""
-    return {file: _schema(file, model) for file, model in FILES.items()}
+    return {file: _schema(file, model_of(file)) for file in FILES}
 
 
 def _schema(file: str, model: type[Model]) -> Schema:

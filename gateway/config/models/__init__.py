@@ -1,8 +1,12 @@
-"""The models of the four files, and the four together as a Configuration."""
+"""The models of the four files, and the four together as a Configuration. That of models.yaml is imported for those
+who have one."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Final
 
 from gateway.config.models.access_log import AccessLog
 from gateway.config.models.auth.consumers import ConsumerConfig, IdentityHeaders
@@ -11,7 +15,6 @@ from gateway.config.models.auth.plain_consumers import Consumer
 from gateway.config.models.auth.schemes import SchemeConfig
 from gateway.config.models.base import Model, Section
 from gateway.config.models.client_limits import ClientLimits
-from gateway.config.models.llm.file import ModelsFile
 from gateway.config.models.middleware import Drain, MiddlewareFile, WebSocket
 from gateway.config.models.predicates import Predicate
 from gateway.config.models.routes import RouteConfig, RoutesFile
@@ -19,6 +22,9 @@ from gateway.config.models.services import Connections, EndpointConfig, ServiceC
 from gateway.config.models.timeouts import RouteTimeouts, Timeouts
 from gateway.config.problems import Path, Problem, format_path
 from gateway.config.yaml.document import Document
+
+if TYPE_CHECKING:
+    from gateway.config.models.llm.file import ModelsFile
 
 __all__ = [
     "FILES",
@@ -34,7 +40,6 @@ __all__ = [
     "IdentityHeaders",
     "MiddlewareFile",
     "Model",
-    "ModelsFile",
     "Predicate",
     "RouteConfig",
     "RouteTimeouts",
@@ -45,15 +50,25 @@ __all__ = [
     "Timeouts",
     "Tls",
     "WebSocket",
+    "model_of",
 ]
 
-FILES: Mapping[str, type[Model]] = {
-    "routes.yaml": RoutesFile,
-    "middleware.yaml": MiddlewareFile,
-    "auth.yaml": AuthFile,
-    "models.yaml": ModelsFile,
-}
+FILES: Final = ("routes.yaml", "middleware.yaml", "auth.yaml", "models.yaml")
 """The files of a configuration directory, in the order in which their errors are reported."""
+
+
+def model_of(file: str) -> type[Model]:
+    """The model of one of these files."""
+    match file:
+        case "routes.yaml":
+            return RoutesFile
+        case "middleware.yaml":
+            return MiddlewareFile
+        case "auth.yaml":
+            return AuthFile
+    from gateway.config.models.llm.file import ModelsFile  # noqa: PLC0415  as many keys as all the other files have
+
+    return ModelsFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from gateway.config.models import FILES, Model, RouteConfig
+from gateway.config.models import FILES, Model, RouteConfig, model_of
 from gateway.config.models.base import keys_of
 from gateway.config.problems import Path
 
@@ -20,7 +20,7 @@ _HANDING_DOWN = (("defaults",), ("groups",))
 def levels(file: str, top: type[Model] | None = None) -> dict[Level, type[Model]]:
     """The models of a file by their level, in the order of the file's keys, the file itself first. `top` is that of a
     file which is none of a gateway's."""
-    return dict(_levels(top or FILES[file], ()))
+    return dict(_levels(top or model_of(file), ()))
 
 
 def levels_without_repeats(file: str) -> dict[Level, type[Model]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import parse
-from gateway.config.models import ModelsFile
+from gateway.config.models.llm.file import ModelsFile
 from gateway.config.secrets import KnownSecrets
 
 from ..support import ROUTE, errors, parsed

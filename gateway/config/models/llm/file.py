@@ -10,10 +10,11 @@ from gateway.config.models.llm.budgets import Budget
 from gateway.config.models.llm.guardrails import Guardrail
 from gateway.config.models.llm.mcp import McpEndpoint
 from gateway.config.models.llm.prices import Prices
-from gateway.config.models.llm.providers import WELL_KNOWN, Provider, in_force
+from gateway.config.models.llm.providers import Provider, in_force
 from gateway.config.models.llm.routing import ModelRouting
 from gateway.config.models.llm.tool_quotas import ToolQuota
 from gateway.config.models.llm.values import ModelName, NamesByProvider
+from gateway.config.models.llm.well_known import WELL_KNOWN
 from gateway.config.models.policy import Named
 from gateway.config.values.addresses import HeaderName
 from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, refuse, shorthand

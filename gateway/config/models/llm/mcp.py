@@ -17,7 +17,6 @@ from gateway.http.fields import FRAMING_FIELDS
 SEPARATOR = "__"
 """Between the name of a server and that of its tool, where several servers are one."""
 
-METADATA_PATH = "/.well-known/oauth-protected-resource"
 """Where clients ask what a protected server is (RFC 9728, 3.1): this, and then the path of the endpoint."""
 
 _SENT = "/%:@!$&'()*+,;=~-._"  # as it is written, in a path (RFC 3986, 3.3)

@@ -14,6 +14,8 @@ MCP: Final = "mcp"
 METADATA: Final = "mcp-metadata"
 """The id of the route to what an MCP endpoint says of its authorization (RFC 9728)."""
 
+METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
+
 METHODS: Final = ("GET", "POST", "DELETE")
 
 PATHS: Final = (

@@ -1,8 +1,6 @@
 """models.yaml: who answers, and with whose keys."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
@@ -11,41 +9,12 @@ from gateway.config.models.base import Section
 from gateway.config.models.breakers import Breaker, BreakerOfRoute
 from gateway.config.models.health import Health
 from gateway.config.models.llm.values import ModelPatterns
+from gateway.config.models.llm.well_known import WELL_KNOWN, Protocol
 from gateway.config.models.timeouts import TimeoutsOfRoute
 from gateway.config.values.addresses import HttpUrl, ServiceName
 from gateway.config.values.kinds import Kind, SomeOf, Unset, as_list, refuse
 
-Protocol = Literal["openai", "anthropic", "gemini"]
 Translated = Literal["chat", "messages", "responses"]
-
-
-class WellKnown(NamedTuple):
-    """Defaults of a provider of this name."""
-
-    protocol: Protocol
-    base_url: str
-    models: tuple[str, ...]
-
-
-WELL_KNOWN: Final[Mapping[str, WellKnown]] = MappingProxyType(
-    {
-        "openai": WellKnown(
-            "openai",
-            "https://api.openai.com",
-            (
-                *("gpt-*", "chatgpt-*", "o1*", "o3*", "o4*", "codex-*", "computer-use-*", "text-embedding-*", "omni-*"),
-                *("text-moderation-*", "whisper-*", "tts-*", "dall-e-*", "sora-*", "babbage-*", "davinci-*"),
-            ),
-        ),
-        "anthropic": WellKnown("anthropic", "https://api.anthropic.com", ("claude-*",)),
-        "google": WellKnown(
-            "gemini",
-            "https://generativelanguage.googleapis.com",
-            ("gemini-*", "gemma-*", "embedding-*", "imagen-*", "veo-*", "learnlm-*", "aqa"),
-        ),
-    }
-)
-"""Providers that need no `base_url` and no `protocol`."""
 
 
 def _secret(value: Any) -> Any:
