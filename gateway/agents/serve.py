@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -31,17 +31,16 @@ from gateway.agents.payloads import Contents, Writer
 from gateway.agents.pilot_link import PilotLink
 from gateway.agents.role_lock import role_lock
 from gateway.agents.role_setup import DIRECTORY, of_role, pins_of, pins_path
-from gateway.agents.roles.auth import Auth
-from gateway.agents.roles.discovery import Discovery
-from gateway.agents.roles.monitor import Monitor
-from gateway.agents.roles.router import Router
 from gateway.agents.standing import STATUS_SECONDS, problems_of, standing_of, status_of, status_path
-from gateway.agents.verifying import Verifier
 from gateway.agents.whole_file import write_whole
 from gateway.config.models.agents import Agents
 from gateway.config.secrets import KnownSecrets
 from gateway.live import Tasks
 from gateway.roles import Role
+
+if TYPE_CHECKING:
+    from gateway.agents.verifying import Verifier
+    from gateway.config.models import Configuration
 
 logger = logging.getLogger("gateway.agents")
 
@@ -116,8 +115,8 @@ class Bridge:
         self._agents = configured.agents
         self._prefix = _prefix(options, self._agents)
         self._state = options.directory / configured.configuration.middleware.state_directory / DIRECTORY
-        self._verifier = Verifier()
-        self._alerting = Alerting(self._agents.alerts, options.directory)
+        self._verifier = _verifier() if "auth" in options.roles else None
+        self._alerting = Alerting(self._agents.alerts if "monitor" in options.roles else {}, options.directory)
         self.side, self._by = self._side()
         self._served: list[_Served] = []
         self._problem = ""  # of what it writes down
@@ -137,7 +136,7 @@ class Bridge:
                 raise StartError(str(error)) from None
             except OSError as error:
                 raise StartError(f"{self._state} cannot be written: {error.strerror}; see state_directory") from None
-            await self._verifier.use(self._configured.configuration)
+            await self._use(self._configured.configuration)
             self._served = [self._role(role) for role in self._options.roles]
             for served in self._served:
                 await stack.enter_async_context(served.link)
@@ -160,7 +159,7 @@ class Bridge:
         self._alerting.begin()
         await self.side.start()
         self.tasks.supervise("reports of the bridge's state", self._tell)
-        self.tasks.supervise("the watch over the configuration", lambda: self._configured.watch(self._verifier.use))
+        self.tasks.supervise("the watch over the configuration", lambda: self._configured.watch(self._use))
         names = ", ".join(served.node.hostname for served in self._served)
         logger.info("on the network as %s; the gateway is met over %s", names, self._by)
 
@@ -174,8 +173,14 @@ class Bridge:
         await self.side.stop()
         for served in self._served:
             await served.refusals.stop()
-        await self._verifier.stop()
+        if self._verifier is not None:
+            await self._verifier.stop()
         logger.info("ended")
+
+    async def _use(self, configuration: Configuration) -> None:
+        """Raises ConfigError where files that it names are unfit."""
+        if self._verifier is not None:
+            await self._verifier.use(configuration)
 
     async def _tell(self) -> None:
         while True:
@@ -213,16 +218,28 @@ class Bridge:
         order = Order(self._state / f"order-{role}.json")
         writer = Writer(hostname)
         node = Node(role, self._prefix, hostname, self._agents, link, self.side, writer, order, refused=refusals.take)
-        match role:
+        return _Served(node, self._work(node), link, refusals)
+
+    def _work(self, node: Node) -> RoleWork:
+        """The work of its role, whose libraries the others do without."""
+        match node.role:
             case "discovery":
-                work: RoleWork = Discovery(node, lambda service: self._configured.wanted(service, self._prefix))
+                from gateway.agents.roles.discovery import Discovery  # noqa: PLC0415
+
+                return Discovery(node, lambda service: self._configured.wanted(service, self._prefix))
             case "router":
-                work = Router(node)
+                from gateway.agents.roles.router import Router  # noqa: PLC0415
+
+                return Router(node)
             case "auth":
-                work = Auth(node, self._verifier)
+                from gateway.agents.roles.auth import Auth  # noqa: PLC0415
+
+                assert self._verifier is not None
+                return Auth(node, self._verifier)
             case "monitor":
-                work = Monitor(node, self._alerting)
-        return _Served(node, work, link, refusals)
+                from gateway.agents.roles.monitor import Monitor  # noqa: PLC0415
+
+                return Monitor(node, self._alerting)
 
     def _link_settings(self, role: Role, hostname: str, refusals: RefusalLog) -> LinkSettings:
         agents = self._agents
@@ -268,6 +285,13 @@ class Bridge:
             )
         if self._configured.configuration.middleware.agents is None:
             logger.warning("middleware.yaml has no group agents, so that the gateway sends no messages; add agents: {}")
+
+
+def _verifier() -> Verifier:
+    """With the libraries of all schemes."""
+    from gateway.agents.verifying import Verifier  # noqa: PLC0415
+
+    return Verifier()
 
 
 class _TokenOf:

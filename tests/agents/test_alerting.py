@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gateway.agents import alerting
+from gateway.agents import alert_receiver
 from gateway.agents.alerting import Alerting
 from gateway.agents.payloads import Writer
 from gateway.config.models.agents import Agents
@@ -59,7 +59,7 @@ def _alerting(directory: Path, **senders: Any) -> Alerting:
 
 async def test_a_webhook_gets_the_whole_message_signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once more where it was not taken; only those of the severities that it wants."""
-    monkeypatch.setattr(alerting, "PAUSE", 0.05)
+    monkeypatch.setattr(alert_receiver, "PAUSE", 0.05)
     async with _receiving(tmp_path, 503) as (receiver, url):
         sending = _alerting(tmp_path, ops={"webhook": url, "secret": "s3cret", "ca": "ca.pem", "severities": ["page"]})
         sending.begin()
@@ -77,7 +77,7 @@ async def test_a_webhook_gets_the_whole_message_signed(tmp_path: Path, monkeypat
 
 async def test_a_receiver_that_is_away_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After some attempts, and counted; one whose certificate is not known gets nothing."""
-    monkeypatch.setattr(alerting, "PAUSE", 0.01)
+    monkeypatch.setattr(alert_receiver, "PAUSE", 0.01)
     async with _receiving(tmp_path) as (receiver, url):
         sending = _alerting(tmp_path, away={"webhook": "https://127.0.0.1:9/"}, strange={"webhook": url})
         sending.begin()
