@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import SplitResult
 
 from gateway.auth.credentials import without_parameters
@@ -19,10 +19,6 @@ from gateway.http.fields import announces_body
 from gateway.http.methods import NEVER_FORWARDED, REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, normalise
 from gateway.limits.quota_report import PATH as QUOTA_PATH
-from gateway.llm.explaining import described, refused
-from gateway.llm.handler import Models
-from gateway.llm.speaking import NotKnown
-from gateway.mcp.configured import Endpoint
 from gateway.middleware.cors import Cors, announced_method
 from gateway.middleware.fixed_responses import FixedResponse
 from gateway.middleware.python_policy import PythonPolicy
@@ -34,9 +30,12 @@ from gateway.upstream.asgi import Hosted
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.considered import considered, has_choice, not_asked
 from gateway.upstream.fallback import Fallback
-from gateway.upstream.layers import Layer, Refusing, layers
+from gateway.upstream.layers import Layer, OfServers, Refusing, layers
 from gateway.upstream.request import Timeouts
 from gateway.upstream.service import Upstream
+
+if TYPE_CHECKING:
+    from gateway.llm.handler import Models
 
 LOOPBACK = "127.0.0.1"
 Outcome = Literal["forwarded", "redirected", "answered", "refused", "no route", "undecided"]
@@ -210,6 +209,7 @@ async def _policies(
     """The decision of each policy of the route, up to the first refusal."""
     exchange.route, exchange.target_path, exchange.parameters = match.rule.id, match.path, match.parameters
     rules = []
+    models = _models(match.value, snapshot)
     verdict, outcome = "allowed: no rule refuses it", _end(match.value)
     for middleware in match.value.middlewares:
         decision = await middleware.explain(exchange) if isinstance(middleware, Explaining) else None
@@ -229,15 +229,14 @@ async def _policies(
         silent = [each.name for each in match.value.middlewares if isinstance(each, PythonPolicy) and not each.explains]
         if silent:
             verdict += f"; not asked, as they have no `explain`: {', '.join(silent)}"
-        refusal = None if isinstance(match.value.target, Models) else await _refusal_of_body(exchange)
+        refusal = None if models is not None else await _refusal_of_body(exchange)
         if refusal is not None:
             verdict, outcome = f"refused while its body is read: {refusal}", "refused"
     way = list(layers(match.value.forward, exchange))
     of_model: dict[str, Any] = {}
-    if outcome == "forwarded" and isinstance(match.value.target, Models):
-        of_model, outcome, verdict = await _model(
-            exchange, match.value.target, snapshot, verdict, running=why_none is not not_asked
-        )
+    if outcome == "forwarded" and models is not None:
+        running = why_none is not not_asked
+        of_model, outcome, verdict = await _model(exchange, models, snapshot, verdict, running=running)
     if outcome == "forwarded" and (refusal := _refusal_on_the_way(way, exchange, why_none)) is not None:
         instead = next((layer.describe(exchange) for layer in way if isinstance(layer, Fallback)), None)
         verdict = f"refused: {refusal}" if instead is None else f"{verdict}; but {refusal}; {instead}"
@@ -254,10 +253,22 @@ async def _policies(
     )
 
 
+def _models(handler: RouteHandler, snapshot: Snapshot) -> Models | None:
+    """What answers the requests of a route to models. It is imported with a models.yaml only."""
+    if snapshot.configuration.models is None:
+        return None
+    from gateway.llm.handler import Models  # noqa: PLC0415
+
+    return handler.target if isinstance(handler.target, Models) else None
+
+
 async def _model(
     exchange: Exchange, models: Models, snapshot: Snapshot, verdict: str, *, running: bool
 ) -> tuple[dict[str, Any], Outcome, str]:
     """Which provider of a model would be asked first, or why none."""
+    from gateway.llm.explaining import described, refused  # noqa: PLC0415  as above
+    from gateway.llm.speaking import NotKnown  # noqa: PLC0415
+
     if isinstance(exchange.body, _Unsent) or (exchange.body is None and exchange.method == "POST"):
         return {}, "undecided", "undecided: the body names the model; give it with --body @FILE"
     try:
@@ -357,8 +368,8 @@ def _onward(handler: RouteHandler, last: Handler, why_none: Callable[[Upstream],
             "considered": considered(target.upstream, time.perf_counter(), why_none),
         }
     onward: dict[str, Any] = {"handlers": [*handlers, target.name], "endpoints": [target.name]}
-    if isinstance(target, Endpoint):
-        onward |= {"endpoints": [each.describe() for each in target.servers]}
+    if isinstance(target, OfServers):
+        onward |= {"endpoints": target.describe_servers()}
     if isinstance(target, FixedResponse):
         onward |= {"sent": f"nothing: the gateway itself answers {target.status}"}
     return onward

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from heapq import nlargest
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,13 +19,13 @@ from gateway.algorithms.percentiles import Sketch
 from gateway.build import Snapshot
 from gateway.http import Exchange, Identity
 from gateway.limits.holds import Line
-from gateway.llm.claims import Budget, Limit, Wanted
-from gateway.llm.cooldown import Cooldowns
-from gateway.llm.money import Money
-from gateway.llm.prices import snapshot_date
-from gateway.llm.usage_table import SUBJECTS, Subject
 from gateway.monitor.model_traffic import SUMS, Used
 from gateway.reload import Reloader
+
+if TYPE_CHECKING:
+    from gateway.llm.claims import Budget, Limit
+    from gateway.llm.money import Money
+    from gateway.llm.usage_table import Subject
 
 logger = logging.getLogger("gateway.limits")
 
@@ -78,7 +78,11 @@ class _Api:
     async def usage(self, request: Request) -> Response:
         snapshot = loaded(self._reloader)
         money = _money(snapshot)
-        by = cast(list[Subject], request.query_params.getlist("by") or ["model"])
+        # Whoever has models has imported these. They are a tenth of all modules.
+        from gateway.llm.prices import snapshot_date  # noqa: PLC0415
+        from gateway.llm.usage_table import SUBJECTS  # noqa: PLC0415
+
+        by = cast("list[Subject]", request.query_params.getlist("by") or ["model"])
         if unknown := set(by) - set(SUBJECTS):
             raise Refused(400, f"sums are by tenant, consumer or model, not by {sorted(unknown)[0]}")
         asked = [(subject, request.query_params[subject]) for subject in SUBJECTS if subject in request.query_params]
@@ -177,6 +181,8 @@ def _of_caller(snapshot: Snapshot, budget: Budget) -> bool:
 
 def _key(snapshot: Snapshot, budget: Budget, name: str) -> str:
     """Under which a request of the consumer would count."""
+    from gateway.llm.claims import Wanted  # noqa: PLC0415  as above
+
     consumers = snapshot.configuration.auth.consumers
     consumer = next((each for each in consumers if each.name == name), None)
     exchange = Exchange("", "GET", "/", b"", [], {}, "http", "", "127.0.0.1", False, "127.0.0.1")
@@ -253,6 +259,8 @@ def _switches(money: Money) -> list[dict[str, Any]]:
 
 def _left_alone(reloader: Reloader) -> list[dict[str, Any]]:
     """Providers that get no requests now; without a model: none at all by one of their keys."""
+    from gateway.llm.cooldown import Cooldowns  # noqa: PLC0415  as above
+
     now = asyncio.get_running_loop().time()
     paused = [each for cooldowns in reloader.owner.all(Cooldowns) for each in cooldowns.paused(now)]
     return [

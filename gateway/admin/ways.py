@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from gateway.http import Handler
-from gateway.mcp.configured import Endpoint
 from gateway.upstream.asgi import Hosted
 from gateway.upstream.breaker import Breaker, Breaking
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.concurrency import Limited
 from gateway.upstream.fallback import Fallback, OtherTarget
 from gateway.upstream.hedging import Hedged
+from gateway.upstream.layers import OfServers
 from gateway.upstream.mirror import Mirroring
 from gateway.upstream.service import Upstream
 from gateway.upstream.split import Split
@@ -45,9 +45,9 @@ def _ways(handler: Handler, role: Role) -> Iterator[Way]:
         yield Way(role, handler.name, handler.upstream)
     elif isinstance(handler, Hosted):
         yield Way(role, handler.name, None)
-    elif isinstance(handler, Endpoint):
-        for server in handler.servers:
-            yield from _ways(server.guard(server.cluster), role)
+    elif isinstance(handler, OfServers):
+        for way in handler.ways_to_servers():
+            yield from _ways(way, role)
     elif isinstance(handler, Breaking):
         yield from (replace(way, breaker=handler.breaker) for way in _ways(handler.handler, role))
     elif isinstance(handler, Hedged):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Protocol
@@ -54,6 +54,14 @@ class Endpoint:
         check_origin(exchange)
         handler = self.metadata if exchange.target_path.startswith(METADATA_PATH) else self.forward
         return await handler(exchange)
+
+    def ways_to_servers(self) -> Iterator[Handler]:
+        """See `OfServers`."""
+        return (server.guard(server.cluster) for server in self.servers)
+
+    def describe_servers(self) -> list[str]:
+        """See `OfServers`."""
+        return [server.describe() for server in self.servers]
 
 
 def mcp_endpoint(context: Context, target: str, name: str, config: McpEndpoint, ways: Ways) -> Endpoint | None:

@@ -30,6 +30,19 @@ class Refusing(Protocol):
         ...
 
 
+@runtime_checkable
+class OfServers(Protocol):
+    """A handler that leads to several servers, by what a message says."""
+
+    def ways_to_servers(self) -> Iterator[Handler]:
+        """What stands in front of each of them."""
+        ...
+
+    def describe_servers(self) -> list[str]:
+        """What each is called, and where it is."""
+        ...
+
+
 def layers(handler: Handler, exchange: Exchange) -> Iterator[Handler]:
     """All that this exchange would pass, from `handler` to the last, which forwards it."""
     yield handler

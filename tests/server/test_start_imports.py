@@ -92,6 +92,13 @@ def test_a_plain_gateway_imports_nothing_of_what_it_does_not_have(tmp_path: Path
     assert [name for name in _modules(tmp_path) if name.startswith(OF_OTHERS)] == []
 
 
+def test_the_admin_port_imports_models_for_those_who_have_them() -> None:
+    """It is on where nobody says otherwise, and models and MCP are a tenth of all modules."""
+    code = "import json, sys, gateway.admin.app; print(json.dumps(sorted(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [name for name in json.loads(run.stdout) if name.startswith(("gateway.llm", "gateway.mcp"))] == []
+
+
 def test_a_gateway_of_models_imports_what_leads_to_them(tmp_path: Path) -> None:
     """With models.yaml that is there when the configuration is compiled, and no request waits for it."""
     _plain(tmp_path)
