@@ -21,7 +21,7 @@ from gateway.agents.payloads import Writer
 from gateway.agents.roles.auth import Auth
 from gateway.agents.roles.discovery import Discovery
 from gateway.agents.roles.monitor import Monitor
-from gateway.agents.roles.router import Router
+from gateway.agents.roles.router import SAID_SECOND, Router
 from gateway.agents.verifying import Verifier
 from gateway.config.load import parse
 from gateway.config.models.agents import Agents
@@ -202,6 +202,23 @@ async def test_long_paths_take_no_others_with_them() -> None:
     assert {message["request_id"] for message in messages} == {f"r{number}" for number in range(200)}
     assert sorted(message["seq"] for message in messages) == list(range(1, 201))
     assert not played.node.dropped
+
+
+async def test_a_service_that_flaps_is_said_as_often_as_a_gateway_can_take_it() -> None:
+    """10,000 instances in a second, as many as an agent may publish 50 times in it; the last word is said, and another
+    service, which is small, is said with it."""
+    played = Played("router")
+    work = Router(played.node)
+    large = [{"host": "10.0.1.5", "port": port} for port in range(1, 10_001)]
+    began = time.monotonic()
+    for number in range(20):
+        for service, instances in (("large", large[number:]), ("small", large[:number])):
+            await played.hear(work, "service-registry", "discovery", service=service, instances=instances)
+    work.begin()
+    await eventually(lambda: {9_981, 19} <= {len(cast(AgentRegistry, each).instances) for each in played.side.said}, 60)
+    await work.tasks.end()
+    said = sum(len(cast(AgentRegistry, each).instances) for each in played.side.said)
+    assert said <= SAID_SECOND * (time.monotonic() - began + 2)
 
 
 async def test_auth_says_clients_as_they_can_be_read(verifier: Verifier) -> None:

@@ -19,6 +19,7 @@ ROUND_SECONDS: Final = 0.2  # in which requests are said together
 MOST_WAITING: Final = 1000
 MOST_SERVICES: Final = 1000
 MOST_INSTANCES: Final = 50_000  # of all of them
+SAID_SECOND: Final = 10_000  # instances: a gateway that is told of more has less time for requests
 
 
 class Router:
@@ -29,6 +30,8 @@ class Router:
         self._node = node
         self._requests: deque[dict[str, Any]] = deque()
         self._services: dict[str, tuple[AgentRegistry, float]] = {}
+        self._unsaid: dict[str, None] = {}  # services of which the gateway does not know the last word
+        self._said_until = float("-inf")  # when what was said is used up, at SAID_SECOND
         self._losses = node.side.losses
 
     def begin(self) -> None:
@@ -51,8 +54,10 @@ class Router:
                 by=received.hostname,
                 instances=tuple(each.model_dump(exclude_none=True) for each in message.instances),
             )
-            self._services[message.service] = registry, time.monotonic()
-            self._node.side.publish(registry)
+            now = time.monotonic()
+            self._services[message.service] = registry, now
+            self._unsaid[message.service] = None
+            self._say_services(now)
 
     def counts(self) -> Mapping[str, int]:
         """See `RoleWork`."""
@@ -78,7 +83,14 @@ class Router:
             await self._node.send_all("auth", TOPIC, requests)
             if self._losses != self._node.side.losses:
                 self._losses = self._node.side.losses
-                # The gateway may have forgotten what it was sent; `age` says how old it is.
-                now = time.monotonic()
-                for registry, heard in self._services.values():
-                    self._node.side.publish(registry.model_copy(update={"age": round(now - heard, 3)}))
+                self._unsaid |= dict.fromkeys(self._services)  # the gateway may have forgotten what it was sent
+            self._say_services(time.monotonic())
+
+    def _say_services(self, now: float) -> None:
+        """As many as a gateway takes; of a service that changes again before, only the last word."""
+        while self._unsaid and self._said_until <= now:
+            service = next(iter(self._unsaid))
+            del self._unsaid[service]
+            registry, heard = self._services[service]
+            self._said_until = max(self._said_until, now - 1) + len(registry.instances) / SAID_SECOND
+            self._node.side.publish(registry.model_copy(update={"age": round(now - heard, 3)}))
