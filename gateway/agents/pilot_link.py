@@ -24,7 +24,7 @@ from gateway.agents.link import LinkSettings, Received, Standing, State, shown
 from gateway.agents.peers import Peer
 from gateway.agents.pilotctl import Pilotctl, PilotctlError
 from gateway.agents.signing import Signatures, signed
-from gateway.agents.trust import Message, Named, Refusal, Sender, judged
+from gateway.agents.trust import Message, Named, Refusal, Sender, judged, node_of
 from gateway.agents.webhook import webhook
 
 logger = logging.getLogger("gateway.agents")
@@ -182,7 +182,7 @@ class PilotLink:
             if self._problem == NOT_YET:
                 self._problem = f"a daemon listens at {path}, and does not answer; restart it if that lasts"
             info = await control.info()
-            self._node, self._address = info.get("node_id"), str(info.get("address", ""))
+            self._node, self._address = node_of(info), shown(str(info.get("address", "")))
             await self._directory.refresh_trust(control, 0)
             self._broker.attach(line)
             await self._bind(line)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.admin.client import TOKEN_VARIABLE
 from gateway.agents.link import shown
 
 NEEDED: Final = frozenset(
@@ -47,7 +48,8 @@ class Pilotctl:
 
     def __init__(self, command: str, socket: str, within: float = WITHIN) -> None:
         self._command = command
-        self._environment = {**os.environ, "PILOT_SOCKET": socket}
+        kept = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+        self._environment = {**kept, "PILOT_SOCKET": socket}
         self._within = within
 
     async def run(self, *arguments: str, text: bytes = b"") -> Mapping[str, Any]:

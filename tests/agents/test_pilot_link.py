@@ -283,3 +283,14 @@ async def test_a_rendezvous_that_hangs_is_asked_once_for_many_messages(
     for _ in range(3):
         await known.refresh_name(Hanging(), "acme-discovery", directory.NAME_FRESH)  # type: ignore[arg-type]
     assert asked == 1
+
+
+async def test_what_a_daemon_says_of_itself_is_shown_without_control_characters(
+    network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`gateway agents status` prints it."""
+    monkeypatch.setattr(FakeNode, "address", "0:\x1b[2J")
+    node = await network.join("acme-router")
+    async with PilotLink(settings_of(node, "router")) as link:
+        await link.ready(30)
+        assert (link.standing.node, link.standing.address) == (node.number, "0:\ufffd[2J")

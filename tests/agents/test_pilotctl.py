@@ -28,6 +28,13 @@ async def test_the_data_of_an_answer_is_returned(tmp_path: Path) -> None:
     assert found == {"said": "--json $(id); x /run/pilot.sock in"}
 
 
+async def test_the_token_of_the_admin_api_is_not_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is another project's program, which needs the rest of the environment, and nothing of the gateway."""
+    monkeypatch.setenv("GATEWAY_ADMIN_TOKEN", "gwa_planted")
+    script = """printf '{"status": "ok", "data": {"said": "%s", "home": "%s"}}' "$GATEWAY_ADMIN_TOKEN" "$HOME" """
+    assert await command(tmp_path, script).run("find") == {"said": "", "home": os.environ["HOME"]}
+
+
 @pytest.mark.parametrize(
     ("script", "code"),
     [
