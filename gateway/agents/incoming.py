@@ -14,6 +14,8 @@ from gateway.agents.rates import Rates
 
 MOST: Final = 1000  # messages
 MOST_BYTES: Final = 16 * 1024 * 1024
+MOST_OF_STRANGERS: Final = 200  # nodes that have not the name of a peer, as far as is known
+MOST_BYTES_OF_STRANGERS: Final = 4 * 1024 * 1024
 MOST_READ_BYTES: Final = 2 * 1024 * 1024  # of accepted ones, whose contents take up to twenty times as much
 
 
@@ -26,44 +28,76 @@ class Arrived:
     node: int
     connection: int
 
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return 0 if self.payload is None else len(self.payload)
+
+
+class _Waiting:
+    """A queue of what arrived."""
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._messages: deque[Arrived] = deque()
+        self._most = most
+        self._most_bytes = most_bytes
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def put(self, arrived: Arrived) -> bool:
+        """Append one, if there is room."""
+        if len(self._messages) >= self._most or self._bytes + arrived.size > self._most_bytes:
+            return False
+        self._messages.append(arrived)
+        self._bytes += arrived.size
+        return True
+
+    def take(self) -> Arrived:
+        """The oldest one."""
+        arrived = self._messages.popleft()
+        self._bytes -= arrived.size
+        return arrived
+
 
 class UncheckedMessages:
-    """Messages that wait to be checked. Those that come too fast, or find no room, are refused at once."""
+    """Messages that wait to be checked. Those that come too fast, or find no room, are refused at once.
 
-    def __init__(self, refuse: Callable[[Reason, str, int, str], None]) -> None:
+    To check one of a stranger may take seconds, as it is looked up who that is: peers go first, and have room of their
+    own.
+    """
+
+    def __init__(self, refuse: Callable[[Reason, str, int, str], None], is_peer: Callable[[int], bool]) -> None:
         """`refuse(reason, topic, node, detail)` is called for each refusal; an empty detail is only counted."""
         self._refuse = refuse
+        self._is_peer = is_peer
         self._rates = Rates()
-        self._waiting: deque[Arrived] = deque()
-        self._bytes = 0
+        self._of_peers = _Waiting(MOST, MOST_BYTES)
+        self._of_strangers = _Waiting(MOST_OF_STRANGERS, MOST_BYTES_OF_STRANGERS)
         self._there = asyncio.Event()
 
     def put(self, arrived: Arrived) -> None:
         """A message has come."""
         now = time.monotonic()
-        size = 0 if arrived.payload is None else len(arrived.payload)
         if not self._rates.allows(arrived.node, now):
             refused = self._rates.to_report(arrived.node, now)
             self._refuse("rate", arrived.topic, arrived.node, f"{refused} messages too many" if refused else "")
-        elif len(self._waiting) >= MOST or self._bytes + size > MOST_BYTES:
-            self._refuse("rate", arrived.topic, arrived.node, "too many messages of all nodes wait")
-        else:
-            self._waiting.append(arrived)
-            self._bytes += size
+        elif (self._of_peers if self._is_peer(arrived.node) else self._of_strangers).put(arrived):
             self._there.set()
+        else:
+            self._refuse("rate", arrived.topic, arrived.node, "too many messages of all nodes wait")
 
     def broken(self, node: int, why: str) -> None:
         """A node has sent what is no frame."""
         self._refuse("schema", "", node, why if self._rates.allows(node, time.monotonic()) else "")
 
     async def next(self) -> Arrived:
-        """The oldest one."""
-        while not self._waiting:
+        """The oldest one of peers, or else of others."""
+        while not (self._of_peers or self._of_strangers):
             self._there.clear()
             await self._there.wait()
-        arrived = self._waiting.popleft()
-        self._bytes -= 0 if arrived.payload is None else len(arrived.payload)
-        return arrived
+        return (self._of_peers or self._of_strangers).take()
 
 
 class AcceptedMessages:

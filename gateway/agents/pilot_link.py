@@ -51,7 +51,7 @@ class PilotLink:
         self._directory = Directory(settings)
         self._names = Names(settings.socket)
         self._refuse = Refusals(settings.refused, self._directory.hostname_of)
-        self._unchecked = UncheckedMessages(self._refuse)
+        self._unchecked = UncheckedMessages(self._refuse, self._directory.is_peer)
         self._accepted = AcceptedMessages()
         self._look = asyncio.Event()
         self._broker = Broker(
