@@ -64,7 +64,7 @@ class Setting:
             command += ["--config", str(self.gateway.directory), "--admin", f"127.0.0.1:{self.gateway.admin_port}"]
             self.bridges[role] = _started(command, self.log(role))
         for role in roles:
-            await self.shows("/agents", lambda all, role=role: works(all.get(f"acme-{role}")))
+            await self.shows("/agents", lambda all, role=role: works(all.get(f"acme-{role}")), 120)
 
     async def get(self, path: str, key: str = KEY) -> int:
         return (await self.client.get(self.gateway.url + path, headers={"x-api-key": key})).status_code
