@@ -47,7 +47,7 @@ IN_PARALLEL := -n $(WORKERS) --dist loadgroup
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .PHONY: run test test-observability test-browser test-clients test-models test-control-plane test-agents \
-	gamedays bench bench-quick bench-page lint compiled wheel servers chromium databases clean
+	gamedays bench bench-quick bench-page lint collected compiled wheel servers chromium databases clean
 
 run: $(RUNNABLE)
 	@ready=$(VENV)/demo.ready; rm -f $$ready; mkfifo $$ready; \
@@ -64,9 +64,9 @@ run: $(RUNNABLE)
 	trap : INT; trap 'kill $$gateway 2> /dev/null' TERM; \
 	status=0; while kill -0 $$gateway 2>/dev/null; do wait $$gateway && status=0 || status=$$?; done; exit $$status
 
-# Types are checked while the compiler runs: each uses one core.
+# Types are checked, and tests collected, while the compiler runs: each uses one core.
 test:
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint servers compiled
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint servers compiled collected
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 	$(ON_COMPILED) $(BIN)/python -m pytest $(IN_PARALLEL) --import-mode=append $(COMPILED_TESTS)
 
@@ -107,6 +107,10 @@ lint: $(TESTABLE)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What pytest makes of the tests is kept, so that no worker has to make it again. What it finds wrong, the tests will say.
+collected: $(TESTABLE)
+	@$(BIN)/python -m pytest --collect-only -qq > /dev/null || true
 
 kubernetes-test: $(TESTABLE) $(KUBE_APISERVER)
 	KUBE_APISERVER=$(KUBE_APISERVER) $(BIN)/python -m pytest tests/registry/test_kubernetes_server.py

@@ -1,6 +1,7 @@
 """What holds for all tests, and the Redis that some of them share."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from tests.redis_server import RedisServer, running_redis
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
 
-# Tests start hundreds of gateways. Each would compile all sources anew, which is a third of what a start costs.
+# Tests start hundreds of gateways. Each would compile all sources anew, which is a third of what a start costs; and
+# each worker would rewrite the assertions of all tests anew, which is most of what it costs to collect them.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.hookimpl(trylast=True)  # behind what puts them in random order
