@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from typing import Any
@@ -25,18 +26,46 @@ class _Protocol(HttpToolsProtocol):
         self.scope["extensions"] = {CLOSE: {"close": self.transport.close}}
 
 
-class _Server(uvicorn.Server):
+CUT_OFF_SECONDS = 0.1  # after which answers that are open at the end are left as they are
+
+
+class LoopbackServer(uvicorn.Server):
+    """One of several in a process. It ends at once, where uvicorn's looks ten times a second whether it shall."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = asyncio.Event()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Leave the signals alone: uvicorn would give them to the last of several servers only."""
         yield
+
+    def end(self) -> None:
+        """Have `serve` return."""
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        """Wait for the end."""
+        await self.on_tick(0)  # sets the headers of all answers
+        await self._ending.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, close what is idle, and cut off what is open."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if tasks := set(self.server_state.tasks):
+            await asyncio.wait(tasks, timeout=CUT_OFF_SECONDS)
 
 
 @contextlib.asynccontextmanager
 async def serving(application: DemoModels, port: int = 0) -> AsyncIterator[int]:
     """Serve in this process; gives the port. Open answers are cut off at the end."""
     with listen(port) as listener:
-        server = _Server(
+        server = LoopbackServer(
             uvicorn.Config(
                 application,
                 http=_Protocol,
@@ -45,14 +74,13 @@ async def serving(application: DemoModels, port: int = 0) -> AsyncIterator[int]:
                 access_log=False,
                 date_header=False,
                 server_header=False,
-                timeout_graceful_shutdown=1,
             )
         )
         running = asyncio.ensure_future(server.serve([listener]))
         try:
             yield listener.getsockname()[1]
         finally:
-            server.should_exit = server.force_exit = True
+            server.end()
             await running
 
 

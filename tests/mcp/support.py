@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from gateway.config.problems import Path as Place
 from gateway.config.values.addresses import AddressTarget, parse_target
 from gateway.context import Context
 from gateway.deadlines import Deadlines
+from gateway.demo_models.serving import LoopbackServer
 from gateway.http import Exchange, Handler, Identity, Response
 from gateway.http.testing import make_exchange
 from gateway.live import Owner
@@ -160,12 +161,6 @@ class McpStub:
         await send({"type": "http.response.body", "body": b""})
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
 @contextlib.asynccontextmanager
 async def serving(*stubs: McpStub) -> AsyncIterator[None]:
     """Serve each on a port of its own."""
@@ -173,14 +168,15 @@ async def serving(*stubs: McpStub) -> AsyncIterator[None]:
         for stub in stubs:
             listener = opened.enter_context(contextlib.closing(socket.create_server(("127.0.0.1", stub.port))))
             stub.port = listener.getsockname()[1]
-            server = _Server(uvicorn.Config(cast(Any, stub), lifespan="off", log_level="critical", access_log=False))
+            config = uvicorn.Config(cast(Any, stub), lifespan="off", log_level="critical", access_log=False)
+            server = LoopbackServer(config)
             running = asyncio.ensure_future(server.serve([listener]))
             opened.push_async_callback(_ended, server, running)
         yield
 
 
-async def _ended(server: uvicorn.Server, running: asyncio.Future[None]) -> None:
-    server.should_exit = server.force_exit = True
+async def _ended(server: LoopbackServer, running: asyncio.Future[None]) -> None:
+    server.end()
     await running
 
 
