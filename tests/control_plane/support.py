@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import httpx2
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from gateway.config.secrets import KnownSecrets
 from gateway.control_plane.app import create_app
@@ -58,11 +59,15 @@ _APPS: Final[deque[tuple[Plane, FastAPI]]] = deque(maxlen=2)
 
 
 def _app_of(plane: Plane) -> FastAPI:
-    """Its application, made once: that takes a tenth of a second."""
+    """Its application, made once: that takes a tenth of a second, for the most part for what FastAPI finds out about
+    routes. They know no control plane, so those of an application before serve this one, too."""
     for known, app in _APPS:
         if known is plane:
             return app
     app = create_app(plane)
+    if _APPS:
+        pairs = zip(app.router.routes, _APPS[-1][1].router.routes, strict=True)
+        app.router.routes[:] = [own if isinstance(own, Route) else other for own, other in pairs]
     _APPS.append((plane, app))
     return app
 
