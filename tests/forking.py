@@ -5,6 +5,7 @@ What runs in the fork is the command itself, `gateway serve`, with arguments, en
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +23,8 @@ _ENVIRONMENT = ("PYTHONPATH", "PYTHONSAFEPATH", "PYTHONHASHSEED", "PYTHONDEVMODE
 
 
 _ROOT = Path(__file__).resolve().parent.parent
+
+_LITTLE = {"routes.yaml": b"[{path: /, redirect: /a}]", "auth.yaml": b"{}", "middleware.yaml": b"{}"}
 
 
 class Forked:
@@ -102,12 +106,25 @@ def _startup(environment: Mapping[str, str]) -> list[str | None]:
 
 def main() -> None:
     """Answer questions, a line each, until there are no more."""
+    import bcrypt  # noqa: F401, PLC0415
     import uvloop  # noqa: F401, PLC0415
 
     import gateway.admin.app  # noqa: PLC0415
+    import gateway.auth.jwt  # noqa: PLC0415
+    import gateway.check  # noqa: PLC0415
+    import gateway.cli.serving  # noqa: PLC0415
+    import gateway.explain  # noqa: PLC0415
+    import gateway.importing  # noqa: PLC0415
     import gateway.model_targets  # noqa: PLC0415
     import gateway.server.run  # noqa: F401, PLC0415
     from gateway import cli  # noqa: PLC0415
+    from gateway.config.load import parse  # noqa: PLC0415
+
+    for module, _ in cli.COMMANDS.values():
+        import_module(module)
+    parse(_LITTLE, {}, base=_ROOT)  # which has pydantic build what validates files
+    gc.collect()
+    gc.freeze()  # forks look through none of it again
 
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
