@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 from gateway.access.entries import Entry
 from gateway.access.runtime_entries import RuntimeEntries
 from gateway.access.store import EntryFile
+from tests.cli.support import gateway as cli
 from tests.lifecycle.support import admin_url, reload
 from tests.support import GatewayProcess, running_gateway, until
 
@@ -49,9 +48,7 @@ def _get(gateway: GatewayProcess, client: str = "198.51.100.1", path: str = "/op
 
 def _blocklist(gateway: GatewayProcess, *arguments: str, code: int = 0) -> str:
     """What the command says."""
-    command = [sys.executable, "-m", "gateway.cli", "blocklist", *arguments]
-    command += ["--admin", f"127.0.0.1:{gateway.admin_port}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = cli("blocklist", *arguments, "--admin", f"127.0.0.1:{gateway.admin_port}")
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
 

@@ -15,6 +15,7 @@ import pytest
 
 from gateway.admin.port_users import users_of
 from gateway.admin.tokens import hash_of, local_token
+from tests.cli.support import gateway as cli
 from tests.lifecycle.support import admin_url, get
 from tests.support import GatewayProcess, free_port, running_gateway, until
 
@@ -140,12 +141,10 @@ def test_the_token_of_this_machine_is_for_its_owner(gateway: GatewayProcess) -> 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert _status(gateway, "POST", "/reload", **gateway.admin_token) == 200
     assert path.read_text().strip() not in gateway.log
-    command = [sys.executable, "-m", "gateway.cli", "blocklist", "add", "--network", "203.0.113.8"]
-    command += ["--admin", f"127.0.0.1:{gateway.admin_port}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ("blocklist", "add", "--network", "203.0.113.8", "--admin", f"127.0.0.1:{gateway.admin_port}")
+    done = cli(*command)
     assert done.returncode == 0, done.stderr
-    environment = {**os.environ, "GATEWAY_ADMIN_TOKEN": READER}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = cli(*command, environment={"GATEWAY_ADMIN_TOKEN": READER})
     assert done.returncode == 1
     assert "may only read" in done.stderr
 
@@ -181,17 +180,8 @@ def test_to_test_keys_needs_a_token(gateway: GatewayProcess) -> None:
         logged = len(gateway.log)
         assert httpx2.get(url, headers={"authorization": f"Bearer {READER}"}).status_code == 200
         until(lambda: "explained to reader" in gateway.log[logged:])  # noqa: B023  it is called at once
-    command = [
-        sys.executable,
-        "-m",
-        "gateway.cli",
-        "explain",
-        "--running",
-        "--admin",
-        f"127.0.0.1:{gateway.admin_port}",
-    ]
-    command += ["GET", "/keyed/x", "-H", "X-API-Key: secret"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    where = ("--running", "--admin", f"127.0.0.1:{gateway.admin_port}")
+    done = cli("explain", *where, "GET", "/keyed/x", "-H", "X-API-Key: secret")
     assert "verdict: " in done.stdout, done.stderr
     assert "secret" not in gateway.log
     for query in ("url=/open/x&header=accept: text/html", "url=/live/x&header=Sec-WebSocket-Protocol: chat"):
@@ -235,8 +225,7 @@ def test_an_open_port_needs_a_token_for_everything(tmp_path: Path) -> None:
 
 def test_a_new_token_works_as_it_is_printed(tmp_path: Path) -> None:
     """`gateway admin token new` prints the token, and the YAML to paste."""
-    command = [sys.executable, "-m", "gateway.cli", "admin", "token", "new", "--name", "ci", "--role", "write"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    printed = cli("admin", "token", "new", "--name", "ci", "--role", "write").stdout
     token = next(line for line in printed.splitlines() if line.startswith("gwa_"))
     with running_gateway(tmp_path, ROUTES, printed[printed.index("admin:") :], AUTH) as process:
         assert _status(process, "POST", "/reload", authorization=f"Bearer {token}") == 200
@@ -394,8 +383,7 @@ def test_a_command_hands_a_token_to_its_owner_only(tmp_path: Path, owner: int, s
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             until(lambda: users_of(port) == {65534})
-            command = [sys.executable, "-m", "gateway.cli", "blocklist", "add", "--network", "203.0.113.8"]
-            subprocess.run([*command, "--admin", f"127.0.0.1:{port}"], capture_output=True, check=False)
+            cli("blocklist", "add", "--network", "203.0.113.8", "--admin", f"127.0.0.1:{port}")
         finally:
             process.kill()
         assert process.stdout is not None

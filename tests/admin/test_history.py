@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 
 from gateway.config.history import MAX_BYTES, VERSIONS, History, Version, difference
 from gateway.config.secrets import KnownSecrets
+from tests.cli.support import gateway as cli
 from tests.lifecycle.support import admin_url, get, health, reload
 from tests.support import GatewayProcess, running_gateway, until
 
@@ -54,8 +53,7 @@ def _command(gateway: GatewayProcess, *arguments: str, code: int = 0) -> str:
 
 
 def _gateway(gateway: GatewayProcess, *arguments: str, code: int = 0) -> str:
-    command = [sys.executable, "-m", "gateway.cli", *arguments, "--admin", f"127.0.0.1:{gateway.admin_port}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = cli(*arguments, "--admin", f"127.0.0.1:{gateway.admin_port}")
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

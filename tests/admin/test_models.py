@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -206,13 +203,8 @@ budgets: {each: {limits: [{tokens: 9000, window: day}, {usd: 100, window: month}
             async def command(*words: str) -> list[str]:
                 asked = [*words, "--admin", f"127.0.0.1:{running.admin_port}"]
                 token = running.admin_token["authorization"].removeprefix("Bearer ")
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "gateway.cli", "models", *asked),
-                    stdout=subprocess.PIPE,
-                    env=os.environ | {"GATEWAY_ADMIN_TOKEN": token},
-                )
-                out, _ = await process.communicate()
-                return out.decode().splitlines()
+                ended = await asyncio.to_thread(cli, "models", *asked, environment={"GATEWAY_ADMIN_TOKEN": token})
+                return ended.stdout.splitlines()
 
             shown = await command("usage", "--by", "consumer", "--by", "model")
             assert shown[0].split()[:3] == ["CONSUMER", "MODEL", "REQUESTS"]

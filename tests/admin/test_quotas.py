@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx2
@@ -79,7 +76,7 @@ def test_the_command_shows_and_resets(tmp_path: Path) -> None:
         shown = cli("quota", "show", "acme", *admin, "--quota", "daily").stdout
         assert shown.splitlines()[1].split()[:5] == ["daily", "-", "1", "2", "1"]
         token = {"GATEWAY_ADMIN_TOKEN": running.admin_token["authorization"].removeprefix("Bearer ")}
-        command = [sys.executable, "-m", "gateway.cli", "quota", "reset", "acme", *admin, "--quota", "daily"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, env=os.environ | token)
+        done = cli("quota", "reset", "acme", *admin, "--quota", "daily", environment=token)
+        assert done.returncode == 0, done.stderr
         assert done.stdout == "reset: daily, of which 1 were used\n"
         until(lambda: "/quotas?consumer=acme" in (running.directory / "audit.jsonl").read_text())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from gateway.http import Exchange, Outcome
 from gateway.monitor.recent_requests import MOST, MOST_TEXT, RecentRequests
+from tests.cli.support import gateway as cli
 from tests.lifecycle.support import admin_url, get
 from tests.support import GatewayProcess, running_gateway
 
@@ -39,8 +39,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 
 
 def _last(gateway: GatewayProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gateway.cli", "last", *arguments, "--admin", f"127.0.0.1:{gateway.admin_port}"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return cli("last", *arguments, "--admin", f"127.0.0.1:{gateway.admin_port}")
 
 
 def _newest(gateway: GatewayProcess) -> Any:
@@ -115,11 +114,10 @@ def test_few_are_kept_and_little_of_each() -> None:
 def test_a_reload_says_what_is_served_or_wrong(gateway: GatewayProcess) -> None:
     """`gateway reload` ends with 1 and every error where the files are wrong, which then change nothing."""
     admin = ["--admin", f"127.0.0.1:{gateway.admin_port}"]
-    command = [sys.executable, "-m", "gateway.cli", "reload", *admin]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = cli("reload", *admin)
     assert re.fullmatch(r"configuration [0-9a-f]{12} is served, after 1 reload\n", ended.stdout), ended.stderr
     gateway.write(middleware="limit: 1")
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = cli("reload", *admin)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith('error: middleware.yaml:1:1: limit: unknown key, did you mean "limits"?')
     gateway.write(middleware=MIDDLEWARE)
@@ -128,8 +126,6 @@ def test_a_reload_says_what_is_served_or_wrong(gateway: GatewayProcess) -> None:
 def test_a_running_gateway_explains_a_request_with_its_body(gateway: GatewayProcess) -> None:
     """`explain --admin` asks the gateway there; its exit codes are the same."""
     admin = ["--admin", f"127.0.0.1:{gateway.admin_port}"]
-    command = [sys.executable, "-m", "gateway.cli", "explain", "POST", "/dead", "--body", "x" * 9, *admin]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = cli("explain", "POST", "/dead", "--body", "x" * 9, *admin)
     assert (ended.returncode, "considered:" in ended.stdout) == (0, True), ended.stderr
-    command[5] = "/nowhere"
-    assert subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 3
+    assert cli("explain", "POST", "/nowhere", "--body", "x" * 9, *admin).returncode == 3

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
 
+from tests.cli.support import gateway as cli
 from tests.lifecycle.support import admin_url, get
 from tests.support import GatewayProcess, running_gateway, until
 
@@ -36,8 +35,7 @@ def _page(gateway: GatewayProcess, path: str) -> Any:
 
 
 def _command(gateway: GatewayProcess, *arguments: str, code: int = 0) -> str:
-    command = [sys.executable, "-m", "gateway.cli", *arguments, "--admin", f"127.0.0.1:{gateway.admin_port}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = cli(*arguments, "--admin", f"127.0.0.1:{gateway.admin_port}")
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 from gateway.monitor.audit_chain import Sealer
 from gateway.monitor.audit_file import AuditFile
 from gateway.monitor.audit_verify import Finding, Verification, heads_of, read_head
+from tests.cli.support import gateway as cli
 
 
 def write(path: Path, count: int, *, key: bytes | None = None) -> None:
@@ -50,7 +49,6 @@ def errors(found: Iterable[Finding]) -> list[str]:
 
 def verify(*arguments: str | Path, code: int = 0) -> str:
     """What `gateway audit verify` says."""
-    command = [sys.executable, "-m", "gateway.cli", "audit", "verify", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = cli("audit", "verify", *map(str, arguments))
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -1,11 +1,11 @@
 """`gateway keys`: what it prints can be pasted, and works."""
 
 import subprocess
-import sys
 
 import yaml
 
 from gateway.auth import password
+from tests.cli.support import gateway as cli
 from tests.config.support import parsed
 
 from .support import key_hash
@@ -13,8 +13,7 @@ from .support import key_hash
 
 def run(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
     """The command, in a process of its own."""
-    command = [sys.executable, "-m", "gateway.cli", "keys", *arguments]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=30)
+    return cli("keys", *arguments, given=text or None)
 
 
 def test_a_new_key_is_printed_with_the_yaml_that_admits_it() -> None:

@@ -42,9 +42,11 @@ services:
 """
 
 
-def gateway(*arguments: str, config: Path | None = None, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `gateway` with these arguments; `given` is its standard input."""
-    environment = {**os.environ, **({"GATEWAY_CONFIG": str(config)} if config else {})}
+def gateway(
+    *arguments: str, config: Path | None = None, given: str | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `gateway` with these arguments; `given` is its standard input, `environment` what it has besides ours."""
+    environment = {**os.environ, **({"GATEWAY_CONFIG": str(config)} if config else {}), **(environment or {})}
     command = [sys.executable, "-m", "gateway.cli", *arguments]
     if given is None and (ended := _forked(arguments, environment)) is not None:
         return ended

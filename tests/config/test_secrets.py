@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from gateway.config.secrets import MOST_TEXTS, KnownSecrets
+from tests.cli.support import gateway as cli
 from tests.lifecycle.support import health, reload
 from tests.support import eventually, running_gateway
 
@@ -38,11 +36,8 @@ class Refusing:
 
 def _checked(directory: Path, environment: dict[str, str]) -> str:
     """What `gateway check` says."""
-    command = [sys.executable, "-m", "gateway.cli", "check", "--config", str(directory)]
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=os.environ | environment
-    )
-    return done.stdout
+    done = cli("check", "--config", str(directory), environment=environment)
+    return done.stdout + done.stderr
 
 
 async def test_a_refused_policy_says_why_to_operators_only(tmp_path: Path) -> None:
