@@ -89,8 +89,7 @@ class Node:
                 detail = f"epoch {epoch} and seq {seq} are not above what came before"
                 detail += f"; if its clock was ahead, remove order-{self.role}.json and start again"
                 if self.order.is_ahead(epoch):
-                    detail = f"epoch {epoch}, in ms, is more than five minutes ahead of the clock here"
-                    detail += "; correct the clocks, and start that agent again"
+                    detail = f"epoch {epoch} (ms) is more than five minutes ahead of the clock here; correct the clocks"
                 self.refused(Refused("replay", received.topic, received.node, received.hostname, detail))
         return found
 

@@ -13,15 +13,12 @@ from typing import Final
 
 import orjson
 
-from gateway.agents.payloads import Payload
+from gateway.agents.payloads import MOST_AHEAD, Payload
 from gateway.agents.whole_file import write_whole
 
 MOST: Final = 10_000  # subjects that are remembered
 MOST_MISSED: Final = 1_000_000  # messages that one gap counts for: the numbers are the sender's
 MOST_BYTES: Final = 8 * 1024**2  # of the file
-MOST_AHEAD: Final = (
-    300 * 1000
-)  # of an epoch, which is Unix time in ms: one that counted would silence its sender, once its clock is right again
 
 
 class Order:

@@ -25,6 +25,10 @@ VERSION: Final = 1
 MOST: Final = 512 * 1024  # bytes of one message
 MOST_BATCH: Final = 200  # of messages that may come together
 MOST_INSTANCES: Final = 10_000
+MOST_AHEAD: Final = (
+    300 * 1000
+)  # of an epoch, which is Unix time in ms: one that counted would silence its sender, once its clock is right again
+CLOCK_SET: Final = 60.0  # seconds by which a clock was set forward, so that an epoch begins
 TOGETHER: Final = "messages"
 """The member of an object in which several messages come together."""
 BATCHED: Final = frozenset({"access-log", "auth-request"})
@@ -216,15 +220,31 @@ class Contents:
 class Writer:
     """Writes messages of one sender."""
 
-    def __init__(self, hostname: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, hostname: str, clock: Callable[[], float] = time.time, seconds: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock` is Unix time, and may be set; `seconds` only goes on."""
         self.epoch = int(clock() * 1000)  # larger at each start
         self._hostname = hostname
         self._clock = clock
+        self._seconds = seconds
+        self._apart = clock() - seconds()
         self._numbers = Counter[str]()
 
     def members(self, topic: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The message as an object: its own members first."""
+        now = self._clock()
+        self._mind_the_clock(now)
         self._numbers[topic] += 1
         seq = self._numbers[topic]
-        more = {"v": VERSION, "id": f"{self._hostname}.{self.epoch}.{topic}.{seq}", "ts": round(self._clock(), 3)}
+        more = {"v": VERSION, "id": f"{self._hostname}.{self.epoch}.{topic}.{seq}", "ts": round(now, 3)}
         return {**fields, **more, "seq": seq, "epoch": self.epoch}
+
+    def _mind_the_clock(self, now: float) -> None:
+        """Begin an epoch where the clock was put right: with one of a clock that was behind, all would be older than
+        what came before the start, and with one of a clock that was ahead, all is refused."""
+        apart = now - self._seconds()
+        if apart - self._apart > CLOCK_SET or self.epoch > now * 1000 + MOST_AHEAD:
+            self.epoch = int(now * 1000)
+            self._numbers.clear()
+            self._apart = apart

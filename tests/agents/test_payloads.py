@@ -226,6 +226,29 @@ def test_an_epoch_far_ahead_does_not_silence_its_sender(tmp_path: Path) -> None:
     assert order.old["access-log"] == 3
 
 
+@pytest.mark.parametrize("wrong", [-7200, -90, 30, 200, 7200])
+def test_an_agent_whose_clock_is_put_right_is_believed(wrong: int) -> None:
+    """Without a restart, by who has heard it before with a right clock: it begins before its clock is set, as machines
+    without a battery do."""
+    now, started = 1_782_900_000.0, 100.0
+    order = Order(None, lambda: now)
+    before = Writer("acme-auth", lambda: now, lambda: started)
+    fields = {"request_id": "r", "client": "c", "decision": "allow", "latency_ms": 1}
+
+    def is_news(writer: Writer) -> bool:
+        [message] = read("access-log", json.dumps(writer.members("access-log", fields)).encode())
+        return order.is_news("acme-auth", "access-log", message)
+
+    assert is_news(before)
+    now, started, off = now + 300, started + 300, wrong
+    writer = Writer("acme-auth", lambda: now + off, lambda: started)
+    assert is_news(writer) is (-300 < wrong <= 300)
+    now, started, off = now + 10, started + 10, 0
+    assert is_news(writer)
+    assert is_news(writer)
+    assert order.missed["access-log"] == 0
+
+
 def test_numbers_that_could_not_be_written_are_written_later(tmp_path: Path) -> None:
     """Where the disk is full for a while, or the directory away: else they could be played again after a restart."""
     path = tmp_path / "agents" / "order.json"
