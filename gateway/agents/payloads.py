@@ -234,13 +234,13 @@ class Writer:
     def members(self, topic: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The message as an object: its own members first."""
         now = self._clock()
-        self._mind_the_clock(now)
+        self._renew_epoch(now)
         self._numbers[topic] += 1
         seq = self._numbers[topic]
         more = {"v": VERSION, "id": f"{self._hostname}.{self.epoch}.{topic}.{seq}", "ts": round(now, 3)}
         return {**fields, **more, "seq": seq, "epoch": self.epoch}
 
-    def _mind_the_clock(self, now: float) -> None:
+    def _renew_epoch(self, now: float) -> None:
         """Begin an epoch where the clock was put right: with one of a clock that was behind, all would be older than
         what came before the start, and with one of a clock that was ahead, all is refused."""
         apart = now - self._seconds()
