@@ -109,7 +109,10 @@ class _Api:
         if middleware.agents is None:
             raise Refused(404, "middleware.yaml has no group agents; add agents: {} to have a bridge")
         if middleware.bus == "redis":
-            raise Refused(409, "the bus is redis, which the bridge uses itself: it needs the same middleware.yaml")
+            raise Refused(
+                409,
+                "the bus is redis, which the bridge uses itself: start the bridge again, with the same middleware.yaml",
+            )
         found = next(iter(self._reloader.owner.all(Outbox)), None)
         if found is None:
             raise Refused(404, "there are no messages yet; try again in a moment")

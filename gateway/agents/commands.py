@@ -237,11 +237,11 @@ def repin(hostname: str, role: Role, prefix: str | None, directory: Path, socket
     if named is None or not named.key:
         raise click.ClickException(f"the rendezvous does not say which key {hostname} has")
     former = _pinning(lambda: role_setup.settings.pinned(hostname))
+    if key is not None and key_of(key) != named.key:
+        raise click.ClickException(f"{hostname} has the key {key_text(named.key)}, and not that one")
     if former == named.key:
         click.echo(f"{hostname} has the key that is pinned, {key_text(named.key)}")
         return
-    if key is not None and key_of(key) != named.key:
-        raise click.ClickException(f"{hostname} has the key {key_text(named.key)}, and not that one")
     if key is None:
         click.echo(f"pinned: {key_text(former) if former else 'none'}\nnow:    {key_text(named.key)}")
         click.confirm(f"Is that the key of {hostname}, as its operator says?", abort=True)

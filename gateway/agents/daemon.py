@@ -189,7 +189,8 @@ class DaemonSocket:
             raise DaemonGone("the daemon has closed its socket") from error
 
     def _write(self, command: int, body: bytes) -> None:
-        self._writer.write(struct.pack("!IB", len(body) + 1, command) + body)
+        if not self._writer.is_closing():  # whoever waits for an answer learns it from the reader
+            self._writer.write(struct.pack("!IB", len(body) + 1, command) + body)
 
     async def _ask(self, command: int, body: bytes, answer: int, within: float | None = None) -> bytes:
         within = within or self._within

@@ -41,6 +41,10 @@ CALL_SECONDS: Final = 10.0  # for each step of a call, beside that
 ROUND_SECONDS: Final = 1.0  # between two questions: each costs the gateway and the bridge as much as some requests
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0)  # seconds between attempts, the last one again and again
 LOG_SECONDS: Final = 60.0
+TOKEN_WANTED: Final = (
+    "the token of the bridge is not good; run it as the user of the gateway, with the same state_directory, so that it "
+    "reads the one of this machine, or set GATEWAY_ADMIN_TOKEN to one that may write"
+)
 
 M = TypeVar("M", bound=Message)
 Handle = Callable[[M], Awaitable[None]]
@@ -150,6 +154,7 @@ class AdminSide:
         self._news = asyncio.Event()
         self._client: httpx2.AsyncClient | None = None
         self._log = ThrottledLog(logger.warning, LOG_SECONDS)
+        self._logged = ""
 
     async def start(self) -> None:
         """See `GatewaySide`."""
@@ -297,13 +302,18 @@ class AdminSide:
                 answer = None
         if not response.is_success or not isinstance(answer, dict):
             said = answer.get("error") if isinstance(answer, dict) else None
+            if response.status_code in (401, 403):
+                said = TOKEN_WANTED
             reason = shown(f"it answers {response.status_code}: {said or 'which is no admin API'}")
             raise _NotAnsweredError(reason, hopeless=response.status_code in (400, 413))
         return answer
 
     def _failed(self, error: Exception) -> None:
-        self.problem = f"the admin API at {self._url} is not reached: {reason_of(error)}"
-        self._log.line("%s", self.problem)
+        answered = isinstance(error, _NotAnsweredError)
+        wrong = "does not serve the bridge" if answered else "is not reached"
+        problem = f"the admin API at {self._url} {wrong}: {reason_of(error)}"
+        (self._log.line if problem == self._logged else self._log.always)("%s", problem)
+        self.problem = self._logged = problem
 
 
 class _NotAnsweredError(Exception):

@@ -94,7 +94,7 @@ class Pilotctl:
 async def _output(process: asyncio.subprocess.Process, text: bytes) -> bytes:
     assert process.stdin is not None
     assert process.stdout is not None
-    with contextlib.suppress(ConnectionError):
+    with contextlib.suppress(ConnectionError, RuntimeError):  # it may have ended already
         process.stdin.write(text)
         process.stdin.close()
     pieces: list[bytes] = []

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from gateway.bus.bus import Bus, Received, Subscription
 from gateway.bus.configured import PLACE, bus_identity, bus_of
+from gateway.config.problems import suggest
 from gateway.context import Context
 from gateway.events import AgentRegistry
 from gateway.live import Tasks
@@ -57,6 +58,15 @@ class AgentRegistries:
         if not self._sources[source.key]:
             del self._sources[source.key]
 
+    def services(self, prefix: str) -> list[str]:
+        """What agents of a prefix have published."""
+        return [said.service for said, _ in self._said.values() if said.prefix == prefix]
+
+    @property
+    def known(self) -> int:
+        """How many services of all agents."""
+        return len(self._said)
+
     async def _take(self, message: AgentRegistry, received: Received) -> None:
         key = f"{message.prefix}/{message.service}"
         heard = time.perf_counter() - received.age - message.age
@@ -75,12 +85,13 @@ class AgentsSource:
     def __init__(self, registries: AgentRegistries, prefix: str, service: str, stale_after: float) -> None:
         self.key = f"{prefix}/{service}"
         self.place = f"the agent {prefix}-discovery"
+        self._prefix = prefix
         self._registries = registries
         self._service = service
         self._stale_after = stale_after
         self._sink: Sink | None = None
         self._heard: float | None = None
-        self._lost = False
+        self._lost: object = None  # what the last complaint went by
 
     async def watch(self, sink: Sink) -> None:
         """See `Source`. It goes on by itself, whatever it misses."""
@@ -103,22 +114,36 @@ class AgentsSource:
         )
         for each in wrong:
             sink.fault(each)
-        self._heard, self._lost = heard, False
+        self._heard, self._lost = heard, None
         sink.deliver(Instances(members, "", heard))
         self._look(sink)
 
     def _look(self, sink: Sink) -> None:
         """Mark the set as stale if it is."""
-        age = None if self._heard is None else time.perf_counter() - self._heard
-        if (age is not None and age < self._stale_after) or self._lost:
+        if self._heard is not None and time.perf_counter() - self._heard < self._stale_after:
             return
-        self._lost = True
-        if age is None:
-            sink.failing(
-                f"no service-registry of {self._service} has come; start the agent, and the bridge of the router"
-            )
-        else:
-            sink.failing(f"no service-registry of {self._service} for {age:.0f} s; see gateway agents status")
+        lost = "stale" if self._heard is not None else self._registries.known
+        if lost != self._lost:
+            self._lost = lost
+            sink.failing(self._stale() if self._heard is not None else self._never())
+
+    def _stale(self) -> str:
+        return (
+            f"no service-registry of {self._service} for {self._stale_after:g} s; who publishes it says it again more "
+            "often; see gateway agents status"
+        )
+
+    def _never(self) -> str:
+        none = f"no service-registry of {self._service} has come"
+        others = self._registries.services(self._prefix)
+        if not others:
+            return f"{none}; start the agent, and the bridge of the router"
+        meant = suggest(self._service, others)
+        said = f"did you mean {meant}?" if meant else f"it publishes {', '.join(sorted(others)[:3])}."
+        return one_line(
+            f"{none}, and the agent is heard: {said} This gateway does not publish {self._service}, as it looks for it "
+            "here; another one does, or pilotctl publish"
+        )
 
 
 def _members(instances: tuple[dict[str, Any], ...]) -> tuple[tuple[Member, ...], list[str]]:

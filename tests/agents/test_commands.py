@@ -30,6 +30,9 @@ async def test_repin_is_for_peers_of_the_role(network: FakeNetwork, tmp_path: Pa
         assert (code, "acme-router has the peers" in printed) == (1, True)
     code, printed = await _run(tmp_path, node, "repin", "acme-auth", "--key", key_text(peer.key))
     assert (code, "is believed with the key" in printed) == (0, True)
+    for wrong in (key_text(bytes(32)), "AAAA"):
+        code, printed = await _run(tmp_path, node, "repin", "acme-auth", "--key", wrong)
+        assert (code, "and not that one" in printed) == (1, True)
 
 
 async def test_verify_names_the_command_that_makes_trust(network: FakeNetwork, tmp_path: Path) -> None:

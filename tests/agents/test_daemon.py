@@ -11,6 +11,7 @@ import struct
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from gateway.agents.daemon import DaemonError, DaemonGone, connected, connections_of, daemon_socket
 from tests.agents.fake_network import FakeNetwork
@@ -108,3 +109,24 @@ def test_a_list_of_connections_of_any_form_is_read() -> None:
     """Numbers that are none count as 0, what is no list as an empty one."""
     assert connections_of({"conn_list": 7}) == []
     assert connections_of({"conn_list": [1, {"id": "x", "bytes_sent": None, "unacked": "y"}]})[0].arrived == 0
+
+
+def test_what_is_sent_to_a_daemon_that_is_gone_is_lost_in_silence(tmp_path: Path) -> None:
+    """Its end is said once, to who waits for it. On the loop that the bridge runs on."""
+    path = str(tmp_path / "pilot.sock")
+
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def run() -> None:
+        async with await asyncio.start_unix_server(close, path), daemon_socket(path) as daemon:
+            await daemon.ended()
+            for _ in range(3):  # the transport is closed in another turn of the loop
+                await asyncio.sleep(0)
+                daemon.send(1, b"x")
+                daemon.end(1)
+            with pytest.raises(DaemonGone):
+                await daemon.info()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())

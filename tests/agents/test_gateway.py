@@ -213,3 +213,18 @@ def test_another_time_until_instances_are_stale_needs_a_reload_only(tmp_path: Pa
         until(lambda: _service(gateway, "user-api")["stale"] is not None)
         assert "no service-registry of user-api for" in _service(gateway, "user-api")["stale"]
         assert len(_service(gateway, "user-api")["endpoints"]) == 1
+
+
+def test_it_is_said_what_an_agent_publishes_in_place_of_a_service(tmp_path: Path) -> None:
+    """A misspelt name is found, and who looks for a service by agents learns that another gateway must publish it."""
+
+    def said(gateway: GatewayProcess) -> str:
+        return " ".join(_health(gateway)["failing"])
+
+    with running_gateway(tmp_path, ROUTES, MIDDLEWARE, AUTH) as gateway:
+        until(lambda: "start the agent, and the bridge of the router" in said(gateway))
+        other = {"prefix": "acme", "by": "acme-discovery", "instances": []}
+        assert _say(gateway, "agent-registry", service="orders", **other).is_success
+        until(lambda: "it publishes orders" in said(gateway) and "another one does" in said(gateway))
+        assert _say(gateway, "agent-registry", service="user-ap", **other).is_success
+        until(lambda: "did you mean user-ap?" in said(gateway))

@@ -119,7 +119,7 @@ async def test_a_wrong_token_is_said(tmp_path: Path) -> None:
         side = AdminSide(f"127.0.0.1:{gateway.admin_port}", lambda: "gwa_another_token_that_is_none")
         side.publish(REGISTRY)
         await side.start()
-        await eventually(lambda: "401" in side.problem)
+        await eventually(lambda: "401" in side.problem and "GATEWAY_ADMIN_TOKEN" in side.problem)
         assert len(side._waiting) == 1
         await side.stop()
 

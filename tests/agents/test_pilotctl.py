@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from gateway.agents.pilotctl import Pilotctl, PilotctlError
 from tests.support import eventually
@@ -90,3 +91,16 @@ async def test_an_answer_without_end_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(PilotctlError):
         async with asyncio.timeout(20):
             await pilotctl.run("inbox")
+
+
+def test_one_that_ends_before_it_is_given_its_input_fails_as_any_other(tmp_path: Path) -> None:
+    """On the loop that the bridge runs on, which says so in another way than that of the standard library."""
+
+    async def run() -> None:
+        program = command(tmp_path, "exit 1")
+        for _ in range(40):
+            with pytest.raises(PilotctlError):
+                await program.run("context", text=b"in")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
