@@ -16,3 +16,9 @@ def shortest_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         return full_jitter(number, 0.0 * draw, first, longest)
 
     monkeypatch.setattr("gateway.llm.failover.full_jitter", shortest)
+
+
+@pytest.fixture(autouse=True)
+def patient_books(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request waits for its count in SQLite for as long as a busy machine may take, where 20 ms are let pass."""
+    monkeypatch.setattr("gateway.limits.sqlite_book.READ_SECONDS", 30.0)
