@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,11 @@ MOST: Final = 200  # lines of a round; more of them are counted only
 MOST_BYTES: Final = 64 * 1024**2  # of one file
 KEPT: Final = 8  # files that are full: who is refused must not fill the disk
 LOG_SECONDS: Final = 60.0
+SENDERS_MOST: Final = 32  # whose first refusal of each reason is logged at once
+DETAIL_LENGTH: Final = 300  # characters
+DETAILS_MOST: Final = 4  # of a line beside the first, those that came last
 
+_NUMBERS: Final = re.compile(r"\d+")
 _Same = tuple[str, str, int, str]
 
 
@@ -36,6 +41,7 @@ class RefusalLog:
         self._waiting: dict[_Same, dict[str, Any]] = {}
         self._file: AuditFile | None = None
         self._log = ThrottledLog(logger.warning, LOG_SECONDS)
+        self._logged: dict[int, set[str]] = {}  # reasons by node
 
     def begin(self) -> None:
         """Begin to write."""
@@ -50,13 +56,13 @@ class RefusalLog:
 
     def take(self, refused: Refused) -> None:
         """A message did not count."""
-        sender = refused.hostname or f"node {refused.node}"
-        self._log.line("a message of %s is refused (%s): %s", sender, refused.reason, refused.detail)
+        self._say(refused)
         topic = refused.topic if refused.topic in MODELS else ""  # of others there may be any number
         key = refused.reason, topic, refused.node, refused.hostname
         known = self._waiting.get(key)
         if known is not None:
             known["count"] += 1
+            _add_detail(known, refused.detail[:DETAIL_LENGTH])
         elif len(self._waiting) >= MOST:
             self.lost += 1
         else:
@@ -67,9 +73,20 @@ class RefusalLog:
                 "topic": refused.topic[:200],
                 "node": refused.node,
                 "hostname": refused.hostname,
-                "detail": refused.detail[:300],
+                "detail": refused.detail[:DETAIL_LENGTH],
                 "count": 1,
             }
+
+    def _say(self, refused: Refused) -> None:
+        """Log it: the first of a reason and a node at once, whatever else was refused a short time ago."""
+        log = self._log.line
+        if refused.node in self._logged or len(self._logged) < SENDERS_MOST:
+            reasons = self._logged.setdefault(refused.node, set())
+            if refused.reason not in reasons:
+                reasons.add(refused.reason)
+                log = self._log.at_once
+        sender = refused.hostname or f"node {refused.node}"
+        log("a message of %s is refused (%s): %s", sender, refused.reason, refused.detail)
 
     async def _run(self) -> None:
         while True:
@@ -99,3 +116,11 @@ class RefusalLog:
                 path.unlink()
         self._file.append(records)
         self._file.mark()
+
+
+def _add_detail(record: dict[str, Any], detail: str) -> None:
+    """Keep a detail that differs from the first in more than its numbers, and of those the last ones, as `others`."""
+    words = _NUMBERS.sub("", detail)
+    if words != _NUMBERS.sub("", record["detail"]):
+        others = [each for each in record.get("others", ()) if _NUMBERS.sub("", each) != words]
+        record["others"] = [*others, detail][-DETAILS_MOST:]

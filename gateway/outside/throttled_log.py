@@ -28,6 +28,11 @@ class ThrottledLog:
         else:
             self.always(message, *values)
 
+    def at_once(self, message: str, *values: object) -> None:
+        """Write this in any case, with the number of those that were left out: the first of another kind."""
+        self._quiet_until = float("-inf")
+        self.line(message, *values)
+
     def always(self, message: str, *values: object) -> None:
         """Write this in any case: something that happens once, such as the end of an outage."""
         self._write(message, *values)

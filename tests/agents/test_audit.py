@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.agents import audit
-from gateway.agents.audit import KEPT, RefusalLog
+from gateway.agents.audit import KEPT, SENDERS_MOST, RefusalLog
 from gateway.agents.link import Refused
 
 
@@ -37,6 +37,57 @@ async def test_a_refusal_is_logged_in_words(tmp_path: Path, caplog: pytest.LogCa
     assert caplog.messages == [
         f"a message of {sender} is refused (role): service-registry comes from acme-discovery"
         for sender in ("acme-auth", "node 2")
+    ]
+
+
+def test_the_first_refusal_of_each_reason_and_sender_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was refused a moment before; a repeat is counted by the next line."""
+    monkeypatch.setattr(audit, "LOG_SECONDS", 3600)
+    log = RefusalLog(tmp_path / "refused-router.log")
+    for node, reason in ((2, "network"), (2, "network"), (2, "role"), (3, "role"), (2, "role"), (2, "trust")):
+        log.take(Refused(reason, "service-registry", node, "", "so"))  # type: ignore[arg-type]
+    assert caplog.messages == [
+        "a message of node 2 is refused (network): so",
+        "a message of node 2 is refused (role): so; 1 more since the last line",
+        "a message of node 3 is refused (role): so",
+        "a message of node 2 is refused (trust): so; 1 more since the last line",
+    ]
+
+
+def test_any_number_of_senders_logs_a_bounded_number_of_lines(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the first senders there is a line now and then, as for repeats."""
+    monkeypatch.setattr(audit, "LOG_SECONDS", 3600)
+    log = RefusalLog(tmp_path / "refused-router.log")
+    for node in range(SENDERS_MOST * 3):
+        log.take(Refused("role", "service-registry", node, "", "so"))
+    assert len(caplog.messages) == SENDERS_MOST
+
+
+async def test_details_that_differ_are_kept_beside_the_first(tmp_path: Path) -> None:
+    """A clock that is ahead can be told from an old number: other numbers make no other detail, and the last stay."""
+    log = RefusalLog(tmp_path / "refused-router.log")
+
+    def refuse(detail: str) -> None:
+        log.take(Refused("replay", "service-registry", 7, "acme-discovery", detail))
+
+    refuse("seq 1 is old")
+    refuse("epoch 99 is ahead")
+    for number in range(100):
+        refuse(f"seq {number} is old")
+    await log.stop()
+    log = RefusalLog(tmp_path / "refused-router.log")
+    for word in "abcdefgh":
+        refuse(f"it is {word}")
+    await log.stop()
+    lines = [json.loads(line) for line in (tmp_path / "refused-router.log").read_text().splitlines()]
+    kept = [(each["detail"], each["others"]) for each in lines if each.get("event") == "agent-refused"]
+    assert kept == [
+        ("seq 1 is old", ["epoch 99 is ahead"]),
+        ("it is a", [f"it is {word}" for word in "efgh"]),
     ]
 
 
