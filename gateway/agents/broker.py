@@ -180,11 +180,16 @@ class Broker:
         for connection, caller in list(self._callers.items()):
             self._send_waiting(connection, caller)
 
-    def drop(self, unwanted: Callable[[int], bool]) -> None:
-        """End the connections of nodes that are not trusted any more."""
-        for connection, caller in list(self._callers.items()):
-            if unwanted(caller.node):
-                self._end(connection)
+    def drop(self, unwanted: Callable[[int], bool]) -> Sequence[tuple[int, str]]:
+        """End the connections of nodes that are not trusted, or not any more.
+
+        Returns node and topic of those that did not publish, and hear no reason from their daemon; the topic is empty
+        where none was said yet.
+        """
+        ended = [(connection, caller) for connection, caller in self._callers.items() if unwanted(caller.node)]
+        for connection, _ in ended:
+            self._end(connection)
+        return [(caller.node, caller.topic or "") for _, caller in ended if not caller.published]
 
     def _send_waiting(self, connection: int, caller: Caller) -> None:
         line = self._line

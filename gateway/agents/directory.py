@@ -56,6 +56,15 @@ class Directory:
         trust = self._trusts.get(node)
         return trust is not None and (trust.mutual or not self._settings.mutual)
 
+    def listening_problem(self, node: int) -> str:
+        """Why a node may not subscribe, and what to do."""
+        trust = self._trusts.get(node)
+        missing = "there is no trust with it" if trust is None else "trust with it is one-sided"
+        return (
+            f"its subscription is ended: {missing}; pilotctl handshake on both sides, and not pilotctl approve; where "
+            f"approve was used, pilotctl untrust {node} before, and after five minutes the handshakes"
+        )
+
     def is_peer(self, node: int) -> bool:
         """Whether a node has the name of a peer, as far as is known."""
         return any(named.node == node for named in self._named.values())

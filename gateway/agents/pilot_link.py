@@ -259,7 +259,8 @@ class PilotLink:
                 self._problem = self._name_problem(info.get("hostname"))
                 await self._directory.read_pins()
                 await self._directory.refresh_trust(control, 0)
-                self._broker.drop(lambda node: not self._directory.may_listen(node))
+                for node, topic in self._broker.drop(lambda node: not self._directory.may_listen(node)):
+                    self._refuse("trust", topic, node, self._directory.listening_problem(node))
                 for peer in self._peers.values():
                     peer.confirm(connections)
 

@@ -55,14 +55,17 @@ def test_subscribers_hear_their_topic_or_all() -> None:
 
 
 def test_who_is_not_trusted_hears_nothing() -> None:
-    """Also if the daemon let it call; and its connections end when they are looked at."""
+    """Also if the daemon let it call; and its connections end when they are looked at, which is told of subscribers."""
     around = Around(frozenset({1}))
     around.subscriber(1, 1, "*")
     around.subscriber(2, 66, "*")
     around.broker.publish("access-log", b"1")
     assert [connection for connection, _ in around.line.sent] == [1]
-    around.broker.drop(lambda node: node == 66)
-    assert around.line.over == [2]
+    around.broker.opened(3, 66, PORT)
+    around.subscriber(4, 66, "service-registry")
+    around.broker.received(4, encoded("service-registry", b"{}"))
+    assert around.broker.drop(lambda node: node == 66) == [(66, "*"), (66, "")]
+    assert around.line.over == [2, 3, 4]
 
 
 def test_each_frame_after_the_first_is_published_with_its_node() -> None:

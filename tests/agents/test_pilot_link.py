@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.agents import directory
+from gateway.agents.broker import PORT
 from gateway.agents.daemon import DaemonError, daemon_socket
 from gateway.agents.directory import Directory
 from gateway.agents.frames import encoded
@@ -168,6 +169,37 @@ async def test_one_sided_trust_is_not_enough_unless_the_configuration_says_so(ne
         await discovery.publish("router", "service-registry", SEED)
         await eventually(lambda: bool(refused))
         assert refused[0].reason == "trust"
+
+
+@pytest.mark.parametrize("missing", ["no trust", "one-sided"])
+async def test_a_subscriber_that_is_not_trusted_is_said_and_counted(network: FakeNetwork, missing: str) -> None:
+    """Its own side sees only that the connection ends; ours says whether trust is missing or one-sided."""
+    refused: list[Refused] = []
+    node, stranger = await network.join("acme-router"), await network.join("acme-auth")
+    ended = asyncio.Event()
+
+    class Ears:
+        def opened(self, connection: int, node: int, port: int) -> None: ...
+        def received(self, connection: int, data: bytes) -> None: ...
+        def ended(self, connection: int) -> None:
+            ended.set()
+
+    pair_of = (node, stranger) if missing == "one-sided" else (stranger, node)
+    network.trust(*pair_of, mutual=False)
+    async with (
+        PilotLink(settings_of(node, "router", refused=refused.append)) as link,
+        daemon_socket(str(stranger.socket), Ears()) as socket,
+    ):
+        await link.ready(30)
+        await eventually(lambda: link.standing.peers[0].node == stranger.number)
+        connection = await socket.dial(node.number, PORT)
+        socket.send(connection, encoded("*"))
+        await asyncio.wait_for(ended.wait(), 30)
+        assert link.standing.refused == {"trust": 1}
+    found = refused[0]
+    assert (len(refused), found.reason, found.node, found.hostname) == (1, "trust", stranger.number, "acme-auth")
+    assert missing in found.detail
+    assert "pilotctl handshake on both sides" in found.detail
 
 
 async def test_who_sends_too_fast_is_refused_by_rate(network: FakeNetwork) -> None:
