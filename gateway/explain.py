@@ -386,7 +386,13 @@ def _timeouts(timeouts: Timeouts) -> str:
 def _lost(explanation: Explanation[RouteHandler]) -> dict[str, Any]:
     """The routes that do not take it, and why."""
     losers = [
-        {"route": loser.rule.id, "pattern": loser.pattern, "form": loser.form, "why": loser.reason}
+        {
+            "route": loser.rule.id,
+            "path": loser.path,
+            "pattern": loser.pattern,
+            "form": loser.form,
+            "why": loser.reason,
+        }
         for loser in explanation.losers
     ]
     more = f"{counted(explanation.more, 'other route')}, whose path or host is further off"

@@ -87,7 +87,7 @@ def _lines(explained: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(value, list):
             yield f"{key}:" if value else f"{key}: -"
             for item in value:
-                shown = f"{item['route']} ({item['pattern']}): {item['why']}" if isinstance(item, dict) else item
+                shown = f"{item['route']} ({item['path']}): {item['why']}" if isinstance(item, dict) else item
                 yield f"  {shown}"
         else:
             yield f"{key}: {value}"

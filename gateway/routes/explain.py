@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import zip_longest
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from gateway.routes.candidate import Candidate
 from gateway.routes.conditions import Asked
@@ -26,6 +26,12 @@ T = TypeVar("T")
 _MOST_LISTED = 20
 """How many rules are listed whose host or path does not fit."""
 
+_FORMS: Final[dict[Form, str]] = {
+    "declared": "declared form",
+    "base_path": "form behind base_path",
+    "rewritten": "rewritten form",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -39,9 +45,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Loser:
-    """A rule that did not take the request, in the form that came nearest, and a sentence that says why."""
+    """A rule that did not take the request, in the form that came nearest, and a sentence that says why.
+
+    `path`: which of its paths, as it is written; `pattern` is that path in this form.
+    """
 
     rule: Rule
+    path: str
     pattern: str
     form: Form
     reason: str
@@ -90,7 +100,7 @@ def explain(
 
 
 def _loser(candidate: Candidate[T], reason: str) -> Loser:
-    return Loser(candidate.rule, candidate.pattern.source, candidate.form, reason)
+    return Loser(candidate.rule, candidate.shape.path, candidate.pattern.source, candidate.form, reason)
 
 
 def _nearest_forms(request: Request, candidates: Iterable[Candidate[T]]) -> list[tuple[int, Candidate[T]]]:
@@ -116,6 +126,14 @@ def _misfit(candidate: Candidate[T], request: Request, fitting: int) -> str:
     """The reason why host or path do not match."""
     if best_pattern(candidate.hosts, request.host) is None:
         return f'host "{request.host}" is not {" or ".join(map(_quoted, candidate.hosts))}'
+    reason = _misfit_of_path(candidate, request, fitting)
+    if candidate.form == "base_path":
+        return f"behind base_path {_base(candidate)} it is {candidate.pattern.source}, and {reason}"
+    return f"rewritten it is {candidate.pattern.source}, and {reason}" if candidate.form == "rewritten" else reason
+
+
+def _misfit_of_path(candidate: Candidate[T], request: Request, fitting: int) -> str:
+    """The reason why the path does not match this form of the rule."""
     given = request.path.split("/")[1 + fitting :]
     wanted = written_segments(candidate.pattern.source)[1 + fitting :]
     if not wanted and given == [""]:
@@ -142,24 +160,39 @@ def _outranked(loser: Candidate[T], winner: Candidate[T], host: str) -> str:
     if lost != won:
         wants = f'wants host "{lost}"' if lost else "takes any host"
         return f'less specific: it {wants} where {route} wants host "{won}"'
-    if (reason := _less_specific(loser.pattern, winner.pattern)) is not None:
+    if (reason := _less_specific(loser, winner)) is not None:
         return reason
     if loser.weight != winner.weight:
         return f"less specific: {route} has the same path and more predicates ({winner.weight}, not {loser.weight})"
     if loser.form != winner.form:
-        return f"{route} fits in its {winner.form} form, which goes before the {loser.form} form"
+        return f"{route} fits in its {_FORMS[winner.form]}, which goes before the {_FORMS[loser.form]}"
     return f"{route} is as specific, and comes earlier in the file"
 
 
-def _less_specific(loser: Pattern, winner: Pattern) -> str | None:
+def _less_specific(loser: Candidate[T], winner: Candidate[T]) -> str | None:
     """Compare the first segments that differ; None if both patterns are the same."""
-    if loser.key == winner.key:
+    if loser.pattern.key == winner.pattern.key:
         return None
-    pairs = zip_longest(loser.segments, winner.segments)
+    mixed = loser.form != winner.form
+    named, over = _named(loser, mixed), _named(winner, mixed)
+    pairs = zip_longest(loser.pattern.segments, winner.pattern.segments)
     lost, won = next(((lost, won) for lost, won in pairs if lost != won), (None, None))
     if isinstance(lost, tuple) and isinstance(won, tuple) and closeness(lost) == closeness(won):
-        return f'"{loser.source}" is as specific as "{winner.source}", but has fewer predicates or comes later'
-    return f'less specific: "{loser.source}" {_kind(lost, loser)} where "{winner.source}" {_kind(won, winner)}'
+        return f"{named} is as specific as {over}, but has fewer predicates or comes later"
+    return f"less specific: {named} {_kind(lost, loser.pattern)} where {over} {_kind(won, winner.pattern)}"
+
+
+def _named(candidate: Candidate[T], mixed: bool) -> str:
+    """The path as it is written, with the base path where it is compared with a path in `mixed`, another form."""
+    if candidate.form == "rewritten":
+        return f"{_quoted(candidate.pattern.source)} (rewritten)"
+    path = _quoted(candidate.shape.path)
+    return f"{path} behind base_path {_base(candidate)}" if mixed and candidate.form == "base_path" else path
+
+
+def _base(candidate: Candidate[T]) -> str:
+    """The base path, of a form behind it: what is in front of the path, or alone, where that is `/`."""
+    return candidate.pattern.source.removesuffix(candidate.shape.path)
 
 
 def _kind(segment: Segment | None, pattern: Pattern) -> str:

@@ -91,6 +91,6 @@ async def _reasons(snapshot: Snapshot, request: Request, expect: Expect, outcome
         if all(handler.route.id != route for handler in snapshot.handlers):
             yield f'there is no route "{route}"; `gateway routes` lists them'
         elif lost:
-            yield f'not route "{route}" ({lost["pattern"]}): {lost["why"]}'
+            yield f'not route "{route}" ({lost["path"]}): {lost["why"]}'
         else:
             yield f'route "{route}" is further off'

@@ -128,8 +128,45 @@ def test_the_form_that_came_nearest_is_shown() -> None:
     """A rule is spoken of once, in the form that fits the most of the path."""
     routes = table(Rule("r", "/v1/x/*", rewrite="/api/v2/x/$1"), base_path="/api", accept_rewritten=True)
     (lost,) = why(routes, "/api/v2/y").losers
-    assert (lost.pattern, lost.form) == ("/api/v2/x/$1", "rewritten")
-    assert lost.reason == 'path differs at segment 3: "y" is not "x"'
+    assert (lost.path, lost.pattern, lost.form) == ("/v1/x/*", "/api/v2/x/$1", "rewritten")
+    assert lost.reason == 'rewritten it is /api/v2/x/$1, and path differs at segment 3: "y" is not "x"'
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "reason"),
+    [
+        (
+            [Rule("w", "/api/v2/*"), Rule("l", "/plain/*")],
+            "/api/v2/1",
+            'behind base_path /api it is /api/plain/*, and path differs at segment 2: "v2" is not "plain"',
+        ),
+        ([Rule("w", "/a"), Rule("l", "/plain")], "/a", 'path differs at segment 1: "a" is not "plain"'),
+        (
+            [Rule("w", "/api/v2/*"), Rule("l", "/")],
+            "/api/v2",
+            'behind base_path /api it is /api/, and the path goes on with "v2" at segment 2, where the route ends',
+        ),
+        (
+            [Rule("w", "/users/*"), Rule("l", "/*")],
+            "/api/users/1",
+            'less specific: "/*" ends in a wildcard where "/users/*" is literal',
+        ),
+        (
+            [Rule("w", "/users/*"), Rule("l", "/api/{any}/*")],
+            "/api/users/1",
+            'less specific: "/api/{any}/*" has a wildcard where "/users/*" behind base_path /api is literal',
+        ),
+        (
+            [Rule("w", "/api/users"), Rule("l", "/users")],
+            "/api/users",
+            'route "w" fits in its declared form, which goes before the form behind base_path',
+        ),
+    ],
+)
+def test_paths_are_named_as_they_are_written(rules: list[Rule], path: str, reason: str) -> None:
+    """What is compared with the base path in front is no path of the file: the reason names both, and the base path."""
+    explanation = why(table(*rules, base_path="/api"), path)
+    assert [(lost.path, lost.reason) for lost in explanation.losers] == [(rules[1].path, reason)]
 
 
 def test_a_long_list_is_cut() -> None:

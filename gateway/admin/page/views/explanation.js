@@ -15,8 +15,8 @@ export function explanation(answer) {
     list("Decisions of policies", answer.rules), list("Resilience", answer.resilience),
     list("Candidate endpoints", answer.considered),
     answer.lost?.length ? el("details", {}, el("summary", {}, "Other routes"),
-      table("Other routes", ["Route", "Pattern", "Why"],
-        answer.lost.map((each) => row(each.route, each.pattern, each.why)))) : null,
+      table("Other routes", ["Route", "Path", "Why"],
+        answer.lost.map((each) => row(each.route, each.path, each.why)))) : null,
     answer.handlers?.length ? el("details", {}, el("summary", {}, "Handlers"), list(null, answer.handlers)) : null);
 }
 
