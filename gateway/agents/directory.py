@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.agents.daemon import DaemonError, DaemonSocket, Names
 from gateway.agents.link import LinkSettings
+from gateway.agents.own_name import holder_problem
 from gateway.agents.pilotctl import Pilotctl, PilotctlError
 from gateway.agents.pins import PinsError, pin, read_pins
 from gateway.agents.trust import UNKNOWN, Named, Rules, Sender, Trust, key_refusal, named_of, trust_of
@@ -33,6 +34,7 @@ class Directory:
         self._hostnames = sorted({*settings.peers.values(), *settings.senders.values()})
         self._trusts: Mapping[int, Trust] = {}
         self._named: dict[str, Named] = {}
+        self._holder: Named | None = None  # of the name of this node
         self._asked: dict[str, float] = {}
         self._looked_up: OrderedDict[int, tuple[float, Named | None]] = OrderedDict()
         self._trusted_at = float("-inf")
@@ -83,6 +85,10 @@ class Directory:
             return f"no trust with {hostname}: make the handshakes (gateway agents handshake)"
         refusal = key_refusal(named, trust, self._pins.get(hostname))
         return "" if refusal is None else refusal.detail
+
+    def holder_problem(self, node: int | None) -> str:
+        """What to do where another node than this one has its name; empty where none is known."""
+        return holder_problem(self._holder, node)
 
     def hostname_of(self, node: int) -> str:
         """Which name a node has, as far as is known; else empty."""
@@ -138,6 +144,13 @@ class Directory:
         await self.read_pins()
         for hostname in self._hostnames:
             await self.refresh_name(names, hostname, 0)
+        await self._refresh_holder(names)
+
+    async def _refresh_holder(self, names: Names) -> None:
+        """Ask who has the name of this node: peers talk with that one. It is no peer, and its key is not pinned."""
+        hostname = self._settings.hostname
+        with contextlib.suppress(DaemonError):
+            self._holder = named_of(hostname, await names.resolve(hostname)) or self._holder
 
     async def refresh_name(self, names: Names, hostname: str, fresh: float) -> None:
         """Ask the rendezvous who has a name. At first contact its key is pinned."""

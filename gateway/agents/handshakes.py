@@ -14,6 +14,7 @@ from typing import Final
 
 from gateway.agents.daemon import APPROVE, ASK_TRUST, DaemonError, DaemonSocket
 from gateway.agents.manifests import JUSTIFICATION
+from gateway.agents.own_name import other_agent
 from gateway.agents.pins import pin, read_pins
 from gateway.agents.trust import Named, Trust, key_text, named_of, node_of, trust_of
 
@@ -54,7 +55,10 @@ class HandshakeSettings:
 
 
 async def look(daemon: DaemonSocket, settings: HandshakeSettings) -> list[Peer]:
-    """How it stands with all peers."""
+    """How it stands with all peers. Raises DaemonError where the daemon is that of another agent."""
+    other = other_agent((await daemon.info()).get("hostname"), settings.hostname)
+    if other:
+        raise DaemonError(other)
     trusts = {trust.node: trust for trust in map(trust_of, await daemon.trusted()) if trust is not None}
     return [await _peer(daemon, settings, hostname, trusts) for hostname in settings.peers]
 

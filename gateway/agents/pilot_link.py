@@ -21,6 +21,7 @@ from gateway.agents.inbox import Inbox
 from gateway.agents.inbox import send as send_by_inbox
 from gateway.agents.incoming import AcceptedMessages, Arrived, Refusals, UncheckedMessages
 from gateway.agents.link import LinkSettings, Received, Standing, State, shown
+from gateway.agents.own_name import name_problem
 from gateway.agents.peers import Peer
 from gateway.agents.pilotctl import Pilotctl, PilotctlError
 from gateway.agents.signing import Signatures, signed
@@ -72,6 +73,7 @@ class PilotLink:
         self._state: State = "closed"
         self._problem = NOT_YET
         self._logged = ""
+        self._named_badly = ""
         self._connected = asyncio.Event()
         self._node: int | None = None
         self._address = ""
@@ -186,7 +188,7 @@ class PilotLink:
             await self._directory.refresh_trust(control, 0)
             self._broker.attach(line)
             await self._bind(line)
-            self._problem = self._name_problem(info.get("hostname"))
+            self._see_name(info.get("hostname"))
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch(control, line))
                 group.create_task(self._check_messages(control))
@@ -195,7 +197,6 @@ class PilotLink:
                     group.create_task(self._read_inbox())
                 self._state = "connected"
                 self._connected.set()
-                logger.info("%s is on the agent network, as node %s", self._settings.hostname, self._node)
 
     async def _check_pilotctl(self) -> None:
         """Signatures and the inbox need it, and versions differ in what they have."""
@@ -218,13 +219,15 @@ class PilotLink:
                 " listens there, or have the messages by inbox (agents.delivery)"
             ) from error
 
-    def _name_problem(self, hostname: object) -> str:
-        if hostname == self._settings.hostname:
-            return ""
+    def _see_name(self, hostname: object) -> None:
+        """The daemon says that the node has this name. A problem with it is logged when it begins, changes or ends."""
         wanted = self._settings.hostname
-        return (
-            f"the node has the name {shown(repr(hostname))}, and peers expect {wanted}: pilotctl set-hostname {wanted}"
-        )
+        problem = name_problem(hostname, wanted) or self._directory.holder_problem(self._node)
+        if problem and problem != self._named_badly:
+            logger.warning("%s is not found on the agent network: %s", wanted, problem)
+        elif not problem and (self._named_badly or self._state != "connected"):
+            logger.info("%s is on the agent network, as node %s", wanted, self._node)
+        self._problem = self._named_badly = problem
 
     async def _name(self) -> None:
         """Keep the names of peers fresh; the rendezvous may be away while the daemon is there."""
@@ -256,7 +259,7 @@ class PilotLink:
                 raise DaemonGone("the daemon takes nothing more from this socket: all its connections are made anew")
             if time.monotonic() - looked >= POLLED / 2:
                 looked = time.monotonic()
-                self._problem = self._name_problem(info.get("hostname"))
+                self._see_name(info.get("hostname"))
                 await self._directory.read_pins()
                 await self._directory.refresh_trust(control, 0)
                 for node, topic in self._broker.drop(lambda node: not self._directory.may_listen(node)):

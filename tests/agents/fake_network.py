@@ -62,6 +62,7 @@ class FakeNode:
     ports: dict[int, Local] = field(default_factory=dict)
     legs: dict[int, Leg] = field(default_factory=dict)
     reserved: set[int] = field(default_factory=set)  # ports that the daemon itself has
+    asked: int = 0  # how often for what it is
     asking: list[int] = field(default_factory=list)  # nodes whose requests for trust wait
     answers: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -128,6 +129,7 @@ class FakeNode:
         return f"0:0000.0000.{self.number:04X}"
 
     def _info(self) -> dict[str, Any]:
+        self.asked += 1
         listed = [
             {
                 "id": leg.number,

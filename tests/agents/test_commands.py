@@ -42,6 +42,21 @@ async def test_verify_names_the_command_that_makes_trust(network: FakeNetwork, t
     assert (code, "acme-auth: there is no trust; run gateway agents handshake on both sides" in printed) == (1, True)
 
 
+@pytest.mark.parametrize("command", [("verify",), ("verify", "--json"), ("handshake", "--wait", "0")])
+@pytest.mark.parametrize(
+    ("hostname", "setting"), [("acme-auth", "is agents.socket"), ("other-router", "agents.prefix")]
+)
+async def test_the_daemon_of_another_agent_is_no_case_for_handshakes(
+    network: FakeNetwork, tmp_path: Path, hostname: str, setting: str, command: tuple[str, ...]
+) -> None:
+    """The socket or the prefix is wrong, and that is said in place of what peers lack."""
+    node, _ = await network.join(hostname), await network.join("acme-discovery")
+    code, printed = await _run(tmp_path, node, *command)
+    assert (code, "there is no trust" in printed) == (1, False)
+    assert f"the daemon is that of {hostname}, and not of acme-router: is " in printed
+    assert setting in printed
+
+
 async def test_a_stranger_that_asks_may_be_a_peer_that_was_set_up_anew(network: FakeNetwork, tmp_path: Path) -> None:
     """The daemon keeps the former node of a name that it trusts: what to do for both cases is said."""
     node = await network.join("acme-router")

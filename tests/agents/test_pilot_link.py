@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -326,3 +327,50 @@ async def test_what_a_daemon_says_of_itself_is_shown_without_control_characters(
     async with PilotLink(settings_of(node, "router")) as link:
         await link.ready(30)
         assert (link.standing.node, link.standing.address) == (node.number, "0:\ufffd[2J")
+
+
+@pytest.mark.parametrize(
+    ("hostname", "advice"),
+    [
+        ("acme-auth", "is agents.socket (or --socket) right?"),
+        ("other-router", "is agents.prefix (or --prefix) or agents.socket (or --socket) right?"),
+        ("other-auth", "is agents.prefix (or --prefix) or agents.socket (or --socket) right?"),
+        ("laptop", "pilotctl set-hostname acme-router"),
+    ],
+)
+async def test_the_daemon_of_another_role_is_not_to_be_renamed(
+    network: FakeNetwork, caplog: pytest.LogCaptureFixture, hostname: str, advice: str
+) -> None:
+    """That would take the other agent off the network. It is logged once, and again when it is over."""
+    caplog.set_level(logging.INFO, "gateway.agents")
+    node = await network.join(hostname)
+    async with PilotLink(settings_of(node, "router")) as link:
+        await link.ready(30)
+        problem = link.standing.problem
+        assert hostname in problem
+        assert problem.endswith(advice)
+        asked = node.asked
+        await eventually(lambda: node.asked > asked + 2)
+        assert caplog.messages.count(f"acme-router is not found on the agent network: {problem}") == 1
+        assert "acme-router is on the agent network, as node 1" not in caplog.messages
+        node.hostname = "acme-router"
+        await eventually(lambda: not link.standing.problem)
+    assert "acme-router is on the agent network, as node 1" in caplog.messages
+
+
+async def test_a_daemon_that_lost_its_identity_is_said(network: FakeNetwork, caplog: pytest.LogCaptureFixture) -> None:
+    """The rendezvous keeps the former node under the name, so that peers find that one, and handshakes cannot help."""
+    former, router = await network.join("acme-discovery"), await network.join("acme-router")
+    network.trust(former, router)
+    await former.stop()
+    node = await network.join("acme-discovery")
+    async with PilotLink(settings_of(node, "discovery")) as link:
+        await link.ready(30)
+        await eventually(lambda: "rendezvous" in link.standing.problem)
+        problem = link.standing.problem
+        assert "gives the name acme-discovery to node 1, and this is node 3" in problem
+        assert "former identity file" in problem
+        assert "pilotctl set-hostname acme-discovery" in problem
+        former.hostname = ""  # the name is freed at the registry
+        await eventually(lambda: not link.standing.problem)
+    assert caplog.messages.count(f"acme-discovery is not found on the agent network: {problem}") == 1
