@@ -31,6 +31,7 @@ READING = frozenset({"GET", "HEAD"})
 PAGE = "/"
 FILES = "/page/"  # of the page
 SESSION = "/session"
+MESSAGES = "/agents/messages"  # of the bridge, every few seconds: no change by an operator
 NOTHING_LOADED = "no configuration is loaded, so no token is known yet: the log says what to correct in the files"
 MAX_PATH = 2048  # characters of a request in the audit log
 LOG_SECONDS = 10.0  # between two lines about refused requests
@@ -166,7 +167,8 @@ class AccessControl:
             change = _change(scope, status or 500)
             if change.holder is not None:
                 outcome = "done" if change.status < 400 else f"not done, {change.status}"
-                logger.info("%s %s by %s: %s", change.method, scope["path"], change.holder, outcome)
+                level = logging.DEBUG if scope["path"] == MESSAGES and change.status < 400 else logging.INFO
+                logger.log(level, "%s %s by %s: %s", change.method, scope["path"], change.holder, outcome)
             self._report(change)
 
     async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:

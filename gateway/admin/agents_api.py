@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.admin.access import MESSAGES
 from gateway.admin.answers import Refused, json_answer, json_body, loaded
 from gateway.admin.operations import Operation, Parameter
 from gateway.bus.memory import MemoryBus
@@ -44,7 +45,7 @@ def agents_operations(reloader: Reloader) -> list[Operation]:
         Operation("GET", "/agents", api.listed, "The bridges to an agent network, and how they do."),
         Operation(
             "GET",
-            "/agents/messages",
+            MESSAGES,
             api.messages,
             "Messages for the bridge: `messages`, `next`, and how many were `missed`.",
             (after, wait, kinds),
@@ -53,7 +54,7 @@ def agents_operations(reloader: Reloader) -> list[Operation]:
         ),
         Operation(
             "POST",
-            "/agents/messages",
+            MESSAGES,
             api.say,
             "What the bridge says: instances, feedback, and how it does.",
             body=body,

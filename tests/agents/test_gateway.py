@@ -228,3 +228,13 @@ def test_it_is_said_what_an_agent_publishes_in_place_of_a_service(tmp_path: Path
         until(lambda: "it publishes orders" in said(gateway) and "another one does" in said(gateway))
         assert _say(gateway, "agent-registry", service="user-ap", **other).is_success
         until(lambda: "did you mean user-ap?" in said(gateway))
+
+
+def test_what_the_bridge_says_is_no_change_by_an_operator(gateway: GatewayProcess) -> None:
+    """It says something every few seconds: the log has a line only of what was refused, and of what operators do."""
+    assert httpx2.post(admin_url(gateway, "/reload"), headers=gateway.admin_token).status_code == 200
+    assert _say(gateway, "agent-standing", hostname="acme-router", role="router", state="connected").status_code < 300
+    assert _say(gateway, "service-registry").status_code == 400
+    until(lambda: "POST /agents/messages by local: not done, 400" in gateway.log)
+    until(lambda: "POST /reload by local: done" in gateway.log)
+    assert "POST /agents/messages by local: done" not in gateway.log
