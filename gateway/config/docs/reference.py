@@ -1,6 +1,6 @@
 """docs/configuration.md, made of introduction.md and of the models."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -33,6 +33,7 @@ _HEAD = (
 _INTRODUCTION = Path(__file__).with_name("introduction.md")
 
 _WHOLE: Mapping[type, str] = {bool: "true or false", int: "whole number", str: "text", float: "number"}
+_FOR_EACH = ", for each "
 _SIZES = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("B", 1))
 
 
@@ -84,14 +85,26 @@ def _name(annotation: Any) -> str:
     if origin is Annotated:
         return _kind(arguments[1:]) or _name(arguments[0])
     if origin in (Union, UnionType):
-        return " or ".join(_name(argument) for argument in arguments if argument is not type(None))
+        return _either([argument for argument in arguments if argument is not type(None)])
     if origin is Literal:
         return " or ".join(f"`{argument}`" for argument in arguments)
     if origin is tuple:
         return f"list of {_name(arguments[0])}"
     if origin is dict:
-        return f"{_name(arguments[1])}, for each {_name(arguments[0])}"
+        return f"{_name(arguments[1])}{_FOR_EACH}{_name(arguments[0])}"
     return _WHOLE.get(annotation, "keys below")
+
+
+def _either(annotations: Sequence[Any]) -> str:
+    """Their names. What may be one for all or one for each of some keys is named once."""
+    names: list[str] = []
+    for each in annotations:
+        value, keyed, keys = _name(each).partition(_FOR_EACH)
+        if keyed and names[-1:] == [value]:
+            names[-1] = f"{value}, or one for each of {', '.join(keys.split(' or '))}"
+        else:
+            names.append(value + keyed + keys)
+    return " or ".join(names)
 
 
 def _default(field: FieldInfo) -> str:

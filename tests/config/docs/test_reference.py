@@ -34,3 +34,10 @@ def test_defaults_are_written_as_in_a_file() -> None:
     assert "| `weight` | whole number, 0 to 1000 | `1` |" in text
     assert "| `preserve_host` | true or false | `false` |" in text
     assert "| `to` | path or URL | required |" in text
+
+
+def test_one_for_all_or_one_for_each_is_named_once() -> None:
+    """What a key takes for everything is not said again of each."""
+    text = render()
+    assert "| `webhook` | host:port, or one for each of `discovery`, `router`, `auth`, `monitor` | unset |" in text
+    assert "| `delivery` | `stream` or `inbox`, or one for each of `service-registry`, `auth-request`, " in text
