@@ -200,12 +200,19 @@ def verify(role: Role, prefix: str | None, directory: Path, socket: str | None, 
 def status(roles: tuple[Role, ...], directory: Path, as_json: bool) -> None:
     """Show the bridges of this machine: daemon, trust, peers, ages of messages, what was refused and lost.
 
-    Exit code 2 where something does not work, or none runs.
+    Exit code 2 where something does not work, or none runs. Errors of the configuration are said, and stop nothing.
     """
-    from gateway.agents.role_setup import state_of  # noqa: PLC0415
+    from gateway.agents.role_setup import state_beside_errors, state_of  # noqa: PLC0415
     from gateway.agents.status import lines, read_all  # noqa: PLC0415
 
-    found = read_all(_config(lambda: state_of(directory)), roles or get_args(Role))
+    try:
+        state = _config(lambda: state_of(directory))
+    except click.ClickException as error:
+        error.show()
+        state, certain = state_beside_errors(directory)
+        guess = "" if certain else ", the default, as state_directory cannot be read"
+        click.echo(f"the bridges that run go on; what follows is from {state}{guess}", err=True)
+    found = read_all(state, roles or get_args(Role))
     if as_json:
         print_json(found)
     else:

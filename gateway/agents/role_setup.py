@@ -13,6 +13,9 @@ from gateway.config.load import parse
 from gateway.config.models import MiddlewareFile
 from gateway.config.models.agents import Agents, public_key
 from gateway.config.regular_files import read_regular
+from gateway.config.yaml.compose import compose
+from gateway.config.yaml.document import Mapping, Scalar
+from gateway.config.yaml.expand import Expander, ExpansionError
 from gateway.config.yaml.text import MAX_BYTES
 from gateway.roles import Role
 
@@ -37,6 +40,22 @@ class RoleSetup:
 def state_of(directory: Path) -> Path:
     """The directory in which bridges of this configuration keep what outlives them. Raises ConfigError."""
     return directory / _middleware(directory).state_directory / DIRECTORY
+
+
+def state_beside_errors(directory: Path) -> tuple[Path, bool]:
+    """The same of a configuration with errors, and whether it is certain: `state_directory` may be what cannot be read,
+    and the default is taken for it."""
+    default = Path(MiddlewareFile.model_fields["state_directory"].default)
+    try:
+        document, _ = compose(FILE, read_regular(directory / FILE, MAX_BYTES))
+        if document is None:  # it could not be read to its end
+            return directory / default / DIRECTORY, False
+        top = document.root.entries if isinstance(document.root, Mapping) else {}
+        node = top["state_directory"].node if "state_directory" in top else Scalar(1, 1, str(default), plain=True)
+        written = Expander(os.environ, directory).expand(node.text) if isinstance(node, Scalar) else ""
+    except (OSError, ValueError, ExpansionError):
+        written = ""
+    return directory / (written or default) / DIRECTORY, bool(written)
 
 
 def role_setup(directory: Path, role: Role, prefix: str | None, socket: str | None) -> RoleSetup:
