@@ -161,7 +161,7 @@ class Bridge:
         self.tasks.supervise("reports of the bridge's state", self._tell)
         self.tasks.supervise("the watch over the configuration", lambda: self._configured.watch(self._use))
         names = ", ".join(served.node.hostname for served in self._served)
-        logger.info("on the network as %s; it meets the gateway over %s", names, self._by)
+        logger.info("serving %s; the gateway is met over %s", names, self._by)
 
     async def _end(self) -> None:
         await self.tasks.end()
