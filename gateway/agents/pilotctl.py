@@ -32,6 +32,7 @@ NEEDED: Final = frozenset(
     }
 )
 OUTPUT_MOST: Final = 64 * 1024 * 1024  # bytes of an answer: an unread inbox
+ENDS_WITHIN: Final = 2.0  # seconds, once it is killed
 WITHIN: Final = 10.0  # seconds
 
 
@@ -79,9 +80,7 @@ class Pilotctl:
             ) from error
         finally:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+                await _end(process)
 
     async def check(self) -> None:
         """Raise PilotctlError for a version that lacks a command that is needed here."""
@@ -106,6 +105,18 @@ async def _output(process: asyncio.subprocess.Process, text: bytes) -> bytes:
         pieces.append(piece)
     await process.wait()
     return b"".join(pieces)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill it. Its output is read to the end, or asyncio would not see it end; a child of it may hold that open."""
+    assert process.stdout is not None
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ENDS_WITHIN):
+            while await process.stdout.read(1 << 16):
+                pass
+            await process.wait()
 
 
 def _data(command: str, output: bytes) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,12 +86,20 @@ async def test_one_that_is_not_there_says_where_it_is_looked_for() -> None:
     assert failed.value.code == "missing"
 
 
-async def test_an_answer_without_end_is_not_kept(tmp_path: Path) -> None:
-    """It is ended by its time or its length, whichever comes first."""
-    pilotctl = command(tmp_path, "exec cat /dev/zero", 1.0)
-    with pytest.raises(PilotctlError):
-        async with asyncio.timeout(20):
-            await pilotctl.run("inbox")
+@pytest.mark.parametrize(("script", "within"), [("exec cat /dev/zero", 300), ("printf x; exec sleep 600", 0.5)])
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_an_answer_without_end_is_not_kept(
+    tmp_path: Path, script: str, within: float, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """It is ended by its length, or by its time, and nothing waits for what is left of it."""
+
+    async def run() -> None:
+        with pytest.raises(PilotctlError):
+            async with asyncio.timeout(60):
+                await command(tmp_path, script, within).run("inbox")
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run())
 
 
 def test_one_that_ends_before_it_is_given_its_input_fails_as_any_other(tmp_path: Path) -> None:
