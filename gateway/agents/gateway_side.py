@@ -20,7 +20,7 @@ import orjson
 from pydantic import ValidationError
 
 from gateway.agents.link import shown
-from gateway.agents.paced import REST_SECONDS, in_pieces
+from gateway.agents.pieces import REST_SECONDS, in_pieces
 from gateway.bus.bus import Received, Subscription
 from gateway.bus.redis import RedisBus
 from gateway.events import KINDS, Message

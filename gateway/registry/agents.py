@@ -91,7 +91,7 @@ class AgentsSource:
         self._stale_after = stale_after
         self._sink: Sink | None = None
         self._heard: float | None = None
-        self._lost: object = None  # what the last complaint went by
+        self._lost: str | int | None = None  # what the last complaint went by: "stale", or how many services were known
 
     async def watch(self, sink: Sink) -> None:
         """See `Source`. It goes on by itself, whatever it misses."""

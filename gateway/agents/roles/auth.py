@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from gateway.agents.link import Received, shown
 from gateway.agents.node import Node
-from gateway.agents.paced import in_pieces
 from gateway.agents.payloads import AuthRequest
+from gateway.agents.pieces import in_pieces
 from gateway.agents.verifying import Verifier
 from gateway.events import RequestReport
 from gateway.live import Tasks

@@ -14,8 +14,8 @@ from gateway.agents.failure_detection import FailureDetector
 from gateway.agents.flows import ALERTS, EXTERNAL
 from gateway.agents.link import Received
 from gateway.agents.node import Node
-from gateway.agents.paced import in_pieces
 from gateway.agents.payloads import AccessLog
+from gateway.agents.pieces import in_pieces
 from gateway.events import ApiAlert, HealthFeedback, RequestReport
 from gateway.live import Tasks
 
