@@ -197,7 +197,7 @@ async def scripted_backend(script: Script) -> AsyncIterator[int]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", free_port())
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.admin import port_users
 from gateway.admin.port_users import users_of
+from tests.support import free_port
 
 
 @pytest.fixture(params=["asked", "read"])
@@ -24,8 +25,8 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
 def test_the_user_of_a_listener_is_found(family: socket.AddressFamily, host: str) -> None:
     """On IPv4 and IPv6; a port where nothing listens any more has no users, also while connections to it live."""
-    with socket.create_server((host, 0), family=family) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()  # which no other test takes as soon as it is free, also not at another address
+    with socket.create_server((host, port), family=family) as listener:
         assert users_of(port) == {os.geteuid()}
         client = socket.create_connection((host, port))
         accepted, _ = listener.accept()
@@ -42,8 +43,8 @@ def test_every_user_of_a_shared_port_is_found() -> None:
         "import os, socket; os.setuid(65534); s = socket.create_server(('127.0.0.2', {port}));"
         "print(1, flush=True); input()"
     )
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
         other = subprocess.Popen(
             [sys.executable, "-c", program.format(port=port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )

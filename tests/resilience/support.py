@@ -29,7 +29,7 @@ from gateway.monitor.traffic import Traffic
 from gateway.monitor.traffic_metrics import traffic_metrics
 from gateway.reload import Reloader
 from gateway.upstream.transport import Connector, Resolver
-from tests.support import eventually
+from tests.support import eventually, free_port
 from tests.upstream.wire import Wire, read_message, reset
 
 
@@ -75,7 +75,7 @@ class Backend:
 async def backend(*answers: Answer) -> AsyncIterator[Backend]:
     """A backend on a port of its own."""
     made = Backend(list(answers) or [response(200, b"ok")])
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(made.serve, "127.0.0.1", free_port())
     made.port = server.sockets[0].getsockname()[1]
     try:
         yield made
