@@ -1,4 +1,4 @@
-"""Running the gateway: uvicorn servers on one loop, and signals.
+"""Running the gateway: its servers on one loop, and signals.
 
 SIGTERM, SIGINT   drain and end (SIGINT without the window); a second one ends at once
 SIGHUP            read the configuration again

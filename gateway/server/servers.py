@@ -1,30 +1,25 @@
-"""The servers of one process: the gateway's own, which drains before it ends, and those of what stands beside it."""
+"""The gateway's own server, which drains before it ends."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from email.utils import formatdate
 from functools import partial
-from typing import Any, Protocol, cast, runtime_checkable
-
-import uvicorn
-from starlette.types import ASGIApp
+from typing import Any
 
 from gateway.app import Gateway
-from gateway.app.asgi import Application
 from gateway.config.models import Drain
 from gateway.http.frames import GOING_AWAY
 from gateway.plurals import counted
 from gateway.server.accepting import LET_IN, Acceptor
 from gateway.server.context import ServerContext
 from gateway.server.http1.connection import Http1Connection
-from gateway.server.listen import BACKLOG
-from gateway.server.side_connections import SideConnection
 from gateway.server.systemd import READY, STOPPING, notify, status
 
 logger = logging.getLogger("gateway")
@@ -34,32 +29,11 @@ TURNED_AWAY_SECONDS = 0.02  # before the listeners are closed: connections that 
 PATIENT_SECONDS = 1.0  # for the first bytes, or the rest of a head, on connections when it is time to close them
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server; the signals are handled here for all of them."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """None."""
-        yield
-
-
-class GatewayServer(_Server):
-    """uvicorn's server, which drains. It calls `on_start` when it serves, `on_end` when it is asked to stop, and asks
-    `is_last` whether no other process will serve its listeners after it."""
+class GatewayServer:
+    """Calls `on_start` when it serves, `on_end` when it is asked to stop, and asks `is_last` whether no other process
+    will serve its listeners after it."""
 
     def __init__(self, gateway: Gateway, context: ServerContext) -> None:
-        super().__init__(
-            uvicorn.Config(
-                cast(Any, Application(gateway)),  # which is not asked: connections call the gateway itself
-                ws="none",
-                lifespan="off",
-                backlog=BACKLOG,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,  # whom to believe is for trusted_proxies to say
-            )
-        )
         self.gateway = gateway
         self.context = context
         self.on_start: Callable[[], None] = lambda: None
@@ -70,22 +44,26 @@ class GatewayServer(_Server):
         self._leaving: asyncio.Task[None] | None = None
         self._last_resort: threading.Timer | None = None
         self._deadline = 0.0
+        self._started = False
+        self._ended = asyncio.Event()  # what was to be done before the end; what is in flight is still finished
         self._acceptor: Acceptor
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve these sockets."""
-        await super().startup([])
+    async def serve(self, sockets: Sequence[socket.socket]) -> None:
+        """Serve these sockets until it is asked to stop, and what is in flight has ended."""
+        self._write_date()
         make = partial(Http1Connection, self.context)
-        self._acceptor = Acceptor(self.context.loop, sockets or (), make, self.config.ssl, self._room)
+        self._acceptor = Acceptor(self.context.loop, sockets, make, room=self._room)
         self.gateway.reloader.owner.hold(("connections",), self._acceptor)
+        self._started = True
         self.on_start()
         notify(READY, status("serving"))
+        await self._ended.wait()
+        await self._shut_down()
 
-    async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: the Date of responses is written by uvicorn, every second."""
-        ends = await super().on_tick(counter)
-        self.context.date_line = b"".join(b"%b: %b\r\n" % line for line in self.server_state.default_headers)
-        return ends
+    def _write_date(self) -> None:
+        """That of responses, now and with each second."""
+        self.context.date_line = b"date: %b\r\n" % formatdate(usegmt=True).encode()
+        self.context.loop.call_later(1 - time.time() % 1, self._write_date)
 
     def _room(self) -> int:
         return max(LET_IN, self.context.limits().connections // 8)
@@ -116,14 +94,14 @@ class GatewayServer(_Server):
 
     def take_back(self) -> None:
         """The other process has died: accept again."""
-        if self._draining is None and not self.should_exit and self._stay():
+        if self._draining is None and not self._ended.is_set() and self._stay():
             self.context.draining = False
             self._acceptor.resume()
 
     @property
     def acts(self) -> bool:
         """Whether it serves, and no other process that follows it does."""
-        return self.started and self._leaving is None
+        return self._started and self._leaving is None
 
     def _stay(self) -> bool:
         """Whether this was leaving, which is given up."""
@@ -151,14 +129,14 @@ class GatewayServer(_Server):
         if self.is_last():
             self._acceptor.turn_away()
             await asyncio.sleep(TURNED_AWAY_SECONDS)
-        self.should_exit = True
+        self._ended.set()
 
     async def _leave(self) -> None:
         """It stays ready: a health check on a connection to this process is about the new one, too."""
         seconds = self._drain_settings().window
         await self._begin_to_end("leaving: closing connections when idle for %g s, ending within %g s", seconds)
         await self._emptied()
-        self.should_exit = True
+        self._ended.set()
 
     async def _begin_to_end(self, message: str, seconds: float) -> None:
         """Answer with `Connection: close` for so many seconds."""
@@ -189,7 +167,7 @@ class GatewayServer(_Server):
                     connection.shutdown(loop.time() < patient_until)
             await asyncio.sleep(0.02)
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    async def _shut_down(self) -> None:
         """Stop accepting, finish what is in flight, end WebSockets, and close what is left at the deadline."""
         self._acceptor.close(for_all=self.is_last())
         await self._emptied()
@@ -203,55 +181,3 @@ class GatewayServer(_Server):
             await asyncio.sleep(0.05)  # for the exchanges to notice it, and to report
         await self.gateway.reloader.stop()
         logger.info("ended")
-
-
-class _SideServer(_Server):
-    """Serves what stands beside the gateway: the admin API, metrics."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        super().__init__(
-            uvicorn.Config(
-                cast(Any, app),
-                http=SideConnection,
-                lifespan="off",
-                ws="none",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=1,
-            )
-        )
-
-
-@runtime_checkable
-class Ending(Protocol):
-    """An application with answers that go on for ever."""
-
-    end: Callable[[], None]
-    """Ends them, because its server is to stop."""
-
-
-class SideServers:
-    """Applications on sockets of their own. They can end and begin again: the sockets stay open."""
-
-    def __init__(self, served: Sequence[tuple[ASGIApp, list[socket.socket]]]) -> None:
-        self._served = served
-        self._running: list[tuple[_SideServer, asyncio.Task[None]]] = []
-
-    def start(self) -> None:
-        """Serve them."""
-        for app, sockets in self._served:
-            server = _SideServer(app)
-            task = asyncio.create_task(server.serve([each.dup() for each in sockets]))
-            self._running.append((server, task))
-
-    async def stop(self) -> None:
-        """Finish what is under way, which takes a second at most."""
-        running, self._running = self._running, []
-        for server, _ in running:
-            server.should_exit = True
-        for app, _ in self._served:
-            if isinstance(app, Ending):
-                app.end()
-        await asyncio.gather(*(task for _, task in running))

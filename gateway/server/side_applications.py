@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-
-from starlette.types import ASGIApp
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from gateway.admin.listening import Listening
 from gateway.admin.tokens import Credentials
@@ -15,6 +15,9 @@ from gateway.monitor.audit_log import AdminChange
 from gateway.server.listen import Kind
 from gateway.server.observed import Observed
 from gateway.server.succession import Places
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 
 class SideApplications:
@@ -30,6 +33,8 @@ class SideApplications:
             from gateway.admin.metrics_page import metrics_app  # noqa: PLC0415  the same
 
             self._metrics = metrics_app
+        if self._admin is not None or self._metrics is not None:
+            import_module("gateway.server.side_connections")  # what serves them
 
     def made(
         self,

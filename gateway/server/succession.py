@@ -7,8 +7,7 @@ import logging
 import socket
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
-
-from starlette.types import ASGIApp
+from typing import TYPE_CHECKING
 
 from gateway.monitor.audit_log import AuditLog
 from gateway.registry.discovery import Discovery
@@ -25,7 +24,11 @@ from gateway.server.listen import (
     take_in,
 )
 from gateway.server.offer import Giving, Offer
-from gateway.server.servers import GatewayServer, SideServers
+from gateway.server.servers import GatewayServer
+from gateway.server.side_servers import SideServers
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 logger = logging.getLogger("gateway.handover")
 

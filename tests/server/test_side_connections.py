@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gateway.server import side_connections
-from gateway.server.servers import SideServers
 from gateway.server.side_connections import HEAD_LIMIT
+from gateway.server.side_servers import SideServers
 from tests.support import exchange
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n"
