@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 import uuid
 from collections import Counter, deque
@@ -63,6 +64,7 @@ class Monitor(Merged):
         super().__init__()
         self.tasks = Tasks()
         self.enabled = False
+        self.since = math.inf  # when it was switched on; inf: it is not
         self.live: deque[Second] = deque(maxlen=LIVE)
         self.after_slice: list[Callable[[float], None]] = []  # called with the time of each slice that is complete
         self.link: RedisLink | None = None  # by which it knows others
@@ -123,8 +125,10 @@ class Monitor(Merged):
         if enabled and not self.enabled:
             self.tasks.supervise("the monitor", self._watch)
             self.tasks.supervise("the monitor's live rates", self._watch_live)
+            self.since = time.time()
         elif self.enabled and not enabled:
             self.tasks.cancel()
+            self.since = math.inf
         self.enabled = enabled
         self.keep_in(directory)
         self.link = link

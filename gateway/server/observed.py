@@ -21,7 +21,6 @@ from gateway.live import LoopLag, Owner, Plan
 from gateway.managed.gateway import SERVICE as CONTROL_PLANE
 from gateway.managed.gateway import ManagedGateway
 from gateway.monitor.agents import AgentStandings
-from gateway.monitor.alerts.metrics import alert_metrics
 from gateway.monitor.exposition.page import Exposition
 from gateway.monitor.known import Known
 from gateway.monitor.metrics import plain
@@ -82,7 +81,7 @@ class Observed:
         context = Context(snapshot.configuration, plan, self._roles)
         link = redis_link(context) if snapshot.configuration.middleware.redis is not None else None
         plan.after_adoption(partial(self._watch, snapshot, by_method, link, bus := bus_of(context)))
-        self.alerts.plan(snapshot, plan, link, bus)
+        self.alerts.plan(snapshot, plan, link, bus, exported=by_method is not None)
 
     def _watch(self, snapshot: Snapshot, by_method: ByMethod | None, link: RedisLink | None, bus: Bus) -> None:
         middleware = snapshot.configuration.middleware
@@ -132,7 +131,7 @@ class Observed:
         add(lambda: (family for each in owner.all(AgentStandings) for family in each.metrics()))
         add(lambda: bus_metrics([*owner.all(MemoryBus), *owner.all(RedisBus)]))
         add(self._ends)
-        add(partial(alert_metrics, self.alerts.alerting))
+        add(self.alerts.metrics)
         add(partial(config_metrics, reloader))
         add(lambda: plain(reloader.measures() | owner.measures() | loop_watch.measures()))
         add(build_metrics)

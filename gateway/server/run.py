@@ -114,7 +114,8 @@ async def serve(options: ServeOptions) -> None:
     reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets, options.roles)
     loop_watch, state = LoopWatch(), owner.hold(STATE_DIRECTORY, StateDirectory())
     gateway, managed = Gateway(reloader, reports), ManagedGateway(reloader, os.environ, options.secrets, reports)
-    observed.include(gateway, loop_watch, managed, AlertSending(options.secrets, options.roles, lambda: server.acts))
+    sending = AlertSending(options.secrets, options.roles, lambda: server.acts, shown=beside.any)
+    observed.include(gateway, loop_watch, managed, sending)
     server = GatewayServer(gateway, ServerContext(gateway, deadlines, _LimitsInForce(reloader)))
     succession = Succession(server, places, logs.audit)
     try:

@@ -33,7 +33,8 @@ class SideApplications:
             from gateway.admin.metrics_page import metrics_app  # noqa: PLC0415  the same
 
             self._metrics = metrics_app
-        if self._admin is not None or self._metrics is not None:
+        self.any = self._admin is not None or self._metrics is not None
+        if self.any:
             import_module("gateway.server.side_connections")  # what serves them
 
     def made(

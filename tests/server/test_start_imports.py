@@ -119,30 +119,31 @@ def test_what_is_configured_is_there(tmp_path: Path) -> None:
 SENDERS = """
 import asyncio, sys, threading
 from gateway.live import Owner
-from gateway.server.alerts import SenderLibraries
+from gateway.server.alerts import LOOKING, SENDERS, AlertLibrary
 
 threads = []
 
 class Seen:
     def find_spec(self, name, *_):
-        if name.startswith("gateway.monitor.alerts.senders") or name == "httpx2":
+        if name.startswith(("gateway.monitor.alerts.senders", LOOKING)) or name == "httpx2":
             threads.append(threading.current_thread())
 
 async def main():
     sys.meta_path.insert(0, Seen())
     owner = Owner()
     plan = owner.plan()
-    plan.need(SenderLibraries, SenderLibraries, ("middleware.yaml", ("alerts", "send")))
+    for library in LOOKING, SENDERS:
+        plan.need(library, lambda: AlertLibrary(library), ("middleware.yaml", ("alerts",)))
     await owner.adopt(plan, None)
-    assert "gateway.monitor.alerts.senders.table" in sys.modules
+    assert {LOOKING, SENDERS} <= sys.modules.keys()
     assert threads and threading.main_thread() not in threads
 
 asyncio.run(main())
 """
 
 
-def test_what_alerts_are_sent_with_is_imported_beside_the_loop() -> None:
-    """A reload that brings the first sender keeps no request waiting for libraries."""
+def test_what_alerts_are_looked_at_and_sent_with_is_imported_beside_the_loop() -> None:
+    """A reload that brings the first rule or sender keeps no request waiting for libraries."""
     run = subprocess.run([sys.executable, "-c", SENDERS], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
 
