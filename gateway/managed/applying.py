@@ -17,7 +17,6 @@ from gateway.bundles import Bundle
 from gateway.config.history import Version
 from gateway.config.problems import ConfigError
 from gateway.config.watch import Contents
-from gateway.control_messages import DeploymentAck, RunError, Source, Wanted
 from gateway.managed.bundle_store import Applied, BundleStore, fingerprint
 from gateway.managed.counting import Counting
 from gateway.managed.deciding import Step, is_older, next_step
@@ -25,7 +24,8 @@ from gateway.managed.errors import CallError
 from gateway.managed.running import Running, run_error, running, version_of
 from gateway.reload import CONTROL_PLANE, Reloader
 
-if TYPE_CHECKING:  # it needs an HTTP client, which a gateway without a control plane has not
+if TYPE_CHECKING:  # a gateway without a control plane has neither messages nor an HTTP client
+    from gateway.control_messages import RunError, Source, Wanted
     from gateway.managed.calls import Calls
 
 logger = logging.getLogger("gateway.managed")
@@ -100,8 +100,9 @@ class Applying:
 
     def want(self, wanted: Wanted) -> None:
         """The control plane has said this."""
-        former = self.wanted or Wanted()
-        if (former.revision, former.wanted_at) != (wanted.revision, wanted.wanted_at):
+        former = self.wanted
+        before = (None, None) if former is None else (former.revision, former.wanted_at)
+        if before != (wanted.revision, wanted.wanted_at):
             self._failures, self._not_before, self.failure = 0, 0.0, None
             if self._refused is not None:  # it is wanted anew, and tried once more
                 self._refused = self._refused[0], 0.0
@@ -258,6 +259,8 @@ class Applying:
         self._sent = (*self._sent, bundle.digest)[-MOST_SENT:]
 
     async def _acknowledge(self, wanted: Wanted, error: RunError | None) -> None:
+        from gateway.control_messages import DeploymentAck  # noqa: PLC0415  as above
+
         ack = DeploymentAck(
             deployment_id=wanted.deployment_id or "",
             artifact_id=wanted.revision or "",

@@ -21,7 +21,6 @@ from typing import Final
 from gateway.bundles import Bundle, BundleError, is_digest, unpack
 from gateway.config.problems import ConfigError
 from gateway.config.watch import Contents
-from gateway.control_messages import INSTANCE
 
 logger = logging.getLogger("gateway.managed")
 
@@ -128,6 +127,8 @@ class BundleStore:
     def instance(self, made: str) -> str:
         """The name of this process: that of the one before it here, or else `made`, for those that follow. A disk that
         was copied to another machine, whose name stands before the last hyphen, brings it no name."""
+        from gateway.control_messages import INSTANCE  # noqa: PLC0415  a gateway without a control plane needs none
+
         read = self._read(INSTANCE_FILE).get("instance")
         if isinstance(read, str) and INSTANCE.fullmatch(read) and read.rpartition("-")[0] == made.rpartition("-")[0]:
             return read

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from gateway.control_messages import Wanted
+if TYPE_CHECKING:
+    from gateway.control_messages import Wanted
 
 Step = Literal["apply", "confirm", "upload"]
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from gateway.algorithms.backoff import doubled
 from gateway.config.problems import ConfigError
 from gateway.config.secrets import KnownSecrets
-from gateway.control_messages import Heartbeat, Join
 from gateway.managed.applying import Applying
 from gateway.managed.bundle_store import BundleStore, Identity
 from gateway.managed.errors import CallError, NoWebSocketError
@@ -26,6 +25,7 @@ from gateway.managed.reporting import Reporting
 from gateway.managed.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from gateway.control_messages import Heartbeat
     from gateway.managed.calls import Calls
     from gateway.managed.line import Line
 
@@ -205,6 +205,8 @@ class Link:
 
     async def _join(self, settings: Settings, token: str) -> str:
         """Raises CallError."""
+        from gateway.control_messages import Join  # noqa: PLC0415  the same
+
         calls = await _calls(settings, token)
         try:
             kind: GatewayType = "EGRESS" if settings.gateway_type == "EGRESS" else "INGRESS"
@@ -243,8 +245,7 @@ class Link:
             self.settings, self._refused, self._logged = found, None, None
             await self._applying.go_on(None if found.url is None else found.state)
             if found.url is not None:
-                reporting, store = self._reporting, BundleStore(found.state)
-                reporting.instance = await asyncio.to_thread(store.instance, reporting.instance)
+                await asyncio.to_thread(self._reporting.identify, BundleStore(found.state))
             self._changed(found)
 
     # How it is.

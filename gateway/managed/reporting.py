@@ -7,33 +7,41 @@ import time
 import uuid
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gateway.control_messages import Heartbeat
 from gateway.live import Owner
 from gateway.managed.applying import Applying
+from gateway.managed.bundle_store import BundleStore
 from gateway.managed.counting import Counting
 from gateway.monitor.model_traffic import ModelTraffic
 from gateway.upstream.service import Upstream
+
+if TYPE_CHECKING:  # a gateway without a control plane needs none
+    from gateway.control_messages import Heartbeat
 
 MICRO: Final = 1e-6
 MOST_LABELS: Final = 32
 
 
 class Reporting:
-    """Makes heartbeats. `instance`: identifies this process among others of the same gateway; it may be set until the
-    first one."""
+    """Makes heartbeats. `instance`: identifies this process among others of the same gateway."""
 
     def __init__(self, owner: Owner, applying: Applying, counting: Counting) -> None:
         self.instance = f"{os.uname().nodename[:40]}-{uuid.uuid4().hex[:12]}".translate(_NAMES)
         self._owner = owner
         self._applying = applying
         self._counting = counting
-        self._version = version("flowmaster-gateway")
+        self._version = ""
         self._started = time.monotonic()
+
+    def identify(self, store: BundleStore) -> None:
+        """Find out which process of which version this is; on a thread, before the first heartbeat."""
+        self.instance, self._version = store.instance(self.instance), version("flowmaster-gateway")
 
     def heartbeat(self, name: str, labels: Mapping[str, str]) -> Heartbeat:
         """How it is now."""
+        from gateway.control_messages import Heartbeat  # noqa: PLC0415  as above
+
         applying, minute = self._applying, self._counting.last_minute()
         up, total = _endpoints(self._owner)
         return Heartbeat(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.bundles import Bundle
 from gateway.config.files import MAX_SOURCE_BYTES, guardrail_files, policy_files
@@ -18,8 +18,10 @@ from gateway.config.local_sections import FILE, LOCAL, has_local, with_local, wi
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.regular_files import read_regular
 from gateway.config.yaml.text import MAX_BYTES
-from gateway.control_messages import RunError
 from gateway.reload import CONTROL_PLANE
+
+if TYPE_CHECKING:  # a gateway without a control plane needs none
+    from gateway.control_messages import RunError
 
 logger = logging.getLogger("gateway.managed")
 
@@ -76,6 +78,8 @@ def version_of(bundle: Bundle, directory: Path) -> Version:
 
 def run_error(problem: Problem, count: int, message: str, revision: str | None) -> RunError:
     """The first of so many problems; `message` is that of it, without secrets."""
+    from gateway.control_messages import RunError  # noqa: PLC0415  as above
+
     text = f"{message} (and {count - 1} more)" if count > 1 else message
     place = {"line": problem.line, "column": problem.column} if problem.line else {}
     at = None if revision is None else datetime.now(UTC)
