@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sysconfig
+import os
+import site
 import traceback
 from collections.abc import Coroutine
 from pathlib import Path
@@ -14,9 +15,7 @@ logger = logging.getLogger("gateway")
 
 MAX_TEXT = 2000  # characters of what an error says
 
-_LIBRARIES = tuple(
-    {*(sysconfig.get_path(name) + "/" for name in ("stdlib", "purelib", "platlib")), f"{Path(__file__).parent}/"}
-)
+_LIBRARIES = tuple(f"{path}/" for path in (Path(os.__file__).parent, *site.getsitepackages(), Path(__file__).parent))
 
 
 def is_failure(error: BaseException) -> bool:

@@ -49,6 +49,8 @@ _FRAME = re.compile(r'^  File "(.*)", line (\d+) in ', re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class _Application:
+    """An `asgi:` application that is to be tried."""
+
     module: str
     attribute: str
     target: str

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import click
 
-from gateway.cli.interpreter import described
 from gateway.cli.terminal import guard_terminals
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -64,6 +63,8 @@ class _Commands(click.Group):
 
 def _print_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
+        from gateway.cli.interpreter import described  # noqa: PLC0415  a start does not ask
+
         click.echo(f"gateway {version('flowmaster-gateway')}, {described()}")
         context.exit()
 

@@ -37,6 +37,8 @@ def without_pairs(data: bytes) -> bytes:
 
 @dataclass(slots=True)
 class _Spelling:
+    """Spells the keys of one file."""
+
     file: str
     models: MappingOf[Level, type[Model]]
     problems: list[Problem] = field(default_factory=list)

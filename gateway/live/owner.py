@@ -85,6 +85,8 @@ class Troubled(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Life:
+    """A thing that lives, or is to."""
+
     key: Hashable
     thing: Any
     at: Place

@@ -18,6 +18,8 @@ FORGOTTEN_SECONDS: Final = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
+    """What a bridge has said last."""
+
     standing: AgentStanding
     at: float  # time.monotonic()
 

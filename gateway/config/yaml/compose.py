@@ -87,6 +87,8 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True)
 class _Anchor:
+    """A node with a name, and how large it is, aliases below it included."""
+
     node: Node
     nodes: int
     height: int
