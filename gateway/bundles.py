@@ -22,7 +22,7 @@ MEDIA_TYPE: Final = "application/vnd.flowmaster.bundle+zstd"
 
 CONTROL_PLANE_FILE: Final = "control-plane.yaml"
 
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+-]*")
+_PART: Final = r"[A-Za-z0-9_][A-Za-z0-9._@+-]*"
 _ENDINGS = (".yaml", ".yml", ".json")
 
 is_digest: Final = re.compile(r"[0-9a-f]{64}").fullmatch
@@ -112,7 +112,7 @@ def _check_name(name: str) -> None:
     if len(name) > MOST_NAME:
         raise BundleError(f"a name has more than {MOST_NAME} characters; shorten it", name[:40] + "...")
     shown = name if name.isprintable() else ascii(name)
-    if not all(_PART.fullmatch(part) for part in name.split("/")):
+    if not all(re.fullmatch(_PART, part) for part in name.split("/")):
         message = (
             "a name is a relative path of letters, digits and ._@+-, whose parts do not begin with a dot; rename it"
         )

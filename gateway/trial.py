@@ -23,7 +23,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from gateway.config.models import AuthFile, Configuration, MiddlewareFile, RoutesFile
 from gateway.config.models.python_policies import split_class
@@ -44,7 +44,7 @@ START_SECONDS = 10.0  # for the interpreter and the gateway's own modules, on a 
 STOP_SECONDS = 1.0
 _ENTRY = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from gateway.trial import main; main()"
 _FILES = ("middleware.yaml", "models.yaml")
-_FRAME = re.compile(r'^  File "(.*)", line (\d+) in ', re.MULTILINE)
+_FRAME: Final = r'^  File "(.*)", line (\d+) in '
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def _ended(trial: _Trial, step: list[Any] | None, reason: str, said: str) -> Pro
     message = f"{what} {reason}; correct it"
     written = next(each for each in _written(trial.configuration) if (each.kind, each.name) == (kind, name))
     file, _, _ = split_class(written.class_)
-    for path, line in _FRAME.findall(said):
+    for path, line in re.findall(_FRAME, said, re.MULTILINE):
         if file and path == str(trial.configuration.base / file):
             return Problem(file, int(line), 1, f"{kind} {name}", message)
     where: Way = (written.section, name, written.key)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from gateway.config.models.admin import Admin
 
@@ -21,7 +21,7 @@ LOCAL = "local"  # what the log calls the holder of the token in FILE
 
 _TOKEN_BYTES = 32  # of randomness
 _PREFIX = "gwa_"  # so that scanners for leaked secrets can recognise one
-_TOKEN = re.compile(r"gwa_[A-Za-z0-9_-]{20,200}", re.ASCII)
+_TOKEN: Final = r"gwa_[A-Za-z0-9_-]{20,200}"
 
 
 def new_token() -> str:
@@ -80,7 +80,7 @@ def read_token(path: Path, owners: Collection[int]) -> str | None:
         if status.st_uid not in owners or not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
             return None
         text = file.read(1024).strip()
-    return text if _TOKEN.fullmatch(text) else None
+    return text if re.fullmatch(_TOKEN, text, re.ASCII) else None
 
 
 def local_token(directory: Path, name: str = FILE) -> LocalToken:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 from gateway.config.regular_files import read_regular, to_mend
 from gateway.live import Tasks
@@ -19,7 +20,7 @@ POLL_SECONDS = 5.0
 SHORTEST_KEY = 24  # characters; those of `gateway keys new` have 46
 LARGEST_FILE = 16 * 1024**2  # bytes
 
-_HASH = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
+_HASH: Final = r"sha256:([0-9a-f]{64})"
 
 
 class KeyFileError(Exception):
@@ -103,7 +104,7 @@ def digests_of(path: Path, data: bytes) -> list[bytes]:
         raise KeyFileError(path, "it is empty; write a key into it, or its hash") from None
     digests = []
     for line in lines:
-        match = _HASH.fullmatch(line)
+        match = re.fullmatch(_HASH, line, re.ASCII)
         if match is None and len(line) < SHORTEST_KEY:
             reason = f"a key has less than {SHORTEST_KEY} characters and can be guessed; `gateway keys new` makes one"
             raise KeyFileError(path, reason)

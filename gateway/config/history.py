@@ -14,7 +14,7 @@ from gateway.config.secrets import HIDDEN, KnownSecrets, names_a_secret
 VERSIONS: Final = 20
 MAX_BYTES: Final = 16 * 1024**2  # of all versions together; the newest is kept in any case
 
-_KEY = re.compile(r"([\w.-]+)[\"']?\s*:\s+(?=[^\s#{\[&*|>])")
+_KEY: Final = r"([\w.-]+)[\"']?\s*:\s+(?=[^\s#{\[&*|>])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def _shown(data: bytes, secrets: KnownSecrets) -> list[str]:
 
 def _masked(line: str) -> str:
     """A line without what stands behind a key that names a secret; in a mapping on one line, all of the rest."""
-    for key in _KEY.finditer(line):
+    for key in re.finditer(_KEY, line):
         if names_a_secret(key[1]):
             return line[: key.end()] + HIDDEN
     return line

@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.config.models.base import Model, keys_of
 from gateway.config.models.layout import Level, levels
 from gateway.config.problems import Path, Problem, format_path, quote
 from gateway.config.yaml.document import Document, Entry, Mapping, Node, Origin, Sequence
 
-_PAIR = re.compile(rb"(?<!\\)((?:\\\\)*)((?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})+)")
+_PAIR: Final = rb"(?<!\\)((?:\\\\)*)((?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})+)"
 _UPPER = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -32,7 +33,7 @@ def without_pairs(data: bytes) -> bytes:
     r"""JSON as YAML: what programs write as a pair of escapes (`\ud83d\ude00`), as the character itself."""
     if not data.lstrip().startswith(b"{"):
         return data
-    return _PAIR.sub(lambda match: match[1] + json.loads(b'"%b"' % match[2]).encode(), data)
+    return re.sub(_PAIR, lambda match: match[1] + json.loads(b'"%b"' % match[2]).encode(), data)
 
 
 @dataclass(slots=True)

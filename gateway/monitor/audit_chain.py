@@ -16,14 +16,14 @@ import hmac
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 GENESIS = "0" * 64  # stands before the first line
 HEAD_BYTES = 512  # one sector, so that a head is written as a whole or not at all
 
-_SEALED = re.compile(rb'(\{.*),"hash":"([0-9a-f]{64})"\}', re.DOTALL)
+_SEALED: Final = rb'(\{.*),"hash":"([0-9a-f]{64})"\}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Sealer:
 
     def read(self, line: bytes) -> Line | None:
         """A line without its newline; None where it is not the whole of a line of an audit log."""
-        match = _SEALED.fullmatch(line)
+        match = re.fullmatch(_SEALED, line, re.DOTALL)
         if match is None:
             return None
         record = _load(line)

@@ -42,9 +42,10 @@ LOG_SECONDS = 10.0  # between two lines about failures
 REPLICAS = "replicas"
 REDIS_PLACE: Final[Place] = ("middleware.yaml", ("redis", "url"))
 
-_OF_ITS_DATA = re.compile(r"^WRONGTYPE |WRONGTYPE Operation|@?user_script:\d+: ")
-_OF_ITSELF = re.compile(
-    r"\b(OOM|READONLY|LOADING|MISCONF|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|NOAUTH|NOPERM|BUSY|MOVED|ASK|TRYAGAIN|CROSSSLOT)\b"
+_OF_ITS_DATA: Final = r"^WRONGTYPE |WRONGTYPE Operation|@?user_script:\d+: "
+_OF_ITSELF: Final = (
+    r"\b(OOM|READONLY|LOADING|MISCONF|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|"
+    r"NOAUTH|NOPERM|BUSY|MOVED|ASK|TRYAGAIN|CROSSSLOT)\b"
 )
 
 
@@ -270,7 +271,7 @@ class RedisLink:
 def _is_of_data(error: Exception) -> bool:
     """Whether Redis works, and only a value of another program under a key is in the way."""
     text = f"{getattr(error, 'status_code', None) or ''} {error}"
-    return bool(_OF_ITS_DATA.search(text)) and not _OF_ITSELF.search(text)
+    return bool(re.search(_OF_ITS_DATA, text)) and not re.search(_OF_ITSELF, text)
 
 
 # From middleware.yaml.

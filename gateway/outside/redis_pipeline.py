@@ -17,7 +17,7 @@ from gateway.outside.redis_scripts import Script
 
 Arguments = Sequence[str | int | bytes]
 
-_RUN: Final = re.compile(rb"^run_id:([0-9a-f]{1,64})\r?$", re.MULTILINE)
+_RUN: Final = rb"^run_id:([0-9a-f]{1,64})\r?$"
 
 
 class Call:
@@ -124,7 +124,7 @@ class Pipeline:
             answer = await self._connection.read_response(disconnect_on_error=False)
         except self._refusal:  # an access list without INFO, or a server that is loading its data
             return ""
-        found = _RUN.search(answer) if isinstance(answer, bytes) else None
+        found = re.search(_RUN, answer, re.MULTILINE) if isinstance(answer, bytes) else None
         return "" if found is None else found[1].decode()
 
     async def _read(self) -> None:

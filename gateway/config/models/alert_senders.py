@@ -15,7 +15,7 @@ from gateway.config.values.kinds import Kind, SomeOf, Text, TextLike, Unset, acc
 KINDS: Final = ("slack", "webhook", "alertmanager", "smtp")
 SMTP_PORTS: Final[Mapping[str, int]] = {"smtp": 587, "smtps": 465}
 
-_DAILY = re.compile(r"daily at ([01][0-9]|2[0-3]):([0-5][0-9])(?: (\S+))?", re.ASCII)
+_DAILY: Final = r"daily at ([01][0-9]|2[0-3]):([0-5][0-9])(?: (\S+))?"
 
 Severity = Annotated[
     str, TextLike("severity", "[a-z][a-z0-9_-]{0,31}", "a severity is a word of small letters, such as page or ticket")
@@ -30,7 +30,7 @@ Mailbox = Annotated[
 
 def parse_daily(text: str) -> tuple[int, int, str]:
     """Hour, minute and time zone, of `daily at 09:00` (UTC) or `daily at 09:00 Europe/Berlin`."""
-    match = _DAILY.fullmatch(text)
+    match = re.fullmatch(_DAILY, text, re.ASCII)
     if match is None:
         raise refuse("expected daily at 09:00, which is UTC, or daily at 09:00 Europe/Berlin")
     return int(match[1]), int(match[2]), check_zone(match[3] or "UTC")

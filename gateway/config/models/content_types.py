@@ -1,20 +1,18 @@
 """middleware.yaml: content types that request bodies may have."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
 from gateway.config.models.policy import Policy
 from gateway.config.values.kinds import Kind, SomeOf, Text, refuse
 
-_MEDIA_RANGE = re.compile(
-    r"""([\w!#$&^.+-]+|\*)/([\w!#$&^.+*-]+)(\s*;\s*[\w!#$&^.+-]+=([\w!#$&^.+-]+|"[^"\\]*"))*""", re.ASCII
-)
+_MEDIA_RANGE: Final = r"""([\w!#$&^.+-]+|\*)/([\w!#$&^.+*-]+)(\s*;\s*[\w!#$&^.+-]+=([\w!#$&^.+-]+|"[^"\\]*"))*"""
 
 
 def _check_media_range(text: str) -> str:
-    match = _MEDIA_RANGE.fullmatch(text)
+    match = re.fullmatch(_MEDIA_RANGE, text, re.ASCII)
     if match is None or (match[1] == "*" and match[2] != "*") or match[2].count("*") > 1:
         raise refuse("a content type is written type/subtype; with *, it is type/*, type/*+suffix or */*")
     return text

@@ -1,7 +1,7 @@
 """middleware.yaml: which pages of other origins may call (the CORS protocol of the Fetch standard)."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
@@ -10,7 +10,7 @@ from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, Several, SomeOf, refuse
 from gateway.config.values.quantities import DurationOrZero
 
-_ORIGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#@]*?)(?::([0-9]+|\*))?(/?)", re.ASCII)
+_ORIGIN: Final = r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#@]*?)(?::([0-9]+|\*))?(/?)"
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -18,7 +18,7 @@ def parse_origin(text: str) -> str:
     """An origin as browsers send it, with at most one `*.` at the front of its host and a `*` for its port."""
     if text == "*":
         return text
-    match = _ORIGIN.fullmatch(text)
+    match = re.fullmatch(_ORIGIN, text, re.ASCII)
     if match is None:
         raise refuse(
             'an origin is scheme://host or scheme://host:port, such as https://app.example.com; or "*" for any'

@@ -4,7 +4,7 @@ import operator
 import re
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, field_serializer, field_validator
 
@@ -27,7 +27,7 @@ PIECES = re.compile(rf"\{{(\{{{_NAME}\}})\}}|\{{({_NAME})\}}")
 OF_QUERY = "query."
 """Before the name of a query parameter, where a header could stand, too."""
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _OF_THE_GATEWAY = frozenset(
     {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-request-id"}
 )
@@ -48,7 +48,7 @@ def unknown_word(word: str, captured: Collection[str]) -> str | None:
     """The error of a variable if the path captures these names; None if it is valid."""
     family, _, name = word.partition(".")
     if name and family == "headers":
-        return None if _TOKEN.fullmatch(name) else "the part behind headers. is not a header name; correct it"
+        return None if re.fullmatch(_TOKEN, name) else "the part behind headers. is not a header name; correct it"
     if (name and family in FAMILIES) or word in VARIABLES or word in captured:
         return None
     known = ", ".join(f"{{{each}}}" for each in (*VARIABLES, *(f"{family}.NAME" for family in FAMILIES)))

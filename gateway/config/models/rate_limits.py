@@ -1,7 +1,7 @@
 """middleware.yaml: rate limits, and what quotas share with them."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -10,10 +10,8 @@ from gateway.config.models.policy import Policy
 from gateway.config.values.addresses import parse_read_header
 from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, accepted_by, refuse
 
-_LIMIT = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,6})?([smhd])", re.ASCII)
-_FOREIGN_LIMIT = re.compile(
-    r"([1-9][0-9]{0,8})r?(?:/| per )(s|m|h|d)(?:ec(?:ond)?s?|in(?:ute)?s?|(?:ou)?rs?|ays?)?", re.ASCII
-)
+_LIMIT: Final = r"([1-9][0-9]{0,8})/([1-9][0-9]{0,6})?([smhd])"
+_FOREIGN_LIMIT: Final = r"([1-9][0-9]{0,8})r?(?:/| per )(s|m|h|d)(?:ec(?:ond)?s?|in(?:ute)?s?|(?:ou)?rs?|ays?)?"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 31 * 86400
 _FOREIGN_PARTS = {
@@ -26,9 +24,9 @@ _PLAIN_PARTS = ("consumer", "tenant", "address", "route")
 
 def parse_limit(text: str) -> tuple[int, int]:
     """Units and seconds of `10/s`, `1000/h`, `500/15m`."""
-    match = _LIMIT.fullmatch(text)
+    match = re.fullmatch(_LIMIT, text, re.ASCII)
     if match is None:
-        foreign = _FOREIGN_LIMIT.fullmatch(text)
+        foreign = re.fullmatch(_FOREIGN_LIMIT, text, re.ASCII)
         hint = f"; write {foreign[1]}/{foreign[2]}" if foreign else ""
         raise refuse("expected a number, a slash and s, m, h or d, such as 10/s, 1000/h or 500/15m", hint)
     seconds = int(match[2] or 1) * _SECONDS[match[3]]

@@ -1,7 +1,7 @@
 """routes.yaml: a route that answers with another address instead of forwarding."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -9,19 +9,19 @@ from gateway.config.models.base import Late, Model
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, Text, accepted_by, refuse, shorthand
 
-_LOCATION = re.compile(r"(?:(https?)://([^/?#]+))?(/.*)", re.IGNORECASE)
-_UNSENDABLE = re.compile(r"//|/\.\.?(/|$)")
+_LOCATION: Final = r"(?:(https?)://([^/?#]+))?(/.*)"
+_UNSENDABLE: Final = r"//|/\.\.?(/|$)"
 
 
 def split_location(text: str) -> tuple[str, str]:
     """Scheme and host (empty: those of the request), and the path, of where a redirect leads."""
-    match = _LOCATION.fullmatch(text)
+    match = re.fullmatch(_LOCATION, text, re.IGNORECASE)
     if match is None:
         raise refuse("a redirect leads to a path that begins with /, or to https://host/path; the host is written out")
     scheme, authority, path = match.groups()
     if "?" in path or "#" in path or "*" in path:
         raise refuse("a redirect is a path without ?, # and *; the query is kept, and $1 is what the first * matched")
-    if _UNSENDABLE.search(path):
+    if re.search(_UNSENDABLE, path):
         raise refuse("the path has dot segments or repeated slashes; write it without them")
     return (f"{scheme.lower()}://{_authority(authority)}" if authority else ""), path
 

@@ -14,8 +14,8 @@ MOST_PARTS: Final = 8
 
 OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {">": gt, ">=": ge, "<": lt, "<=": le}
 
-_PART = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*(>=|<=|>|<)\s*(\S+)", re.ASCII)
-_AND = re.compile(r"\s+and\s+")
+_PART: Final = r"([A-Za-z_][A-Za-z0-9_]*)\s*(>=|<=|>|<)\s*(\S+)"
+_AND: Final = r"\s+and\s+"
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?", re.ASCII)
 
 
@@ -52,14 +52,14 @@ RATE: Final = Unit(
 
 def parse_comparisons(text: str, units: Mapping[str, Unit], example: str) -> tuple[Comparison, ...]:
     """One or several, joined by `and`. `units`: what each name is compared with."""
-    parts = _AND.split(text.strip()) if len(text) <= 500 else []
+    parts = re.split(_AND, text.strip()) if len(text) <= 500 else []
     if not 1 <= len(parts) <= MOST_PARTS:
         raise refuse(f"expected at most {MOST_PARTS} comparisons such as {example}, joined by and")
     return tuple(_parsed(part, units, example) for part in parts)
 
 
 def _parsed(part: str, units: Mapping[str, Unit], example: str) -> Comparison:
-    match = _PART.fullmatch(part)
+    match = re.fullmatch(_PART, part, re.ASCII)
     if match is None:
         raise refuse(f"expected a comparison such as {example}: a name, one of > >= < <=, and a value")
     name, operator, written = match[1], match[2], match[3]

@@ -11,12 +11,11 @@ from gateway.config.values.kinds import Kind, refuse
 
 _TIME = r"[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 INSTANT_PATTERN = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}({_TIME})?$"
-_INSTANT = re.compile(INSTANT_PATTERN, re.ASCII)
 
 
 def parse_instant(value: object) -> float:
     """Seconds since 1970, of `2026-01-31T12:00:00Z`, of another zone as `+02:00`, or of a date: its midnight, UTC."""
-    if not isinstance(value, str) or len(value) > 40 or _INSTANT.match(value) is None:
+    if not isinstance(value, str) or len(value) > 40 or re.match(INSTANT_PATTERN, value, re.ASCII) is None:
         raise refuse("expected a point in time such as 2026-01-31T12:00:00Z, or a date such as 2026-01-31")
     try:
         at = datetime.fromisoformat(value.upper())

@@ -1,7 +1,7 @@
 """Signed requests (RFC 9421), and the keys that consumers sign with."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
@@ -11,12 +11,12 @@ from gateway.config.values.kinds import Kind, SomeOf, Text, Unset, refuse
 from gateway.config.values.quantities import Duration, DurationOrZero
 
 _DERIVED = frozenset({"@method", "@target-uri", "@authority", "@scheme", "@request-target", "@path", "@query"})
-_FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+", re.ASCII)
+_FIELD: Final = r"[!#$%&'*+.^_`|~0-9a-z-]+"
 
 
 def _check_component(text: str) -> str:
     name = text.lower()
-    if name in _DERIVED or (not name.startswith("@") and _FIELD.fullmatch(name)):
+    if name in _DERIVED or (not name.startswith("@") and re.fullmatch(_FIELD, name, re.ASCII)):
         return name
     raise refuse(f"expected the name of a header, or one of {', '.join(sorted(_DERIVED))}")
 

@@ -1,7 +1,7 @@
 """Certificates of clients (mutual TLS)."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -10,7 +10,7 @@ from gateway.config.models.base import Model, Section
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, Text, Unset, refuse, shorthand
 
-_FINGERPRINT = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_FINGERPRINT: Final = r"[0-9a-f]{64}"
 
 
 class CertificateConfig(Model):
@@ -34,7 +34,7 @@ class CertificateConfig(Model):
     @classmethod
     def _is_hash(cls, text: str) -> str:
         digits = text.replace(":", "").lower()
-        if _FINGERPRINT.fullmatch(digits) is None:
+        if re.fullmatch(_FINGERPRINT, digits, re.ASCII) is None:
             raise refuse("expected the 64 hexadecimal digits of a SHA-256")
         return digits
 
