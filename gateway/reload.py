@@ -73,7 +73,8 @@ class Reloader:
     """Holds the current Snapshot and replaces it when the files change, or on request.
 
     `prepare` is asked before a Snapshot becomes the current one, and raises ConfigError where it must not. What
-    it has to change for it waits in the plan until the Snapshot is sure to become that.
+    it has to change for it waits in the plan until the Snapshot is sure to become that. `import_parts` is called
+    before, on a thread.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Reloader:
         prepare: Callable[[Snapshot, Plan], None] = lambda _, __: None,
         secrets: KnownSecrets | None = None,
         roles: Roles = ALL,
+        import_parts: Callable[[Configuration], None] = lambda _: None,
     ) -> None:
         self.directory = directory
         self.roles = roles  # of this process
@@ -93,6 +95,7 @@ class Reloader:
         self._connector = connector
         self._environment = environment
         self._prepare = prepare
+        self._import_parts = import_parts
         self._secrets = KnownSecrets() if secrets is None else secrets
         self._settling = watch.Settling()
         self._digests = Digests(directory)
@@ -327,6 +330,7 @@ class Reloader:
         with hardly_noticed():
             configuration = await self._beside(None, partial(self._parse, seen, contents))
             await self._beside(None, partial(try_out, configuration, plan.living))
+            await self._beside(None, partial(self._import_parts, configuration))
             seconds = configuration.middleware.reload.timeout
             self.owner.start_seconds = configuration.middleware.reload.policy_timeout
             snapshot = await self._beside(seconds, lambda: build(configuration, plan, self._connector, self.roles))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gateway.build import Snapshot
 from gateway.bus.bus import Bus
@@ -14,7 +13,7 @@ from gateway.config.problems import ConfigError
 from gateway.config.secrets import KnownSecrets
 from gateway.families import Family
 from gateway.http import Report
-from gateway.live import Plan, on_thread
+from gateway.live import Plan
 from gateway.monitor.watch import Monitor
 from gateway.outside.redis_link import RedisLink
 from gateway.reload import Reloader
@@ -22,9 +21,6 @@ from gateway.roles import Roles
 
 if TYPE_CHECKING:
     from gateway.server.alert_looking import Looking
-
-LOOKING: Final = "gateway.server.alert_looking"
-SENDERS: Final = "gateway.monitor.alerts.senders.table"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +32,6 @@ class AlertSending:
     roles: Roles
     acting: Callable[[], bool]
     shown: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class AlertLibrary:
-    """A module that is imported on a thread, before what is in it is made on the loop."""
-
-    name: str
-
-    async def start(self) -> None:
-        """See `Startable`."""
-        await on_thread("alerts", partial(import_module, self.name))
 
 
 class AlertsOfGateway:
@@ -81,12 +66,8 @@ class AlertsOfGateway:
         """Changes for a new configuration, of which `link` is the Redis. Alerts are messages on the bus, too.
         `exported`: metrics are sent somewhere, those of alerts among them."""
         config = snapshot.configuration.middleware.alerts
-        if self._looking is None and not config.anything and not exported:
-            return
-        plan.need(LOOKING, partial(AlertLibrary, LOOKING), ("middleware.yaml", ("alerts",)))
-        if config.send and "monitor" in self._sending.roles:
-            plan.need(SENDERS, partial(AlertLibrary, SENDERS), ("middleware.yaml", ("alerts", "send")))
-        plan.after_adoption(partial(self._follow, snapshot, link, bus))
+        if self._looking is not None or config.anything or exported:
+            plan.after_adoption(partial(self._follow, snapshot, link, bus))
 
     def _follow(self, snapshot: Snapshot, link: RedisLink | None, bus: Bus) -> None:
         if self._looking is None:
@@ -95,6 +76,6 @@ class AlertsOfGateway:
         self._looking.follow(snapshot.configuration, routes, link, bus)
 
     def _begin(self) -> Looking:
-        from gateway.server.alert_looking import Looking  # noqa: PLC0415  a twentieth of a start
+        from gateway.server.alert_looking import Looking  # noqa: PLC0415  for those who have some; see parts.py
 
         return Looking(self._reloader, self._monitor, self._reports, self._sending)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.app import Gateway
 from gateway.auth.metrics import FetchedKeys, issuer_metrics
@@ -30,7 +30,6 @@ from gateway.monitor.readings import Counted
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.resilience_metrics import resilience_metrics
 from gateway.monitor.telemetry.exports import plan_metrics
-from gateway.monitor.telemetry.methods import ByMethod
 from gateway.monitor.traffic import Traffic
 from gateway.monitor.traffic_metrics import traffic_metrics
 from gateway.monitor.upstream_metrics import upstream_metrics
@@ -46,6 +45,9 @@ from gateway.server.process_metrics import build_metrics, config_metrics, proces
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.service import Upstream
 from gateway.upstream.steps import Stepwise
+
+if TYPE_CHECKING:
+    from gateway.monitor.telemetry.methods import ByMethod
 
 ACTIVE = "Requests that have begun and are not over, WebSockets included."
 

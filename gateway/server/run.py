@@ -50,6 +50,7 @@ from gateway.server.memory_limit import SERVICE as MEMORY_LIMIT
 from gateway.server.memory_limit import MemoryLimit
 from gateway.server.name_warnings import NameWarnings
 from gateway.server.observed import Observed
+from gateway.server.parts import import_parts
 from gateway.server.servers import GatewayServer
 from gateway.server.side_applications import SideApplications
 from gateway.server.speaking import Speaking
@@ -111,7 +112,9 @@ async def serve(options: ServeOptions) -> None:
         plan.after_adoption(partial(names.look, snapshot.configuration))
         speaking.plan(snapshot, plan)
 
-    reloader = Reloader(options.directory, os.environ, owner, connector, prepare, options.secrets, options.roles)
+    reloader = Reloader(
+        options.directory, os.environ, owner, connector, prepare, options.secrets, options.roles, import_parts
+    )
     loop_watch, state = LoopWatch(), owner.hold(STATE_DIRECTORY, StateDirectory())
     gateway, managed = Gateway(reloader, reports), ManagedGateway(reloader, os.environ, options.secrets, reports)
     sending = AlertSending(options.secrets, options.roles, lambda: server.acts, shown=beside.any)

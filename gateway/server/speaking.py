@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.build import Snapshot
 from gateway.bus.configured import PLACE, bus_identity, bus_of
-from gateway.bus.outbox import Outbox
+from gateway.config.models.agents import Agents
 from gateway.config.problems import ConfigError, Problem
 from gateway.context import Context
 from gateway.events import ApiAlert, HealthFeedback, RequestReport, ServiceRegistry
@@ -17,14 +17,15 @@ from gateway.http import Report
 from gateway.live import Owner, Plan
 from gateway.monitor.agents import AgentStandings
 from gateway.monitor.over_bus import CredentialListener, RouterListener
-from gateway.monitor.publishing import AccessPublisher, TrafficPublisher
 from gateway.registry.discovery import Discovery
 from gateway.registry.feedback import FeedbackListener
-from gateway.registry.publishing import RegistryPublisher
 from gateway.roles import ALL, Roles, named
-from gateway.server.agent_reports import Places, RequestReporter
 from gateway.server.observed import Observed
 from gateway.upstream.service import Upstream
+
+if TYPE_CHECKING:  # what a bus between processes and a bridge need is imported for those who have one: see parts.py
+    from gateway.monitor.publishing import AccessPublisher
+    from gateway.server.agent_reports import RequestReporter
 
 logger = logging.getLogger("gateway.roles")
 
@@ -76,32 +77,44 @@ class Speaking:
         context = Context(snapshot.configuration, plan, self._roles)
         if "discovery" in self._roles:
             self._plan_discovery(context)
-        publisher = None
-        if context.configuration.middleware.bus == "redis":
-            heard = self._observed.monitor.heard
-            if "auth" in self._roles:
-                _need(context, "what routers are shown", lambda: CredentialListener(bus_of(context), heard))
-            if "monitor" in self._roles:
-                _need(context, "what routers say", lambda: RouterListener(bus_of(context), heard))
-            elif "router" in self._roles and context.configuration.middleware.monitor.enabled:
-                traffic, upstreams = self._observed.traffic, partial(self._owner.all, Upstream)
-                auth = "auth" in self._roles
-                _need(context, "traffic counts", lambda: TrafficPublisher(bus_of(context), traffic, upstreams))
-                publisher = _need(context, "requests one by one", lambda: AccessPublisher(bus_of(context), auth=auth))
+        publisher = self._plan_others(context) if context.configuration.middleware.bus == "redis" else None
         plan.after_adoption(partial(self._use, publisher))
-        # Plan the messages to and from the bridge to an agent network, if there is one.
-        configuration, reporter, standings = context.configuration, None, None
-        agents = configuration.middleware.agents
+        agents, reporter, standings = context.configuration.middleware.agents, None, None
         if agents is not None:
             standings = _need(context, "bridges", lambda: AgentStandings(bus_of(context)))
-        if agents is not None and "router" in self._roles:
+            reporter = self._plan_bridge(context, agents)
+        plan.after_adoption(partial(self._report_to, reporter))
+        plan.after_adoption(partial(self._show, standings))
+
+    def _plan_others(self, context: Context) -> AccessPublisher | None:
+        """Plan the messages to and from other processes. Answers what says each request to them."""
+        from gateway.monitor.publishing import AccessPublisher, TrafficPublisher  # noqa: PLC0415
+
+        heard = self._observed.monitor.heard
+        if "auth" in self._roles:
+            _need(context, "what routers are shown", lambda: CredentialListener(bus_of(context), heard))
+        if "monitor" in self._roles:
+            _need(context, "what routers say", lambda: RouterListener(bus_of(context), heard))
+        elif "router" in self._roles and context.configuration.middleware.monitor.enabled:
+            traffic, upstreams = self._observed.traffic, partial(self._owner.all, Upstream)
+            auth = "auth" in self._roles
+            _need(context, "traffic counts", lambda: TrafficPublisher(bus_of(context), traffic, upstreams))
+            return _need(context, "requests one by one", lambda: AccessPublisher(bus_of(context), auth=auth))
+        return None
+
+    def _plan_bridge(self, context: Context, agents: Agents) -> RequestReporter | None:
+        """Plan the messages to the bridge to an agent network. Answers what says each request to it."""
+        from gateway.bus.outbox import Outbox  # noqa: PLC0415
+        from gateway.server.agent_reports import Places, RequestReporter  # noqa: PLC0415
+
+        configuration, reporter = context.configuration, None
+        if "router" in self._roles:
             reporter = _need(context, "requests for the bridge", lambda: RequestReporter(bus_of(context)))
             places, in_clear = Places.of(configuration.auth), agents.send_credentials
             context.plan.after_adoption(partial(reporter.configure, places, send_credentials=in_clear))
-        if agents is not None and configuration.middleware.bus == "memory":
+        if configuration.middleware.bus == "memory":
             _need(context, "messages to the bridge", lambda: Outbox(bus_of(context), SENT))
-        context.plan.after_adoption(partial(self._report_to, reporter))
-        context.plan.after_adoption(partial(self._show, standings))
+        return reporter
 
     def _show(self, standings: AgentStandings | None) -> None:
         """Add them to `/health`."""
@@ -123,6 +136,8 @@ class Speaking:
         agents = context.configuration.middleware.agents
         context.plan.after_adoption(partial(listener.heed_agents, 1 if agents is None else agents.min_endpoints))
         if context.configuration.middleware.bus == "redis" or agents is not None:
+            from gateway.registry.publishing import RegistryPublisher  # noqa: PLC0415
+
             make = partial(RegistryPublisher, upstreams=upstreams, discoveries=discoveries)
             publisher = _need(context, "publishing services", lambda: make(bus_of(context)))
             context.plan.after_adoption(publisher.follow)

@@ -310,7 +310,7 @@ def test_a_share_that_is_none_is_refused(share: str) -> None:
 
 def test_an_exporter_whose_packages_are_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """With what is to be installed: otherwise only the log of a running gateway would say it."""
-    monkeypatch.setattr("gateway.monitor.telemetry.exports.find_spec", lambda name: None)
+    monkeypatch.setattr("gateway.monitor.telemetry.exporting.find_spec", lambda name: None)
     (error,) = errors("telemetry: {exporter: grpc}")
     assert "telemetry.exporter" in error
     assert "flowmaster-gateway[otlp-grpc]" in error

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 PLAIN = {
     "annotated_types",
-    "anyio",
     "brotli",
     "click",
     "cython_runtime",
@@ -18,10 +20,8 @@ PLAIN = {
     "prometheus_client",
     "pydantic",
     "pydantic_core",
-    "starlette",
     "typing_extensions",
     "typing_inspection",
-    "uvicorn",
     "uvloop",
     "yaml",
     "zstandard",
@@ -74,6 +74,12 @@ def test_a_plain_gateway_imports_what_it_needs(tmp_path: Path) -> None:
     assert {name for name in _imported(tmp_path) if "__mypyc" not in name} <= PLAIN
 
 
+OF_PARTS = (
+    *("gateway.server.alert_looking", "gateway.monitor.alerts", "gateway.monitor.telemetry.exporting"),
+    *("gateway.monitor.telemetry.pipeline", "gateway.bus.outbox", "gateway.registry.publishing"),
+    "gateway.server.agent_reports",
+)
+
 OF_OTHERS = (
     *("gateway.llm", "gateway.mcp", "gateway.model_targets"),
     *("gateway.config.models.llm.file", "gateway.config.models.llm.providers", "gateway.config.models.llm.routing"),
@@ -83,11 +89,13 @@ OF_OTHERS = (
     *("gateway.algorithms.conditions.compile", "gateway.algorithms.conditions.syntax"),
     *("gateway.auth.basic", "gateway.auth.htpasswd", "gateway.auth.mounted"),
     *("gateway.registry.dns", "gateway.registry.file", "gateway.registry.redis"),
+    *("gateway.control_messages", "gateway.server.side_connections", "gateway.admin.metrics_page"),
+    *OF_PARTS,
 )
 
 
 def test_a_plain_gateway_imports_nothing_of_what_it_does_not_have(tmp_path: Path) -> None:
-    """Models, the admin port, a cache, conditions, passwords and registries are imported for those who have them."""
+    """Models, the admin port, a cache, alerts, exporters and others are imported for those who have them."""
     _plain(tmp_path)
     assert [name for name in _modules(tmp_path) if name.startswith(OF_OTHERS)] == []
 
@@ -116,36 +124,54 @@ def test_what_is_configured_is_there(tmp_path: Path) -> None:
     assert "httpx2" in _imported(tmp_path)
 
 
-SENDERS = """
-import asyncio, sys, threading
-from gateway.live import Owner
-from gateway.server.alerts import LOOKING, SENDERS, AlertLibrary
-
-threads = []
+SERVING = """
+import sys, threading
+from gateway.cli import main
 
 class Seen:
     def find_spec(self, name, *_):
-        if name.startswith(("gateway.monitor.alerts.senders", LOOKING)) or name == "httpx2":
-            threads.append(threading.current_thread())
+        print(name, threading.current_thread() is threading.main_thread(), flush=True)
 
-async def main():
-    sys.meta_path.insert(0, Seen())
-    owner = Owner()
-    plan = owner.plan()
-    for library in LOOKING, SENDERS:
-        plan.need(library, lambda: AlertLibrary(library), ("middleware.yaml", ("alerts",)))
-    await owner.adopt(plan, None)
-    assert {LOOKING, SENDERS} <= sys.modules.keys()
-    assert threads and threading.main_thread() not in threads
+sys.meta_path.insert(0, Seen())
+main(["serve", "--config", sys.argv[1], "--host", "127.0.0.1", "--port", "0", "--admin", "off"])
+"""
 
-asyncio.run(main())
+PARTS = """
+alerts: {rules: {errors: {when: error_rate > 5%}}, send: {us: {webhook: 'http://127.0.0.1:1'}}}
+telemetry: {otlp: 'http://127.0.0.1:1', metrics: true, logs: true}
+agents: {}
 """
 
 
-def test_what_alerts_are_looked_at_and_sent_with_is_imported_beside_the_loop() -> None:
-    """A reload that brings the first rule or sender keeps no request waiting for libraries."""
-    run = subprocess.run([sys.executable, "-c", SENDERS], capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stderr) == (0, "")
+def test_parts_that_a_reload_brings_are_imported_beside_the_loop(tmp_path: Path) -> None:
+    """A reload that brings the first rule, sender, exporter or bridge keeps no request waiting for libraries."""
+    _plain(tmp_path)
+    environment = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+    command = [sys.executable, "-c", SERVING, str(tmp_path)]
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices,
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as gateway,
+    ):
+        notices.bind(str(tmp_path / "notify"))
+        notices.settimeout(60)
+        try:
+            _until_ready(notices)
+            (tmp_path / "middleware.yaml").write_text(PARTS)
+            gateway.send_signal(signal.SIGHUP)
+            assert "refused" not in _until_ready(notices)
+        finally:
+            gateway.kill()
+        output, _ = gateway.communicate()
+    on_the_loop = {name: answer == "True" for name, answer in map(str.split, output.splitlines())}
+    parts = {name: where for name, where in on_the_loop.items() if name.startswith(OF_PARTS)}
+    assert {part for part in OF_PARTS if any(name.startswith(part) for name in parts)} == set(OF_PARTS)
+    assert [name for name, where in parts.items() if where] == []
+
+
+def _until_ready(notices: socket.socket) -> str:
+    while "READY=1" not in (notice := notices.recv(4096).decode()):
+        pass
+    return notice
 
 
 IMPORTED = """

@@ -70,11 +70,6 @@ class Form:
     differences: bool  # what has come since the last reading, in the place of totals
 
 
-def is_disabled(environment: Mapping[str, str]) -> bool:
-    """Whether OpenTelemetry is turned off for this process."""
-    return environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-
-
 def destination_of(config: Telemetry, signal: Signal, environment: Mapping[str, str]) -> Destination:
     """Where one signal goes."""
     headers = tuple((name, value.get_secret_value()) for name, value in config.headers.items())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from gateway.monitor.telemetry.exports import READINGS
+from gateway.monitor.telemetry.exporting import READINGS
 from gateway.monitor.telemetry.pipeline import Pipeline, Verdict
 from gateway.monitor.telemetry.settings import Batching, Destination
 from tests.support import eventually
