@@ -27,7 +27,6 @@ from gateway.monitor.metrics import plain
 from gateway.monitor.model_traffic import ModelTraffic, model_metrics
 from gateway.monitor.over_bus import heard_metrics
 from gateway.monitor.readings import Counted
-from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.resilience_metrics import resilience_metrics
 from gateway.monitor.telemetry.exports import plan_metrics
 from gateway.monitor.traffic import Traffic
@@ -61,7 +60,6 @@ class Observed:
         self.monitor = owner.hold(MONITOR, Monitor(self.traffic, lambda: owner.all(Upstream), _group))
         self._reports = reports
         self._roles = roles
-        self.recent = RecentRequests()
         self.metrics = Exposition()
         self._by_method: ByMethod | None = None  # where metrics are exported
         self._owner = owner

@@ -93,8 +93,7 @@ async def serve(options: ServeOptions) -> None:
     observed = Observed(owner, reports, options.roles)
     logs = logs_of(owner, options.log, options.log_format)
     owner.hold(REPLAYS, ReplayMemory())
-    # The last requests are kept where they can be shown.
-    reports += [logs.access.report, *([observed.recent.report] if admin_at is not None else ())]
+    reports += [logs.access.report, *([beside.recent.report] if beside.recent is not None else ())]
     admin_access = AdminAccess(options.directory, admin_at, options.secrets)
     names, speaking = NameWarnings(options.resolve), Speaking(options.roles, owner, observed, reports)
 

@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from gateway.admin.listening import Listening
-from gateway.admin.tokens import Credentials
 from gateway.app import Gateway
 from gateway.app.health import PROBES, probe
 from gateway.monitor.audit_log import AdminChange
@@ -19,16 +18,23 @@ from gateway.server.succession import Places
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from gateway.admin.tokens import Credentials
+    from gateway.monitor.recent_requests import RecentRequests
+
 
 class SideApplications:
-    """Those that listen somewhere. To be made first: they are imported then, and hold up nothing."""
+    """Those that listen somewhere. To be made first: they are imported then, and hold up nothing. `recent`: the last
+    requests, which are kept where they can be shown."""
 
     def __init__(self, places: Places) -> None:
         self._admin = self._metrics = None
+        self.recent: RecentRequests | None = None
         if (address := places.address("admin")) is not None:
             from gateway.admin.app import admin_app  # noqa: PLC0415  a tenth of all modules, for those who have the port
+            from gateway.monitor.recent_requests import RecentRequests  # noqa: PLC0415
 
             self._admin = partial(admin_app, listening=Listening(*address))
+            self.recent = RecentRequests()
         if places.address("metrics") is not None:
             from gateway.admin.metrics_page import metrics_app  # noqa: PLC0415  the same
 
@@ -47,8 +53,7 @@ class SideApplications:
         """The applications of a gateway. `credentials` and `report`: see `admin_app`."""
         beside: dict[Kind, ASGIApp] = {}
         reloader = gateway.reloader
-        if self._admin is not None:
-            recent = observed.recent
+        if self._admin is not None and (recent := self.recent) is not None:
             beside["admin"] = self._admin(reloader, observed.metrics, recent, credentials=credentials, report=report)
         if self._metrics is not None:
             beside["metrics"] = self._metrics(
