@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from gateway.algorithms.adaptive_concurrency import GradientSettings
@@ -29,14 +30,15 @@ from gateway.routes.conditions import Kind, requirement
 from gateway.upstream.breaker import Breaker, Breaking
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.concurrency import Limited, ServiceLimit
-from gateway.upstream.fallback import Fallback, FixedAnswer, OtherTarget
 from gateway.upstream.hedging import Hedged, Latencies
 from gateway.upstream.mirror import Mirroring, MirrorQueue
 from gateway.upstream.request import Timeouts
 from gateway.upstream.retry import Retries, RetrySettings, ServiceBudget
 from gateway.upstream.service import Upstream
-from gateway.upstream.split import Choice, Keeping, Split, When
 from gateway.upstream.sticky import KEY_FILE, CookieKey, StickyCookie
+
+if TYPE_CHECKING:  # the layers that few routes have are imported where they are made, on the thread that compiles
+    from gateway.upstream.split import Keeping, When
 
 Way = Callable[[str, Path], Handler | None]
 """The way to another target of a route, named at this place; None where it cannot be used, which is reported."""
@@ -64,6 +66,8 @@ class Resilience:
         return handler
 
     def _split(self, route: RouteConfig, path: Path, target: Handler, way: Way) -> Handler:
+        from gateway.upstream.split import Choice, Split  # noqa: PLC0415
+
         auth = self._configuration.auth
         calendar = Calendar(ZoneInfo(auth.timezone))
         choices = []
@@ -82,6 +86,8 @@ class Resilience:
 
     def _keeping(self, route: RouteConfig, path: Path) -> Keeping | None:
         """Those with a weight keep their clients, one of 0 too, and what gets the requests where all are 0."""
+        from gateway.upstream.split import Keeping  # noqa: PLC0415
+
         cookie = sticky_cookie(route.sticky, self._context, ("routes.yaml", (*path, "sticky")))
         if cookie is None:
             return None
@@ -98,6 +104,8 @@ class Resilience:
         return Mirroring(handler, copies, queue, config.percent / 100, config.max_body)
 
     def _fallback(self, route: RouteConfig, config: FallbackConfig, path: Path, handler: Handler, way: Way) -> Handler:
+        from gateway.upstream.fallback import Fallback, FixedAnswer, OtherTarget  # noqa: PLC0415
+
         if config.target is not None:
             other = way(config.target, (*path, "fallback", "target"))
             return handler if other is None else Fallback(handler, OtherTarget(other), config.target)
@@ -183,6 +191,8 @@ def sticky_cookie(config: StickyConfig | None, context: Context, place: Place) -
 
 
 def _when(config: SplitWhen, calendar: Calendar) -> When:
+    from gateway.upstream.split import When  # noqa: PLC0415
+
     named: tuple[tuple[Kind, Mapping[str, Predicate]], ...] = (
         ("header", config.header),
         ("cookie", config.cookie),
