@@ -19,10 +19,10 @@ logger = logging.getLogger("gateway.admin")
 class AdminAccess:
     """The credentials of the admin port. `refusal` says why it must not be opened at the start, if so."""
 
-    def __init__(self, directory: Path, address: tuple[str, int] | None, secrets: KnownSecrets) -> None:
+    def __init__(self, directory: Path, listening: Listening, secrets: KnownSecrets) -> None:
         self.refusal: str | None = None
         self._directory = directory
-        self._listening = Listening(*address) if address is not None else None
+        self._listening = listening
         self._secrets = secrets
         self._state_directory: Path | None = None
         self._local: LocalToken | None = None
@@ -36,8 +36,6 @@ class AdminAccess:
     def check(self, snapshot: Snapshot) -> None:
         """Raises ConfigError where a new configuration would open the port to every client."""
         middleware = snapshot.configuration.middleware
-        if self._listening is None:
-            return
         if not self._listening.loopback and not middleware.admin.tokens:
             message = NO_TOKEN.format(address=self._listening.host)
             self.refusal = message
@@ -48,8 +46,6 @@ class AdminAccess:
     def take_over(self, snapshot: Snapshot) -> None:
         """Use the credentials of a new configuration, which was checked."""
         middleware = snapshot.configuration.middleware
-        if self._listening is None:
-            return
         state_directory = self._directory / middleware.state_directory
         if state_directory != self._state_directory and self._listening.loopback:
             # The token of this machine; for this process only, where the state directory cannot be written.

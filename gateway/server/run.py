@@ -37,7 +37,6 @@ from gateway.monitor.process_log import ProcessLog
 from gateway.registry.discovery import Discovery
 from gateway.reload import Reloader
 from gateway.roles import ALL, Roles
-from gateway.server.admin import AdminAccess
 from gateway.server.alerts import AlertSending
 from gateway.server.clock_watch import SERVICE as CLOCK
 from gateway.server.clock_watch import ClockWatch
@@ -84,9 +83,8 @@ async def serve(options: ServeOptions) -> None:
     """Serve until a signal says otherwise. Raises StartError."""
     _raise_descriptor_limit()
     places = Places(options.listen, sockets_of_systemd(os.environ), takeover=options.takeover)
-    beside = SideApplications(places)
+    beside = SideApplications(places, options.directory, options.secrets)
     _manage_memory()
-    admin_at = places.address("admin")
     deadlines = Deadlines(asyncio.get_running_loop())
     connector = Connector(deadlines, Resolver(options.resolve))
     owner, reports = Owner(), list[Report]()
@@ -94,12 +92,11 @@ async def serve(options: ServeOptions) -> None:
     logs = logs_of(owner, options.log, options.log_format)
     owner.hold(REPLAYS, ReplayMemory())
     reports += [logs.access.report, *([beside.recent.report] if beside.recent is not None else ())]
-    admin_access = AdminAccess(options.directory, admin_at, options.secrets)
     names, speaking = NameWarnings(options.resolve), Speaking(options.roles, owner, observed, reports)
 
     def prepare(snapshot: Snapshot, plan: Plan) -> None:
         speaking.check(snapshot)
-        admin_access.check(snapshot)
+        beside.check(snapshot)
         observed.plan(snapshot, plan)
         changed = logs.change(options.directory, reports, snapshot, plan)
         state_directory = options.directory / snapshot.configuration.middleware.state_directory
@@ -107,7 +104,7 @@ async def serve(options: ServeOptions) -> None:
         plan.after_adoption(changed)
         plan.after_adoption(partial(state.go_on_in, state_directory))
         plan.after_adoption(partial(succession.wait_in, state_directory))
-        plan.after_adoption(partial(admin_access.take_over, snapshot))
+        plan.after_adoption(partial(beside.follow, snapshot))
         plan.after_adoption(partial(names.look, snapshot.configuration))
         speaking.plan(snapshot, plan)
 
@@ -125,12 +122,9 @@ async def serve(options: ServeOptions) -> None:
             await observed.start(loop_watch)
             _watch_machine(owner, server.context.connections)
             strict = options.strict or options.takeover
-            if not await server.prepared(
-                _begin(managed, reloader, succession, (admin_access, speaking), strict=strict)
-            ):
+            if not await server.prepared(_begin(managed, reloader, succession, (beside, speaking), strict=strict)):
                 return
-            credentials, report = admin_access.credentials, logs.audit.report_change
-            await succession.serve(beside.made(gateway, observed, credentials, report))
+            await succession.serve(beside.made(gateway, observed, logs.audit.report_change))
     finally:
         succession.end()
         loop_watch.stop()
@@ -150,7 +144,7 @@ async def _begin(
     managed: ManagedGateway,
     reloader: Reloader,
     succession: Succession,
-    conditions: Iterable[AdminAccess | Speaking],
+    conditions: Iterable[SideApplications | Speaking],
     *,
     strict: bool,
 ) -> None:

@@ -84,12 +84,12 @@ OF_OTHERS = (
     *("gateway.llm", "gateway.mcp", "gateway.model_targets"),
     *("gateway.config.models.llm.file", "gateway.config.models.llm.providers", "gateway.config.models.llm.routing"),
     *("gateway.config.models.llm.mcp", "gateway.config.models.llm.guardrails", "gateway.config.models.llm.budgets"),
-    *("gateway.admin.app", "gateway.explain"),
+    *("gateway.admin", "gateway.explain", "gateway.monitor.recent_requests"),
     *("gateway.cache.configured", "gateway.cache.policy", "gateway.cache.memory", "gateway.cache.redis"),
     *("gateway.algorithms.conditions.compile", "gateway.algorithms.conditions.syntax"),
     *("gateway.auth.basic", "gateway.auth.htpasswd", "gateway.auth.mounted"),
     *("gateway.registry.dns", "gateway.registry.file", "gateway.registry.redis"),
-    *("gateway.control_messages", "gateway.server.side_connections", "gateway.admin.metrics_page"),
+    *("gateway.control_messages", "gateway.server.side_connections", "gateway.upstream.split"),
     *OF_PARTS,
 )
 
