@@ -25,50 +25,49 @@ class Outbox:
         """Write all of them. Scheduled by the first of a turn of the loop."""
         writers, self.writers = self.writers, []
         for writer in writers:
-            pieces = writer.pieces
-            if pieces:  # `Writer.flush`, without the call
-                writer.pieces = []
-                writer.size = 0
+            held = writer.held
+            if held:  # `Writer.flush`, without the call
+                writer.held = b""
                 if not writer.transport.is_closing():
-                    writer.transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                    writer.transport.write(held)
 
 
 class Writer:
     """The sending side of a transport: the same bytes in the same order, only later."""
 
-    __slots__ = ("_outbox", "pieces", "size", "transport")
+    __slots__ = ("_outbox", "held", "transport")
 
     def __init__(self, transport: asyncio.Transport, outbox: Outbox) -> None:
         self.transport = transport
         self._outbox = outbox
-        self.pieces: list[bytes] = []
-        self.size = 0
+        self.held = b""  # what was not handed over yet; few pieces come in one turn, so they are joined as they come
 
     @property
     def unsent(self) -> int:
         """Bytes that the socket has not taken."""
-        return self.size + self.transport.get_write_buffer_size()
+        return len(self.held) + self.transport.get_write_buffer_size()
 
     def write(self, data: bytes) -> None:
         """Send bytes, at the end of this turn of the loop at the latest."""
-        if not self.pieces:
+        held = self.held
+        if held:
+            data = held + data
+        else:
             writers = self._outbox.writers
             if not writers:
                 asyncio.get_running_loop().call_soon(self._outbox.flush)
             writers.append(self)
-        self.pieces.append(data)
-        self.size += len(data)
-        if self.size > DIRECT:
+        self.held = data
+        if len(data) > DIRECT:
             self.flush()
 
     def flush(self) -> None:
         """Hand over what was collected."""
-        pieces = self.pieces
-        if pieces:
-            self.pieces = []
-            self.size = 0
+        held = self.held
+        if held:
+            self.held = b""
             if not self.transport.is_closing():
-                self.transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                self.transport.write(held)
 
     def write_eof(self) -> None:
         """Stop writing."""
@@ -83,6 +82,5 @@ class Writer:
 
     def abort(self) -> None:
         """Close at once; what is not sent is lost."""
-        self.pieces = []
-        self.size = 0
+        self.held = b""
         self.transport.abort()

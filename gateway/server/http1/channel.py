@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Final
 
 from gateway.http import Headers
+from gateway.http.bodies import chunk
 from gateway.native import JoinedHead, joined_head
 from gateway.server.channel import ServerChannel
 
@@ -158,16 +159,18 @@ class Http1Channel(ServerChannel):
             if self._owed < 0 or (last and self._owed):
                 raise RuntimeError("the response body is not as long as its Content-Length says")
         elif self._chunked:
-            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            data = chunk(data) if data else b""
             if last:
                 data += b"0\r\n\r\n"
         return data
 
     def _write(self, data: bytes) -> None:
-        head, self._head = self._head, None
-        if head is not None and len(data) <= JOIN_LIMIT:
-            self._carrier.write(head + data)
-            return
-        for piece in (head, data):
-            if piece:
-                self._carrier.write(piece)
+        head = self._head
+        if head is not None:
+            self._head = None
+            if len(data) <= JOIN_LIMIT:
+                data = head + data
+            else:
+                self._carrier.write(head)
+        if data:
+            self._carrier.write(data)

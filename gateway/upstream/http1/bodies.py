@@ -9,10 +9,10 @@ from typing import Final, Protocol
 
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Exchange, Headers, WholeBody
-from gateway.http.bodies import Flowing, Take, trailers_of
+from gateway.http.bodies import Flowing, Take, chunk, trailers_of
 from gateway.http.messages import Attempt
 from gateway.outbox import Writer
-from gateway.upstream.http1.codec import DONE, HEAD, ResponseReader, encode_chunk, encode_last_chunk
+from gateway.upstream.http1.codec import DONE, HEAD, ResponseReader, encode_last_chunk
 from gateway.upstream.request import Request, is_chunked, request_trailers
 
 logger = logging.getLogger("gateway.upstream")
@@ -109,7 +109,7 @@ async def _send(line: Line, request: Request, body: Body, attempt: Attempt, expe
         if not piece:
             break
         attempt.sent += len(piece)
-        writer.write(encode_chunk(piece) if chunked else piece)
+        writer.write(chunk(piece) if chunked else piece)
         line.set_deadline(line.idle_seconds)
         drained = line.drained
         if drained is not None:
@@ -152,10 +152,11 @@ async def pass_hints_on(reader: ResponseReader, exchange: Exchange) -> None:
 class StreamedBody(Flowing):
     """A response body on its way, until `close`, after which the connection may be another's."""
 
-    __slots__ = ("_attempt", "_failure", "_line", "_more", "_over", "_take", "_upload")
+    __slots__ = ("_attempt", "_failure", "_line", "_more", "_over", "_reader", "_take", "_upload")
 
     def __init__(self, line: Line, attempt: Attempt, upload: asyncio.Task[None] | None) -> None:
         self._line = line
+        self._reader = line.reader
         self._attempt = attempt
         self._upload = upload
         self._over = False
@@ -165,12 +166,12 @@ class StreamedBody(Flowing):
 
     @property
     def trailers(self) -> Headers:
-        return self._line.reader.trailers if not self._over else []
+        return self._reader.trailers if not self._over else []
 
     @property
     def ready(self) -> bool:
-        line = self._line
-        return self._over or line.reader.buffered > 0 or line.reader.phase is DONE or line.failure is not None
+        reader = self._reader
+        return self._over or reader.buffered > 0 or reader.phase is DONE or self._line.failure is not None
 
     async def read(self) -> bytes:
         while (data := self._taken()) is None:
@@ -197,7 +198,7 @@ class StreamedBody(Flowing):
 
     def hand_on(self, *, rests: bool) -> bool:
         """Have what has come taken by who waits for it. Returns whether that goes on: if it `rests`, after a turn."""
-        data = self._line.reader.take()
+        data = self._reader.take()
         if data and self._take is not None:
             self._attempt.received += len(data)
             try:
@@ -214,11 +215,11 @@ class StreamedBody(Flowing):
         line = self._line
         if self._over:
             raise GatewayError(ErrorKind.UPSTREAM_RESET, f"the response of {line.label} was closed")
-        if data := line.reader.take():
+        if data := self._reader.take():
             line.resume()
             self._attempt.received += len(data)
             return data
-        if line.reader.phase is DONE:
+        if self._reader.phase is DONE:
             return b""
         failure = line.failure
         if failure is not None:

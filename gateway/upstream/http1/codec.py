@@ -71,11 +71,6 @@ def encode_request(
     return head
 
 
-def encode_chunk(piece: bytes) -> bytes:
-    """One chunk (RFC 9112, 7.1). `piece` is not empty: an empty chunk would end the body."""
-    return b"%x\r\n%b\r\n" % (len(piece), piece)
-
-
 def encode_last_chunk(trailers: Headers) -> bytes:
     """The end of a chunked body, with its trailer section."""
     return b"0\r\n" + b"".join(b"%b: %b\r\n" % line for line in trailers) + b"\r\n"
