@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from gateway.build import Snapshot, build
 from gateway.config import watch
 from gateway.config.history import History, Version, difference
+from gateway.config.large_files import LargeFiles
 from gateway.config.load import Configuration, parse
 from gateway.config.named_files import Digests
 from gateway.config.problems import ConfigError, Problem
@@ -99,6 +100,7 @@ class Reloader:
         self._secrets = KnownSecrets() if secrets is None else secrets
         self._settling = watch.Settling()
         self._digests = Digests(directory)
+        self._large = LargeFiles()
         self._looking = Worker("configuration")
         self._named: set[str] = set()
         self._error: ConfigError | None = None
@@ -222,6 +224,8 @@ class Reloader:
         while True:
             await self._wait()
             waiting = self._callers.copy()  # before looking: what they have written is to be seen
+            if waiting:
+                self._large.doubt()
             seen, written = await self._look()
             self.written = written is not None
             settled = self._settling.settled(seen, loop.time(), written=self.written)
@@ -248,7 +252,7 @@ class Reloader:
     async def _look(self) -> tuple[watch.Seen, ConfigError | None]:
         def look() -> tuple[watch.Seen, ConfigError | None]:
             named = self._digests.of(self._named)
-            contents, written = watch.look(self.directory, self._settling.changed(named))
+            contents, written = watch.look(self.directory, self._settling.changed(named), self._large.read)
             return watch.Seen(contents, named), written
 
         return await self._looking.run(look)

@@ -3,7 +3,7 @@ policies."""
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,11 +18,14 @@ from gateway.config.yaml.compose import compose
 from gateway.config.yaml.document import Document, Entry, Mapping, Node, Scalar
 from gateway.config.yaml.text import MAX_BYTES
 
+Read = Callable[[Path, int], bytes]
+"""Reads a regular file of at most so many bytes. Raises OSError or ValueError."""
+
 _ATTEMPTS = 5
 MAX_SOURCE_BYTES = 1024**2
 
 
-def read_files(directory: Path) -> dict[str, bytes]:
+def read_files(directory: Path, read: Read = read_regular) -> dict[str, bytes]:
     """The contents of routes.yaml (required), middleware.yaml, auth.yaml, models.yaml, of the files `routes.*.yaml`,
     and of the policies' Python files, by name.
 
@@ -31,7 +34,7 @@ def read_files(directory: Path) -> dict[str, bytes]:
     """
     for _ in range(_ATTEMPTS):
         version = _version(directory)
-        files, problems = _read_once(directory)
+        files, problems = _read_once(directory, read)
         if _version(directory) == version:
             break
     if problems:
@@ -55,7 +58,7 @@ def _names(directory: Path) -> list[str]:
         return []
 
 
-def _read_once(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
+def _read_once(directory: Path, read: Read) -> tuple[dict[str, bytes], list[Problem]]:
     files: dict[str, bytes] = {}
     problems: list[Problem] = []
     names = listed(directory)
@@ -64,7 +67,7 @@ def _read_once(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
         problems.append(_about(names[-1], message))
     for name in names[: len(FILES) + MAX_FILES]:
         try:
-            files[name] = read_regular(directory / name, MAX_BYTES)
+            files[name] = read(directory / name, MAX_BYTES)
         except FileNotFoundError:
             problems.extend(_missing(directory, name))
         except OSError as error:
@@ -79,7 +82,7 @@ def _read_once(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
     policies = policy_files(files.get("middleware.yaml", b""))
     for name in dict.fromkeys((*policies, *guardrail_files(files.get("models.yaml", b"")))):
         with contextlib.suppress(OSError, ValueError):  # reported where the policy is loaded, with its line
-            files[name] = read_regular(directory / name, MAX_SOURCE_BYTES)
+            files[name] = read(directory / name, MAX_SOURCE_BYTES)
     return files, problems
 
 

@@ -1,4 +1,4 @@
-"""Have the files changed, and are they whole? Their contents decide, never their times.
+"""Have the files changed, and are they whole? Their contents decide, and times only of large ones (`large_files.py`).
 
 A ConfigMap is swapped by a symlink, an editor replaces a file, a careless script truncates it and writes on for a
 while. So a change counts once the contents have stayed the same for SETTLE_SECONDS, and no process
@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config.directories import files_of
-from gateway.config.files import listed, read_files
+from gateway.config.files import Read, listed, read_files
 from gateway.config.problems import ConfigError, Problem
+from gateway.config.regular_files import read_regular
 
 POLL_SECONDS = 0.2
 SETTLE_SECONDS = 0.4
@@ -35,19 +36,19 @@ class BeingWritten(ConfigError):
         super().__init__([Problem(name, 0, 0, "", message) for name in names])
 
 
-def look(directory: Path, named: Iterable[str] = ()) -> tuple[Contents, BeingWritten | None]:
+def look(directory: Path, named: Iterable[str] = (), read: Read = read_regular) -> tuple[Contents, BeingWritten | None]:
     """What is there now, and which files, these that it names included, are being written: before, while or after they
     were read."""
     before = being_written(directory, (*listed(directory), *named))
-    contents = _read(directory)
+    contents = _read(directory, read)
     names = dict.fromkeys((*listed(directory), *(() if isinstance(contents, ConfigError) else contents), *named))
     written = before | being_written(directory, names)
     return contents, BeingWritten([name for name in names if name in written]) if written else None
 
 
-def _read(directory: Path) -> Contents:
+def _read(directory: Path, read: Read) -> Contents:
     try:
-        return read_files(directory)
+        return read_files(directory, read)
     except ConfigError as error:
         return error
 
