@@ -46,11 +46,15 @@ EXPIRED: Final = Refused("the API key has expired")
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One key: who holds it, and when (seconds since 1970)."""
+    """One key that holds for a time only: who holds it, and when (seconds since 1970)."""
 
     holder: Recognised
     not_before: float
     expires: float
+
+
+Known = Recognised | ApiKey
+"""A key: its holder alone where it always holds, as most do. Of 100,000, every object takes the time to fetch it."""
 
 
 class KeyRing:
@@ -69,11 +73,11 @@ class KeyRing:
         self._files = files
         self._by_digest: dict[bytes, Consumer | tuple[Consumer, Key]] = {}  # or whose only key it is
         self._by_file: dict[Path, tuple[Consumer, Key]] = {}
-        self._used: dict[bytes, ApiKey] = {}  # those of _by_digest that came up: to prepare 100,000 takes seconds
+        self._used: dict[bytes, Known] = {}  # those of _by_digest that came up: to prepare 100,000 takes seconds
         self._index: dict[bytes, bytes] | None = None  # digests by their beginnings, once that is asked for
         self._indexed: Mapping[bytes, Path] = {}  # the keys in files that are in it
         self._found: Mapping[bytes, Path] = {}
-        self._from_files: Mapping[bytes, ApiKey] = {}
+        self._from_files: Mapping[bytes, Known] = {}
         for consumer in consumers:
             for key in consumer.keys:
                 if (digest := key.digest) is not None:
@@ -81,12 +85,12 @@ class KeyRing:
                 elif key.file is not None:
                     self._by_file[base / key.file] = consumer, key
 
-    def find(self, digest: bytes) -> ApiKey | None:
+    def find(self, digest: bytes) -> Known | None:
         """The key with this SHA-256."""
         key = self._used.get(digest)
         return self._first_use(digest) if key is None else key
 
-    def beginning(self, prefix: bytes) -> ApiKey | None:
+    def beginning(self, prefix: bytes) -> Known | None:
         """The key whose SHA-256 begins so, of at least FINGERPRINT_BYTES: for callers with its fingerprint."""
         if self._index is None or self._indexed is not self._files.found:
             self._indexed = self._files.found
@@ -100,7 +104,7 @@ class KeyRing:
             return None
         return self.find(digest)
 
-    def _first_use(self, digest: bytes) -> ApiKey | None:
+    def _first_use(self, digest: bytes) -> Known | None:
         named = self._by_digest.get(digest)
         if named is None and digest in self._mounted:
             named = self._mounted[digest], ApiKeyConfig(hash="sha256:" + digest.hex())
@@ -110,7 +114,7 @@ class KeyRing:
         key = self._used[digest] = self._key(consumer, written, digest)
         return key
 
-    def _in_files(self) -> Mapping[bytes, ApiKey]:
+    def _in_files(self) -> Mapping[bytes, Known]:
         """The same of the keys in files, made again when those have changed."""
         if self._files.found is not self._found:
             self._found = self._files.found
@@ -121,8 +125,10 @@ class KeyRing:
             }
         return self._from_files
 
-    def _key(self, consumer: Consumer, key: Key, digest: bytes) -> ApiKey:
+    def _key(self, consumer: Consumer, key: Key, digest: bytes) -> Known:
         holder = self._holder(consumer, "sha256:" + digest[:FINGERPRINT_BYTES].hex())
+        if key.not_before is None and key.expires is None:
+            return holder
         begins = -math.inf if key.not_before is None else key.not_before
         return ApiKey(holder, begins, math.inf if key.expires is None else key.expires)
 
@@ -137,9 +143,11 @@ def holder_of_fingerprint(ring: KeyRing, prefix: bytes) -> Recognised | Refused:
     return _holding(ring.beginning(prefix))
 
 
-def _holding(entry: ApiKey | None) -> Recognised | Refused:
+def _holding(entry: Known | None) -> Recognised | Refused:
     if entry is None:
         return UNKNOWN
+    if isinstance(entry, Recognised):
+        return entry
     now = time.time()
     if now >= entry.expires:
         return replace(EXPIRED, consumer=entry.holder.identity.consumer)

@@ -11,8 +11,47 @@ from gateway.limits.table import MOST_KEYS, Table
 from gateway.limits.windows import WindowSet
 from gateway.outside.patience import Patience
 
-Arrivals = dict[int, int]
-"""Length of a window in seconds -> its theoretical arrival time. By length, so that it outlives a change of limits."""
+
+class Arrivals:
+    """The theoretical arrival times of a key by the length of their windows in seconds, so that they outlive a change
+    of limits. Numbers of their own for one window, as most limits have it: a dict is several times as large, and what
+    counts many keys waits for memory.
+    """
+
+    __slots__ = ("more", "seconds", "tat")
+
+    def __init__(self) -> None:
+        self.seconds = 0  # of the window that came first; 0 where none has come
+        self.tat = 0
+        self.more: dict[int, int] | None = None  # of all others
+
+    def get(self, seconds: int) -> int:
+        """That of the window of this length."""
+        if seconds == self.seconds:
+            return self.tat
+        return 0 if self.more is None else self.more.get(seconds, 0)
+
+    def put(self, seconds: int, tat: int) -> None:
+        """Set it."""
+        if self.seconds == 0:
+            self.seconds = seconds
+        if seconds == self.seconds:
+            self.tat = tat
+        elif self.more is None:
+            self.more = {seconds: tat}
+        else:
+            self.more[seconds] = tat
+
+    def copy(self) -> Arrivals:
+        """The same for another key."""
+        arrivals = Arrivals()
+        arrivals.seconds, arrivals.tat = self.seconds, self.tat
+        arrivals.more = None if self.more is None else self.more.copy()
+        return arrivals
+
+    def latest(self) -> int:
+        """When nothing is owed any more."""
+        return self.tat if self.more is None else max(self.tat, *self.more.values())
 
 
 class MemoryStore:
@@ -28,23 +67,27 @@ class MemoryStore:
             arrivals = self.table.slot(key, now)
         if len(windows.intervals) == 1:  # as most limits have it
             ((seconds, interval, capacity),) = windows.intervals
-            tat = arrivals.get(seconds, 0)
+            usual = arrivals.seconds == seconds  # then `get` and `put`, without the calls
+            tat = arrivals.tat if usual else arrivals.get(seconds)
             owed = (tat - now if tat > now else 0) + cost * interval
             if owed <= capacity:
-                arrivals[seconds] = now + owed
+                if usual:
+                    arrivals.tat = now + owed
+                else:
+                    arrivals.put(seconds, now + owed)
                 return tuple.__new__(Taken, (True, (owed,)))  # what Taken(...) does, without the call in between
             return Taken(False, _debts(arrivals, windows, now))
         debts = []
         fits = True
         for seconds, interval, capacity in windows.intervals:
-            tat = arrivals.get(seconds, 0)
+            tat = arrivals.get(seconds)
             owed = (tat - now if tat > now else 0) + cost * interval
             fits = fits and owed <= capacity
             debts.append(owed)
         if not fits:
             return Taken(fits=False, debts=_debts(arrivals, windows, now))
         for (seconds, _, _), owed in zip(windows.intervals, debts, strict=True):
-            arrivals[seconds] = now + owed
+            arrivals.put(seconds, now + owed)
         return Taken(fits=True, debts=debts)
 
     async def ask(self, key: str, windows: WindowSet, cost: int, patience: Patience) -> Taken:
@@ -55,26 +98,26 @@ class MemoryStore:
         """The request that was counted does not go on."""
         arrivals = self.table.slot(key, now)
         for seconds, interval, _ in windows.intervals:
-            arrivals[seconds] = arrivals.get(seconds, 0) - cost * interval
+            arrivals.put(seconds, arrivals.get(seconds) - cost * interval)
 
     def learn(self, key: str, windows: WindowSet, debts: Sequence[int], now: int) -> None:
         """Owe at least what is owed elsewhere, so that counting can go on here from there."""
         arrivals = self.table.slot(key, now)
         for (seconds, _, _), owed in zip(windows.intervals, debts, strict=True):
-            arrivals[seconds] = max(arrivals.get(seconds, 0), now + owed)
+            arrivals.put(seconds, max(arrivals.get(seconds), now + owed))
 
     def peek(self, key: str, windows: WindowSet, now: int) -> Sequence[int]:
         """The debt in each window, in nanoseconds."""
-        return _debts(self.table.peek(key) or {}, windows, now)
+        return _debts(self.table.peek(key) or Arrivals(), windows, now)
 
 
 def _debts(arrivals: Arrivals, windows: WindowSet, now: int) -> list[int]:
-    return [gcra.debt(arrivals.get(seconds, 0), now) for seconds, _, _ in windows.intervals]
+    return [gcra.debt(arrivals.get(seconds), now) for seconds, _, _ in windows.intervals]
 
 
 def _make(key: str, shared: Arrivals | None) -> Arrivals:
-    return {} if shared is None else dict(shared)
+    return Arrivals() if shared is None else shared.copy()
 
 
 def _idle(arrivals: Arrivals, now: int) -> bool:
-    return max(arrivals.values(), default=0) <= now
+    return arrivals.latest() <= now

@@ -201,10 +201,11 @@ class Traffic:
     def _caller(self, identity: Identity) -> str:
         """Count a consumer. Answers its tenant."""
         name = identity.consumer
-        if name in self.consumers:
-            self.consumers[name] += 1
-        else:
+        count = self.consumers.get(name)
+        if count is None:
             self._new_consumer(name)
+        else:
+            self.consumers[name] = count + 1
         return identity.tenant or ""
 
     def _decided(self, exchange: Exchange) -> None:

@@ -98,6 +98,26 @@ def test_a_change_of_the_limit_keeps_what_is_owed() -> None:
     assert taken(store, windows("20/m"), 20, now=30 * NANOSECONDS) == 10
 
 
+def test_windows_of_other_lengths_keep_what_is_owed() -> None:
+    """A limit that changes to windows of other lengths, and back, counts on in each where it was."""
+    store = MemoryStore()
+    assert taken(store, windows("10/m"), 10) == 10
+    assert taken(store, windows("20/h"), 15) == 15
+    assert taken(store, windows("10/m"), 10) == 0
+    assert taken(store, windows("10/m", "20/h", "30/d"), 10) == 0
+    assert taken(store, windows("20/h", "30/d"), 10) == 5
+    assert taken(store, windows("30/d"), 50) == 25
+
+
+def test_newcomers_begin_with_all_that_is_owed_in_common() -> None:
+    """While others share what is left of a full table, and it has room again, a new client owes that in each window."""
+    store, held = MemoryStore(1), windows("4/s", "3/m")
+    taken(store, held, 1, key="a")
+    assert taken(store, held, 5, key="b") == 3
+    later = 20 * NANOSECONDS  # the first one owes nothing any more
+    assert taken(store, held, 5, key="c", now=later) == 1
+
+
 def test_newcomers_to_a_full_table_do_not_get_more() -> None:
     """A hundred new clients of a full table share one budget: a flood of addresses does not get around the limit."""
     store, held = MemoryStore(10), windows("5/m")
