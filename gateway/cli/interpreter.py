@@ -7,14 +7,14 @@ import sys
 import sysconfig
 
 from gateway.http import messages
-from gateway.native import header_lines
+from gateway.native import plain_request
 
 
 def described() -> str:
     """What decides how fast it is: whether the request path is compiled, what reads heads, the interpreter and how that
     was built."""
     made = "interpreted" if (messages.__file__ or "").endswith(".py") else "compiled"
-    heads = "heads by llhttp" if header_lines is None else "heads in C"
+    heads = "heads by llhttp" if plain_request is None else "heads in C"
     arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
     flags = f"{sysconfig.get_config_var('PY_CFLAGS') or ''} {sysconfig.get_config_var('PY_CORE_CFLAGS') or ''}".split()
     levels = [flag for flag in flags if flag.startswith("-O")]

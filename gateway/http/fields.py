@@ -174,8 +174,6 @@ _NO_TRAILER_PREFIXES: Final = (
 )
 
 
-_KEPT: Final = frozenset({b"keep-alive", b"Keep-Alive"})
-_LONGEST_LENGTH: Final = 18  # digits of a Content-Length
 PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"upgrade", b"Upgrade"})
 """The most frequent values of `Connection`, which name no field."""
 
@@ -243,17 +241,6 @@ def announces_body(fields: dict[bytes, bytes]) -> bool:
     """Whether a request head with these fields is followed by a body of at least one byte."""
     length = fields.get(b"content-length")
     return b"transfer-encoding" in fields if length is None else bool(length.strip(b"0"))
-
-
-def is_plainly_framed(fields: dict[bytes, bytes]) -> bool:
-    """Whether the fields of a message of HTTP/1.1 leave one reading of where it ends, and keep its connection."""
-    connection = fields.get(b"connection")
-    if connection is not None and connection not in _KEPT:
-        return False
-    length = fields.get(b"content-length")
-    if length is not None and not (length.isdigit() and len(length) <= _LONGEST_LENGTH):
-        return False
-    return not (b"transfer-encoding" in fields or b"upgrade" in fields or b"proxy-connection" in fields)
 
 
 def packed(headers: Headers) -> bytes:

@@ -1,9 +1,11 @@
-"""What is done in C where `GATEWAY_COMPILE=1` has built it: the header lines of plain heads are read, and written.
+"""What is done in C where `GATEWAY_COMPILE=1` has built it: plain heads are read, and header lines are written.
 
-Plain is what every recipient understands in the same way (RFC 9112, 5): a name of token characters, a colon right
-behind it, a value without control characters, CR and LF. What is not plain is not judged here: who calls this has
-llhttp read it, or writes it in Python, and these refuse what must be refused. Where nothing was built, they do all of
-it, to the same end: they are the reference.
+Plain is what every recipient understands in the same way (RFC 9112): a first line of HTTP/1.1 with single spaces, and a
+path in it; header lines of a name of token characters, a colon right behind it, a value without control characters, CR
+and LF; no name twice; nothing but a Content-Length to say where the message ends; and nothing that ends the connection
+or makes another one of it. What is not plain is not judged here: who calls this has llhttp read it, or writes it in
+Python, and these refuse what must be refused. Where nothing was built, they do all of it, to the same end: they are the
+reference.
 """
 
 from __future__ import annotations
@@ -11,19 +13,35 @@ from __future__ import annotations
 from typing import Protocol
 
 Lines = list[tuple[bytes, bytes]]
+Fields = dict[bytes, bytes]
 
 
-class HeaderLines(Protocol):
-    """Reads the header lines of a head."""
+class RequestCodec(Protocol):
+    """Reads the head of a request."""
 
     def __call__(
-        self, data: bytes | memoryview, start: int, most: int, /
-    ) -> tuple[Lines, dict[bytes, bytes], int] | None:
-        """The lines from `start`, a byte offset, to the first empty one; header name -> its last value; and the offset
-        behind the empty line.
+        self, data: bytes, most_bytes: int, most_lines: int, /
+    ) -> tuple[str, str, bytes, bool, Lines, Fields, int, bool, int] | None:
+        """Method; path, octets as characters; query, and whether the target has a "?" with nothing behind it; header
+        lines, and the same as a mapping; bytes of the body; whether the client may wait for a 100; bytes of the head.
 
-        Names are in lower case, values without surrounding white space, both copies. None where a line is not plain,
-        where the empty one has not come, and where there are more than `most` lines.
+        Names are in lower case, values without surrounding white space. None where the head is not plain, where it does
+        not begin with the data or end within `most_bytes` of it, where it has more than `most_lines` header lines, and
+        where the Host is missing, or anything but a name or an IPv4 address and perhaps a port.
+        """
+        ...
+
+
+class ResponseCodec(Protocol):
+    """Reads a whole response."""
+
+    def __call__(
+        self, data: bytes | memoryview, most_bytes: int, most_lines: int, /
+    ) -> tuple[int, Lines, Fields, bytes] | None:
+        """Status; header lines, and the same as a mapping; body.
+
+        Names and values, and None, as in requests. None, too, for an interim response, a status that has no body, and
+        where the data does not end where Content-Length says.
         """
         ...
 
@@ -39,13 +57,17 @@ class JoinedHead(Protocol):
         ...
 
 
-def _built() -> tuple[HeaderLines | None, JoinedHead | None]:
+def _built() -> tuple[RequestCodec | None, ResponseCodec | None, JoinedHead | None]:
     try:
-        from gateway.native._heads import header_lines, joined_head  # noqa: PLC0415  they may not be there
+        from gateway.native._heads import (  # noqa: PLC0415  they may not be there
+            joined_head,
+            plain_request,
+            plain_response,
+        )
     except ImportError:
-        return None, None
-    return header_lines, joined_head
+        return None, None, None
+    return plain_request, plain_response, joined_head
 
 
-header_lines, joined_head = _built()
+plain_request, plain_response, joined_head = _built()
 """None where they were not built."""

@@ -25,138 +25,444 @@ static const unsigned char LOWER[256] = {
 };
 
 static int
+is_in_name(unsigned char byte)
+{
+    return LOWER[byte] != 0;
+}
+
+static int
 is_white_space(unsigned char byte)
 {
     return byte == ' ' || byte == '\t';
 }
 
 static int
-may_be_in_value(unsigned char byte)
+is_in_value(unsigned char byte)
 {
     return byte == '\t' || (byte >= 0x20 && byte != 0x7f);
 }
 
-/* Adds a line to the list, and its value to the fields; -1 with an exception set where there is no memory. */
 static int
-add_line(PyObject *lines, PyObject *fields, const unsigned char *name, Py_ssize_t name_size,
-         const unsigned char *value, Py_ssize_t value_size)
+is_digit(unsigned char byte)
 {
-    PyObject *made_name = PyBytes_FromStringAndSize(NULL, name_size);
-    if (made_name == NULL) {
-        return -1;
-    }
-    unsigned char *lowered = (unsigned char *)PyBytes_AS_STRING(made_name);
-    for (Py_ssize_t index = 0; index < name_size; index++) {
-        lowered[index] = LOWER[name[index]];
-    }
-    PyObject *made_value = PyBytes_FromStringAndSize((const char *)value, value_size);
-    if (made_value == NULL) {
-        Py_DECREF(made_name);
-        return -1;
-    }
-    PyObject *line = PyTuple_New(2);
-    if (line == NULL) {
-        Py_DECREF(made_name);
-        Py_DECREF(made_value);
-        return -1;
-    }
-    PyTuple_SET_ITEM(line, 0, made_name);
-    PyTuple_SET_ITEM(line, 1, made_value);
-    int added = PyDict_SetItem(fields, made_name, made_value);
-    if (added == 0) {
-        added = PyList_Append(lines, line);
-    }
-    Py_DECREF(line);
-    return added;
+    return byte >= '0' && byte <= '9';
 }
 
-/* Reads lines into the list and the fields up to the empty one. Answers where that ends; 0 where not all of them are
- * plain; -1 with an exception set. */
-static Py_ssize_t
-read_lines(PyObject *lines, PyObject *fields, const unsigned char *data, Py_ssize_t size, Py_ssize_t start,
-           Py_ssize_t most)
+static int
+is_capital(unsigned char byte)
 {
-    Py_ssize_t at = start;
-    for (;;) {
-        if (size - at < 2) {
+    return byte >= 'A' && byte <= 'Z';
+}
+
+/* Anything visible but "#". */
+static int
+is_in_query(unsigned char byte)
+{
+    return byte > 0x20 && byte < 0x7f && byte != '#';
+}
+
+static int
+is_in_path(unsigned char byte)
+{
+    return is_in_query(byte) && byte != '?';
+}
+
+/* Letters, digits, and what mostly stands between them. */
+static int
+is_in_host(unsigned char byte)
+{
+    return is_digit(byte) || is_capital(byte) || (byte >= 'a' && byte <= 'z') || byte == '.' || byte == '-' ||
+           byte == '_';
+}
+
+/* Some bytes of a head. */
+typedef struct {
+    const unsigned char *start;
+    Py_ssize_t size;
+} Part;
+
+typedef struct {
+    Part name, value;
+} Line;
+
+/* What was not read yet. */
+typedef struct {
+    const unsigned char *at, *end;
+} Rest;
+
+/* Heads of more lines, and lengths of more digits, are left to llhttp. */
+enum { MOST_LINES = 128, MOST_DIGITS = 18 };
+
+typedef struct {
+    Rest rest;
+    Py_ssize_t count, most;
+    Line lines[MOST_LINES];
+    const Part *host, *expect, *length; /* values; NULL where there is no such line */
+} Head;
+
+static int
+is_text(Part part, const char *text)
+{
+    return part.size == (Py_ssize_t)strlen(text) && memcmp(part.start, text, (size_t)part.size) == 0;
+}
+
+/* Whether a name is this one, which is in lower case. */
+static int
+is_named(Part name, const char *lower)
+{
+    if (name.size != (Py_ssize_t)strlen(lower)) {
+        return 0;
+    }
+    for (Py_ssize_t index = 0; index < name.size; index++) {
+        if (LOWER[name.start[index]] != (unsigned char)lower[index]) {
             return 0;
-        }
-        if (data[at] == '\r') {
-            return data[at + 1] == '\n' ? at + 2 : 0;
-        }
-        if (most <= 0) {
-            return 0;
-        }
-        most--;
-        Py_ssize_t name = at;
-        while (at < size && LOWER[data[at]] != 0) {
-            at++;
-        }
-        Py_ssize_t name_size = at - name;
-        if (name_size == 0 || at == size || data[at] != ':') {
-            return 0;
-        }
-        at++;
-        while (at < size && is_white_space(data[at])) {
-            at++;
-        }
-        Py_ssize_t value = at;
-        while (at < size && may_be_in_value(data[at])) {
-            at++;
-        }
-        if (size - at < 2 || data[at] != '\r' || data[at + 1] != '\n') {
-            return 0;
-        }
-        Py_ssize_t value_end = at;
-        while (value_end > value && is_white_space(data[value_end - 1])) {
-            value_end--;
-        }
-        at += 2;
-        if (add_line(lines, fields, data + name, name_size, data + value, value_end - value) < 0) {
-            return -1;
         }
     }
+    return 1;
+}
+
+/* Reads exactly this, or nothing. */
+static int
+read_text(Rest *rest, const char *text)
+{
+    size_t size = strlen(text);
+    if (rest->end - rest->at < (Py_ssize_t)size || memcmp(rest->at, text, size) != 0) {
+        return 0;
+    }
+    rest->at += size;
+    return 1;
+}
+
+/* Reads the bytes of which this is true, up to the first of which it is not. */
+static inline Part
+read_while(Rest *rest, int (*is_part)(unsigned char))
+{
+    const unsigned char *start = rest->at, *at = start;
+    while (at < rest->end && is_part(*at)) {
+        at++;
+    }
+    rest->at = at;
+    return (Part){start, at - start};
+}
+
+/* Remembers the lines that say where the message ends, or what is to be done with its connection; 0 where one of them is
+ * not plain. */
+static int
+remember(Head *head, const Line *line)
+{
+    switch (line->name.size) {
+    case 4:
+        if (is_named(line->name, "host")) {
+            head->host = &line->value;
+        }
+        return 1;
+    case 6:
+        if (is_named(line->name, "expect")) {
+            head->expect = &line->value;
+        }
+        return 1;
+    case 7:
+        return !is_named(line->name, "upgrade");
+    case 10:
+        return !is_named(line->name, "connection") || is_text(line->value, "keep-alive") ||
+               is_text(line->value, "Keep-Alive");
+    case 14:
+        if (is_named(line->name, "content-length")) {
+            head->length = &line->value;
+        }
+        return 1;
+    case 16:
+        return !is_named(line->name, "proxy-connection");
+    case 17:
+        return !is_named(line->name, "transfer-encoding");
+    default:
+        return 1;
+    }
+}
+
+/* Reads the header lines, and the empty one behind them; 0 where they are not plain. */
+static int
+read_lines(Head *head)
+{
+    Rest *rest = &head->rest;
+    while (!read_text(rest, "\r\n")) {
+        if (head->count >= head->most) {
+            return 0;
+        }
+        Line *line = &head->lines[head->count++];
+        line->name = read_while(rest, is_in_name);
+        if (line->name.size == 0 || !read_text(rest, ":")) {
+            return 0;
+        }
+        read_while(rest, is_white_space);
+        line->value = read_while(rest, is_in_value);
+        while (line->value.size > 0 && is_white_space(line->value.start[line->value.size - 1])) {
+            line->value.size--;
+        }
+        if (!read_text(rest, "\r\n") || !remember(head, line)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* How long the body is by its Content-Length, which may be missing; -1 where that is no plain number. */
+static long long
+length_of_body(const Head *head)
+{
+    if (head->length == NULL) {
+        return 0;
+    }
+    Rest rest = {head->length->start, head->length->start + head->length->size};
+    Part digits = read_while(&rest, is_digit);
+    if (digits.size == 0 || digits.size > MOST_DIGITS || rest.at != rest.end) {
+        return -1;
+    }
+    long long length = 0;
+    for (Py_ssize_t index = 0; index < digits.size; index++) {
+        length = 10 * length + (digits.start[index] - '0');
+    }
+    return length;
+}
+
+/* Whether a host is a name or an IPv4 address, with a port or without one. */
+static int
+is_plain_host(Part host)
+{
+    enum { LONGEST_NAME = 255, LONGEST_PORT = 5 };
+    Rest rest = {host.start, host.start + host.size};
+    Part name = read_while(&rest, is_in_host);
+    if (read_text(&rest, ":") && read_while(&rest, is_digit).size > LONGEST_PORT) {
+        return 0;
+    }
+    return name.size > 0 && name.size <= LONGEST_NAME && rest.at == rest.end;
+}
+
+/* Takes the arguments of both codecs: data, most_bytes, most_lines. The buffer is the caller's to release; -1 with an
+ * exception set. */
+static int
+begin_head(Head *head, Py_buffer *buffer, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "a codec takes data, most_bytes and most_lines");
+        return -1;
+    }
+    Py_ssize_t most_bytes = PyLong_AsSsize_t(arguments[1]);
+    if (most_bytes == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    Py_ssize_t most_lines = PyLong_AsSsize_t(arguments[2]);
+    if (most_lines == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (PyObject_GetBuffer(arguments[0], buffer, PyBUF_SIMPLE) < 0) {
+        return -1;
+    }
+    Py_ssize_t size = buffer->len < most_bytes ? buffer->len : most_bytes;
+    head->rest.at = buffer->buf;
+    head->rest.end = head->rest.at + (size > 0 ? size : 0);
+    head->count = 0;
+    head->most = most_lines < MOST_LINES ? most_lines : MOST_LINES;
+    head->host = head->expect = head->length = NULL;
+    return 0;
 }
 
 static PyObject *
-header_lines(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+made_bytes(Part part)
 {
-    if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "header_lines takes data, start and most");
-        return NULL;
-    }
-    Py_ssize_t start = PyLong_AsSsize_t(arguments[1]);
-    if (start == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    Py_ssize_t most = PyLong_AsSsize_t(arguments[2]);
-    if (most == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    Py_buffer view;
-    if (PyObject_GetBuffer(arguments[0], &view, PyBUF_SIMPLE) < 0) {
-        return NULL;
-    }
-    PyObject *lines = PyList_New(0), *fields = PyDict_New();
-    Py_ssize_t end = -1;
-    if (lines != NULL && fields != NULL) {
-        end = start < 0 ? 0 : read_lines(lines, fields, view.buf, view.len, start, most);
-    }
-    PyBuffer_Release(&view);
-    PyObject *answer = NULL;
-    if (end > 0) {
-        PyObject *made_end = PyLong_FromSsize_t(end);
-        if (made_end != NULL) {
-            answer = PyTuple_Pack(3, lines, fields, made_end);
-            Py_DECREF(made_end);
+    return PyBytes_FromStringAndSize((const char *)part.start, part.size);
+}
+
+static PyObject *
+made_name(Part name)
+{
+    PyObject *made = PyBytes_FromStringAndSize(NULL, name.size);
+    if (made != NULL) {
+        unsigned char *to = (unsigned char *)PyBytes_AS_STRING(made);
+        for (Py_ssize_t index = 0; index < name.size; index++) {
+            to[index] = LOWER[name.start[index]];
         }
     }
-    else if (end == 0) {
-        answer = Py_NewRef(Py_None);
+    return made;
+}
+
+/* The tuple, where all that belongs into it could be made. */
+static PyObject *
+whole(PyObject *tuple)
+{
+    for (Py_ssize_t index = 0; index < PyTuple_GET_SIZE(tuple); index++) {
+        if (PyTuple_GET_ITEM(tuple, index) == NULL) {
+            Py_DECREF(tuple);
+            return NULL;
+        }
     }
-    Py_XDECREF(lines);
-    Py_XDECREF(fields);
-    return answer;
+    return tuple;
+}
+
+static PyObject *
+made_line(const Line *line)
+{
+    PyObject *made = PyTuple_New(2);
+    if (made == NULL) {
+        return NULL;
+    }
+    PyTuple_SET_ITEM(made, 0, made_name(line->name));
+    PyTuple_SET_ITEM(made, 1, made_bytes(line->value));
+    return whole(made);
+}
+
+/* Makes the list of the header lines, and the dict of their names and values. Answers 1; 0 where a name is there twice,
+ * -1 with an exception set: then both are NULL. */
+static int
+make_lines(const Head *head, PyObject **lines, PyObject **fields)
+{
+    *lines = PyList_New(head->count);
+    *fields = PyDict_New();
+    int made = *lines == NULL || *fields == NULL ? -1 : 1;
+    for (Py_ssize_t index = 0; made == 1 && index < head->count; index++) {
+        PyObject *line = made_line(&head->lines[index]);
+        if (line == NULL || PyDict_SetItem(*fields, PyTuple_GET_ITEM(line, 0), PyTuple_GET_ITEM(line, 1)) < 0) {
+            made = -1;
+        }
+        PyList_SET_ITEM(*lines, index, line);
+    }
+    if (made == 1 && PyDict_GET_SIZE(*fields) != head->count) {
+        made = 0;
+    }
+    if (made != 1) {
+        Py_CLEAR(*lines);
+        Py_CLEAR(*fields);
+    }
+    return made;
+}
+
+/* The methods of requests that are read here. */
+static const char *const METHODS[] = {"GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"};
+enum { METHOD_COUNT = sizeof(METHODS) / sizeof(METHODS[0]) };
+
+typedef struct {
+    PyObject *methods[METHOD_COUNT];
+} State;
+
+/* A borrowed reference to the text of a method; NULL, without an exception, where it is another one. */
+static PyObject *
+known_method(PyObject *module, Part method)
+{
+    State *state = PyModule_GetState(module);
+    for (int index = 0; index < METHOD_COUNT; index++) {
+        if (is_text(method, METHODS[index])) {
+            return state->methods[index];
+        }
+    }
+    return NULL;
+}
+
+static PyObject *
+request_of(PyObject *module, Head *head, const unsigned char *start)
+{
+    Rest *rest = &head->rest;
+    PyObject *method = known_method(module, read_while(rest, is_capital));
+    if (method == NULL || !read_text(rest, " ")) {
+        Py_RETURN_NONE;
+    }
+    Part path = read_while(rest, is_in_path);
+    int has_query = read_text(rest, "?");
+    Part query = has_query ? read_while(rest, is_in_query) : (Part){rest->at, 0};
+    if (path.size == 0 || path.start[0] != '/' || !read_text(rest, " HTTP/1.1\r\n") || !read_lines(head)) {
+        Py_RETURN_NONE;
+    }
+    int expects = head->expect != NULL;
+    long long length = length_of_body(head);
+    if (head->host == NULL || !is_plain_host(*head->host) || (expects && !is_text(*head->expect, "100-continue")) ||
+        length < 0) {
+        Py_RETURN_NONE;
+    }
+    PyObject *lines, *fields;
+    int made = make_lines(head, &lines, &fields);
+    if (made != 1) {
+        return made < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    PyObject *request = PyTuple_New(9);
+    if (request == NULL) {
+        Py_DECREF(lines);
+        Py_DECREF(fields);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(request, 0, Py_NewRef(method));
+    PyTuple_SET_ITEM(request, 1, PyUnicode_DecodeLatin1((const char *)path.start, path.size, NULL));
+    PyTuple_SET_ITEM(request, 2, made_bytes(query));
+    PyTuple_SET_ITEM(request, 3, PyBool_FromLong(has_query && query.size == 0));
+    PyTuple_SET_ITEM(request, 4, lines);
+    PyTuple_SET_ITEM(request, 5, fields);
+    PyTuple_SET_ITEM(request, 6, PyLong_FromLongLong(length));
+    PyTuple_SET_ITEM(request, 7, PyBool_FromLong(expects));
+    PyTuple_SET_ITEM(request, 8, PyLong_FromSsize_t(rest->at - start));
+    return whole(request);
+}
+
+static PyObject *
+plain_request(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    Head head;
+    Py_buffer buffer;
+    if (begin_head(&head, &buffer, arguments, count) < 0) {
+        return NULL;
+    }
+    PyObject *request = request_of(module, &head, buffer.buf);
+    PyBuffer_Release(&buffer);
+    return request;
+}
+
+/* `end` is where the data ends. */
+static PyObject *
+response_of(Head *head, const unsigned char *end)
+{
+    Rest *rest = &head->rest;
+    if (!read_text(rest, "HTTP/1.1 ")) {
+        Py_RETURN_NONE;
+    }
+    Part digits = read_while(rest, is_digit);
+    if (digits.size != 3 || digits.start[0] < '2' || !read_text(rest, " ")) {
+        Py_RETURN_NONE;
+    }
+    int status = 100 * (digits.start[0] - '0') + 10 * (digits.start[1] - '0') + (digits.start[2] - '0');
+    read_while(rest, is_in_value);
+    if (status == 204 || status == 304 || !read_text(rest, "\r\n") || !read_lines(head) || head->length == NULL) {
+        Py_RETURN_NONE;
+    }
+    Part body = {rest->at, end - rest->at};
+    if (length_of_body(head) != body.size) {
+        Py_RETURN_NONE;
+    }
+    PyObject *lines, *fields;
+    int made = make_lines(head, &lines, &fields);
+    if (made != 1) {
+        return made < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    PyObject *response = PyTuple_New(4);
+    if (response == NULL) {
+        Py_DECREF(lines);
+        Py_DECREF(fields);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(response, 0, PyLong_FromLong(status));
+    PyTuple_SET_ITEM(response, 1, lines);
+    PyTuple_SET_ITEM(response, 2, fields);
+    PyTuple_SET_ITEM(response, 3, made_bytes(body));
+    return whole(response);
+}
+
+static PyObject *
+plain_response(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    Head head;
+    Py_buffer buffer;
+    if (begin_head(&head, &buffer, arguments, count) < 0) {
+        return NULL;
+    }
+    PyObject *response = response_of(&head, (const unsigned char *)buffer.buf + buffer.len);
+    PyBuffer_Release(&buffer);
+    return response;
 }
 
 /* What stands between a name and its value, and behind that. */
@@ -250,23 +556,67 @@ joined_head(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     return head;
 }
 
+static int
+set_up(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    for (int index = 0; index < METHOD_COUNT; index++) {
+        state->methods[index] = PyUnicode_InternFromString(METHODS[index]);
+        if (state->methods[index] == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+traverse(PyObject *module, visitproc visit, void *arg)
+{
+    State *state = PyModule_GetState(module);
+    for (int index = 0; index < METHOD_COUNT; index++) {
+        Py_VISIT(state->methods[index]);
+    }
+    return 0;
+}
+
+static int
+clear(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    for (int index = 0; index < METHOD_COUNT; index++) {
+        Py_CLEAR(state->methods[index]);
+    }
+    return 0;
+}
+
+static void
+release(void *module)
+{
+    clear(module);
+}
+
 static PyMethodDef functions[] = {
-    {"header_lines", (PyCFunction)(void (*)(void))header_lines, METH_FASTCALL,
-     "header_lines(data, start, most): see gateway/native/__init__.py."},
+    {"plain_request", (PyCFunction)(void (*)(void))plain_request, METH_FASTCALL,
+     "plain_request(data, most_bytes, most_lines): see gateway/native/__init__.py."},
+    {"plain_response", (PyCFunction)(void (*)(void))plain_response, METH_FASTCALL,
+     "plain_response(data, most_bytes, most_lines): see gateway/native/__init__.py."},
     {"joined_head", (PyCFunction)(void (*)(void))joined_head, METH_FASTCALL,
      "joined_head(start, lines, end): see gateway/native/__init__.py."},
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot slots[] = {{0, NULL}};
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, set_up}, {0, NULL}};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "gateway.native._heads",
     .m_doc = "Heads, read and written in C.",
-    .m_size = 0,
+    .m_size = sizeof(State),
     .m_methods = functions,
     .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+    .m_free = release,
 };
 
 PyMODINIT_FUNC

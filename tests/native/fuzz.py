@@ -18,7 +18,7 @@ from gateway.config.models import ClientLimits
 from gateway.errors import GatewayError
 from gateway.http import Headers
 from gateway.http.messages import RequestHead
-from gateway.native import HeaderLines, header_lines, joined_head
+from gateway.native import RequestCodec, ResponseCodec, joined_head, plain_request, plain_response
 from gateway.server.http1.reader import RequestReader
 from gateway.upstream.http1.codec import IDLE, BadResponse, ResponseReader
 from tests.native import written
@@ -38,6 +38,8 @@ PLAIN: Final = (
     b"POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab",
     b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
     b"REPORT http://a/b HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"DELETE /? HTTP/1.1\r\nHost: a_b.c-d:\r\nConnection: Keep-Alive\r\n\r\n",
+    b"PATCH /a?b=c?d HTTP/1.1\r\nhost: 127.0.0.1:80\r\ncontent-length: 03\r\n\r\nabc",
 )
 REQUESTS: Final = (
     *PLAIN,
@@ -51,17 +53,12 @@ REQUESTS: Final = (
     *(request for request, _ in probe.LEFT_OVER.values()),
     *(start + rest for start, rest in probe.UNFINISHED.values()),
 )
-RESPONSES: Final = tuple(
-    response
-    for response in (
-        *GOOD,
-        *BAD.values(),
-        b"HTTP/1.1 200 OK\r\nServer: x\r\nType: a/b\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhello",
-        b"HTTP/1.1 404 \r\ncontent-length:0\r\nempty:\r\nset-cookie: a\r\n\r\n",
-        b"HTTP/1.1 599 \xe9t\xe9\r\nContent-Length: 2\r\nKeep-Alive: timeout=5\r\n\r\nab",
-    )
-    if len(response) <= LONGEST
+PLAIN_RESPONSES: Final = (
+    b"HTTP/1.1 200 OK\r\nServer: x\r\nType: a/b\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhello",
+    b"HTTP/1.1 404 \r\ncontent-length:0\r\nempty:\r\nset-cookie: a\r\n\r\n",
+    b"HTTP/1.1 599 \xe9t\xe9\r\nContent-Length: 2\r\nKeep-Alive: timeout=5\r\n\r\nab",
 )
+RESPONSES: Final = tuple(response for response in (*GOOD, *BAD.values(), *PLAIN_RESPONSES) if len(response) <= LONGEST)
 PARTS: Final = (
     b"\r\n",
     b"\r",
@@ -92,6 +89,13 @@ PARTS: Final = (
     b"HTTP/1.1",
     b"HTTP/1.0",
     b"Host: b\r\n",
+    b"Host: b:80\r\n",
+    b"Host: [::1]:80\r\n",
+    b"Host:\r\n",
+    b"Host: b:123456\r\n",
+    b"Host: b%20c\r\n",
+    b"Host: b_c.-:\r\n",
+    b"Host: " + b"b" * 256 + b"\r\n",
     b"Content-Length: 5\r\n",
     b"content-length:0\r\n",
     b"Content-Length:\t05 \t\r\n",
@@ -106,6 +110,8 @@ PARTS: Final = (
     b"Proxy-Connection: close\r\n",
     b"Proxy-Connection: keep-alive\r\n",
     b"Expect: 100-continue\r\n",
+    b"Expect: 100-Continue\r\n",
+    b"Expect:\r\n",
     b"Trailer: x\r\n",
     b"x:\r\n",
     b"x: \t\r\n",
@@ -175,7 +181,7 @@ class Sink:
         self.body = b""
 
 
-def request_verdict(parts: Sequence[bytes], native: HeaderLines | None) -> tuple[object, ...]:
+def request_verdict(parts: Sequence[bytes], native: RequestCodec | None) -> tuple[object, ...]:
     """What became of a stream of requests. One that ends its connection is the last, as it is in the gateway."""
     sink = Sink()
     reader = RequestReader(sink, LIMITS, native)
@@ -195,7 +201,7 @@ def request_verdict(parts: Sequence[bytes], native: HeaderLines | None) -> tuple
 
 
 def response_verdict(
-    parts: Sequence[bytes], native: HeaderLines | None, method: str, upgrade: bool
+    parts: Sequence[bytes], native: ResponseCodec | None, method: str, upgrade: bool
 ) -> tuple[object, ...]:
     """What became of the responses to two requests on one connection."""
     reader = ResponseReader(native)
@@ -227,24 +233,26 @@ def cases(count: int, seed: int) -> Iterator[tuple[list[bytes], str, bool]]:
     random = Random(seed)
     for number in range(count):
         if number % 2:
-            parts = pieces(mutated(RESPONSES, random), random)
+            parts = pieces(mutated(random.choice((RESPONSES, PLAIN_RESPONSES)), random), random)
             if random.random() < 0.3:  # the answer to another request before it
                 parts = [random.choice(RESPONSES), *parts]
             yield parts, random.choice(("GET", "GET", "GET", "HEAD", "POST")), random.random() < 0.1
         else:
-            data = mutated(REQUESTS, random)
+            data = mutated(random.choice((REQUESTS, PLAIN)), random)
             if random.random() < 0.3:
                 data = random.choice(PLAIN) + data
             yield pieces(data, random), "", False
 
 
-def differences(count: int, seed: int, native: HeaderLines) -> Iterator[tuple[list[bytes], object, object]]:
+def differences(
+    count: int, seed: int, requests: RequestCodec, responses: ResponseCodec
+) -> Iterator[tuple[list[bytes], object, object]]:
     """The heads of which the two forms think differently, and what each of them thinks."""
     for parts, method, upgrade in cases(count, seed):
         if method:
-            ours, theirs = (response_verdict(parts, form, method, upgrade) for form in (native, None))
+            ours, theirs = (response_verdict(parts, form, method, upgrade) for form in (responses, None))
         else:
-            ours, theirs = (request_verdict(parts, form) for form in (native, None))
+            ours, theirs = (request_verdict(parts, form) for form in (requests, None))
         if ours != theirs:
             yield parts, ours, theirs
 
@@ -263,7 +271,7 @@ class Counting:
         return answer
 
     def __str__(self) -> str:
-        return f"the native form did {self.answers['done']} and left {self.answers['left']}"
+        return f"{self._form.__name__} did {self.answers['done']} and left {self.answers['left']}"
 
 
 def main() -> int:
@@ -272,20 +280,21 @@ def main() -> int:
     parser.add_argument("--heads", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    if header_lines is None or joined_head is None:
+    if plain_request is None or plain_response is None or joined_head is None:
         print("the native form is not built: GATEWAY_COMPILE=1 make compiled", file=sys.stderr)
         return 2
     heads, seed, all_found = arguments.heads, arguments.seed, 0
-    reading, writing = Counting(header_lines), Counting(joined_head)
-    for what, counting, compared in (
-        ("read", reading, differences(heads, seed, reading)),
-        ("written", writing, written.differences(heads, seed, writing)),
+    requests, responses, writing = Counting(plain_request), Counting(plain_response), Counting(joined_head)
+    for what, counted, compared in (
+        ("read", (requests, responses), differences(heads, seed, requests, responses)),
+        ("written", (writing,), written.differences(heads, seed, writing)),
     ):
         started, found = time.monotonic(), 0
         for head, ours, theirs in itertools.islice(compared, 10):
             found += 1
             print(f"{head!r}\n  native: {ours!r}\n  reference: {theirs!r}")
-        print(f"{heads} heads {what}, seed {seed}: {found} differ; {counting}, in {time.monotonic() - started:.0f} s")
+        done = "; ".join(map(str, counted))
+        print(f"{heads} heads {what}, seed {seed}: {found} differ; {done}; in {time.monotonic() - started:.0f} s")
         all_found += found
     return 1 if all_found else 0
 

@@ -6,17 +6,25 @@ import os
 
 import pytest
 
-from gateway.native import HeaderLines, JoinedHead, header_lines, joined_head
+from gateway.native import JoinedHead, RequestCodec, ResponseCodec, joined_head, plain_request, plain_response
 from tests.native import written
 from tests.native.fuzz import PLAIN, REQUESTS, RESPONSES, Counting, differences, request_verdict, response_verdict
 
 
 @pytest.fixture
-def native() -> HeaderLines:
-    if header_lines is None:
+def requests() -> RequestCodec:
+    if plain_request is None:
         assert os.environ.get("GATEWAY_TESTED") != "compiled"
         pytest.skip("the native form is not built")
-    return header_lines
+    return plain_request
+
+
+@pytest.fixture
+def responses() -> ResponseCodec:
+    if plain_response is None:
+        assert os.environ.get("GATEWAY_TESTED") != "compiled"
+        pytest.skip("the native form is not built")
+    return plain_response
 
 
 @pytest.fixture
@@ -27,77 +35,211 @@ def joined() -> JoinedHead:
     return joined_head
 
 
-def test_mutated_heads_are_read_the_same(native: HeaderLines) -> None:
-    """Of ten thousand mutated heads both forms read the same, and refuse the same in the same words."""
-    counting = Counting(native)
-    assert next(differences(10_000, 15, counting), None) is None
-    assert counting.answers["done"] > 1000
-    assert counting.answers["left"] > 1000
+def test_mutated_heads_are_read_the_same(requests: RequestCodec, responses: ResponseCodec) -> None:
+    """Of twenty thousand mutated heads both forms read the same, and refuse the same in the same words."""
+    of_requests, of_responses = Counting(requests), Counting(responses)
+    assert next(differences(20_000, 15, of_requests, of_responses), None) is None
+    for counting in (of_requests, of_responses):
+        assert counting.answers["done"] > 500
+        assert counting.answers["left"] > 1000
 
 
 @pytest.mark.parametrize("request_bytes", REQUESTS)
-def test_requests_of_the_suites_are_read_the_same(native: HeaderLines, request_bytes: bytes) -> None:
+def test_requests_of_the_suites_are_read_the_same(requests: RequestCodec, request_bytes: bytes) -> None:
     """Each request that the suites have is read or refused as llhttp does it, alone and behind another one."""
     for stream in ([request_bytes], [PLAIN[0] + request_bytes], [PLAIN[1], request_bytes]):
-        assert request_verdict(stream, native) == request_verdict(stream, None)
+        assert request_verdict(stream, requests) == request_verdict(stream, None)
 
 
 @pytest.mark.parametrize("response", RESPONSES)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("upgrade", [False, True])
-def test_responses_are_read_the_same(native: HeaderLines, response: bytes, method: str, upgrade: bool) -> None:
+def test_responses_are_read_the_same(responses: ResponseCodec, response: bytes, method: str, upgrade: bool) -> None:
     """Each response that the codec's tests have is read or refused as llhttp does it, also behind another one."""
     for stream in ([response], [RESPONSES[0], response], [response[:20], response[20:]], [response + RESPONSES[0]]):
-        assert response_verdict(stream, native, method, upgrade) == response_verdict(stream, None, method, upgrade)
+        assert response_verdict(stream, responses, method, upgrade) == response_verdict(stream, None, method, upgrade)
+
+
+@pytest.mark.parametrize("size", [191, 192, 199, 200, 201, 1900, 2100])
+@pytest.mark.parametrize("form", [b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /?%b HTTP/1.1\r\nHost: a\r\n\r\n"])
+def test_targets_are_bounded_the_same(requests: RequestCodec, form: bytes, size: int) -> None:
+    """A target up to the limit is read, and a longer one is refused, by either form."""
+    verdict = request_verdict([form % (b"x" * size)], requests)
+    assert verdict == request_verdict([form % (b"x" * size)], None)
+    assert ("url" in str(verdict[2])) == (size + form.count(b"/?") + 1 > 200)
+
+
+@pytest.mark.parametrize("lines", [18, 19, 20])
+@pytest.mark.parametrize("size", [1, 70, 90, 1900, 2000])
+def test_heads_are_bounded_the_same(requests: RequestCodec, lines: int, size: int) -> None:
+    """A head up to the limits of bytes and lines is read, and a larger one is refused, by either form."""
+    names = b"".join(b"x%d: %b\r\n" % (number, b"y" * (size // lines)) for number in range(lines))
+    for extra in range(30):
+        head = b"GET / HTTP/1.1\r\nHost: a" + b"b" * extra + b"\r\n" + names + b"\r\n"
+        assert request_verdict([head], requests) == request_verdict([head], None)
+
+
+def request_with(lines: bytes, line: bytes = b"GET / HTTP/1.1") -> bytes:
+    return line + b"\r\nHost: a\r\n" + lines + b"\r\n"
 
 
 @pytest.mark.parametrize(
     ("data", "read"),
     [
-        (b"A: b\r\n\r\nrest", ([(b"a", b"b")], {b"a": b"b"}, 8)),
-        (b"A:\t b c\t \r\nB:\r\n\r\n", ([(b"a", b"b c"), (b"b", b"")], {b"a": b"b c", b"b": b""}, 17)),
-        (b"A: 1\r\na: 2\r\n\r\n", ([(b"a", b"1"), (b"a", b"2")], {b"a": b"2"}, 14)),
-        (b"\r\n", ([], {}, 2)),
-        (b"A: \xff\r\n\r\n", ([(b"a", b"\xff")], {b"a": b"\xff"}, 8)),
+        (request_with(b""), ("GET", "/", b"", False, [(b"host", b"a")], 0, False)),
+        (request_with(b"", b"HEAD /a?b?c= HTTP/1.1"), ("HEAD", "/a", b"b?c=", False, [(b"host", b"a")], 0, False)),
+        (request_with(b"", b"DELETE //? HTTP/1.1"), ("DELETE", "//", b"", True, [(b"host", b"a")], 0, False)),
+        (
+            request_with(b"X-A:\t b c\xff\t \r\nB:\r\n"),
+            ("GET", "/", b"", False, [(b"host", b"a"), (b"x-a", b"b c\xff"), (b"b", b"")], 0, False),
+        ),
+        (
+            request_with(b"content-LENGTH: 012\r\nExpect: 100-continue\r\n", b"PUT /%20 HTTP/1.1"),
+            (
+                *("PUT", "/%20", b"", False),
+                [(b"host", b"a"), (b"content-length", b"012"), (b"expect", b"100-continue")],
+                *(12, True),
+            ),
+        ),
     ],
 )
-def test_plain_lines_are_read(native: HeaderLines, data: bytes, read: object) -> None:
-    """Plain header lines are read to the empty one, of bytes and of a part of a buffer, and no further."""
-    assert native(data, 0, 2) == read
-    assert native(memoryview(bytearray(b"xx" + data))[2:], 0, 2) == read
+def test_plain_requests_are_read(requests: RequestCodec, data: bytes, read: tuple[object, ...]) -> None:
+    """The head of a plain request is read up to its empty line, and no further."""
+    for rest in (b"", b"\r\n", b"rest"):
+        answer = requests(data + rest, 1000, 3)
+        assert answer is not None
+        assert (*answer[:5], *answer[6:]) == (*read, len(data))
+        assert answer[5] == dict(answer[4])
+
+
+@pytest.mark.parametrize(
+    ("data", "read"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", (200, [(b"content-length", b"2")], b"ab")),
+        (b"HTTP/1.1 999 \r\nContent-Length:0\r\n\r\n", (999, [(b"content-length", b"0")], b"")),
+        (
+            b"HTTP/1.1 404 \xe9 \r\nA: \tb\r\nContent-Length:00\r\n\r\n",
+            (404, [(b"a", b"b"), (b"content-length", b"00")], b""),
+        ),
+    ],
+)
+def test_plain_responses_are_read(responses: ResponseCodec, data: bytes, read: tuple[object, ...]) -> None:
+    """A plain response is read with its body, of bytes and of a part of a buffer."""
+    for form in (data, memoryview(bytearray(b"xx" + data))[2:]):
+        answer = responses(form, 1000, 2)
+        assert answer is not None
+        status, lines, fields, body = answer
+        assert (status, lines, body) == read
+        assert fields == dict(lines)
+
+
+WHOLE = b"PATCH /a?b HTTP/1.1\r\nHost: a:80\r\nC: d\r\n\r\n"
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        *(b"A: b\r\nC: d\r\n\r\n"[:end] for end in range(14)),
-        *(b"A%c: b\r\n\r\n" % byte for byte in b'\x00\t\r\n "(),/:;<=>?@[\\]{}\x7f\x80\xff' if byte != ord(":")),
-        *(b"A: b%cc\r\n\r\n" % byte for byte in range(32) if byte != ord("\t")),
-        b"A: b\x7f\r\n\r\n",
-        b": b\r\n\r\n",
-        b" A: b\r\n\r\n",
-        b"A: b\r\n c\r\n\r\n",
-        b"A: b\n\n",
-        b"A\r\n\r\n",
-        b"A: 1\r\nB: 2\r\nC: 3\r\n\r\n",
+        *(WHOLE[:end] for end in range(len(WHOLE))),
+        *(
+            request_with(b"A%c: b\r\n" % byte)
+            for byte in b'\x00\t\r\n "(),/:;<=>?@[\\]{}\x7f\x80\xff'
+            if byte != ord(":")
+        ),
+        *(request_with(b"A: b%cc\r\n" % byte) for byte in range(32) if byte != ord("\t")),
+        *(
+            request_with(line)
+            for line in (
+                *(b"A: b\x7f\r\n", b": b\r\n", b" A: b\r\n", b"A: b\r\n c\r\n", b"A: b\n", b"A\r\n"),
+                *(b"A: 1\r\nB: 2\r\nC: 3\r\n", b"A: 1\r\na: 1\r\n", b"Host: a\r\n"),
+                *(b"Connection: close\r\n", b"Connection:\r\n", b"Upgrade: x\r\n", b"Transfer-Encoding: chunked\r\n"),
+                *(b"Proxy-Connection: keep-alive\r\n", b"Expect: x\r\n", b"Content-Length:\r\n"),
+                *(b"Content-Length: +1\r\n", b"Content-Length: 1 1\r\n", b"Content-Length: 0000000000000000001\r\n"),
+            )
+        ),
+        *(
+            request_with(b"", line)
+            for line in (
+                *(b"get / HTTP/1.1", b"REPORT / HTTP/1.1", b"GETS / HTTP/1.1", b"GE / HTTP/1.1", b" / HTTP/1.1"),
+                *(b"GET / HTTP/1.0", b"GET / HTTP/1.1 ", b"GET / http/1.1", b"GET  / HTTP/1.1", b"GET /  HTTP/1.1"),
+                *(b"GET /", b"GET a HTTP/1.1", b"GET * HTTP/1.1", b"GET http://a/ HTTP/1.1", b"GET ?/ HTTP/1.1"),
+                *(b"\r\nGET / HTTP/1.1", b"GET\t/ HTTP/1.1", b"HTTP/1.1 200 OK"),
+                *(b"GET /%c HTTP/1.1" % byte for byte in (*range(33), ord("#"), *range(127, 256))),
+                *(b"GET /?%c HTTP/1.1" % byte for byte in (*range(33), ord("#"), *range(127, 256))),
+            )
+        ),
+        *(
+            b"GET / HTTP/1.1\r\n%b\r\n" % host
+            for host in (
+                *(b"", b"Host:\r\n", b"Host: :80\r\n", b"Host: a:123456\r\n", b"Host: a:b\r\n", b"Host: a b\r\n"),
+                *(b"Host: [::1]\r\n", b"Host: a%20\r\n", b"Host: \xe4\r\n", b"Host: %b\r\n" % (b"a" * 256)),
+            )
+        ),
     ],
 )
-def test_other_lines_are_left_to_llhttp(native: HeaderLines, data: bytes) -> None:
+def test_other_requests_are_left_to_llhttp(requests: RequestCodec, data: bytes) -> None:
     """What is not whole, not plain, or has too many lines is not read at all."""
-    assert native(data, 0, 2) is None
+    assert requests(data, 1000, 3) is None
 
 
-def test_arguments_that_are_none_are_refused(native: HeaderLines) -> None:
-    """An offset outside of the data reads nothing, and what is no buffer or no number raises TypeError."""
-    assert native(b"\r\n", -1, 2) is None
-    assert native(b"\r\n", 3, 2) is None
-    assert native(b"\r\n", 2**62, 2) is None
-    with pytest.raises(TypeError):
-        native("\r\n", 0, 2)  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
-        native(b"\r\n", None, 2)  # type: ignore[arg-type]
-    with pytest.raises(OverflowError):
-        native(b"\r\n", 2**70, 2)
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabc"),
+        *(
+            b"HTTP/1.1 200 OK\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        ),
+        *(
+            line + b"\r\nContent-Length: 0\r\n\r\n"
+            for line in (
+                *(b"HTTP/1.1 204 ", b"HTTP/1.1 304 ", b"HTTP/1.1 100 ", b"HTTP/1.1 20 ", b"HTTP/1.1 2000 "),
+                *(b"HTTP/1.1 200", b"HTTP/1.0 200 ", b"http/1.1 200 ", b"HTTP/1.1  200 ", b"HTTP/1.1 +20 "),
+                *(b"HTTP/1.1 200 \x00", b"HTTP/1.1 200 \x7f", b"HTTP/1.1 200 \r", b"\r\nHTTP/1.1 200 "),
+            )
+        ),
+        *(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + line + b"\r\n\r\n"
+            for line in (
+                *(b"Connection: close", b"Upgrade: x", b"Transfer-Encoding: chunked", b"Proxy-Connection: close"),
+                *(b"Content-Length: 0", b" a", b"a", b"a: \x00", b"a: 1\r\nb: 1"),
+            )
+        ),
+    ],
+)
+def test_other_responses_are_left_to_llhttp(responses: ResponseCodec, data: bytes) -> None:
+    """A response that is not whole, not plain, has no length or one that is not its own, is not read at all."""
+    assert responses(data, 1000, 2) is None
+
+
+def test_arguments_that_are_none_are_refused(requests: RequestCodec, responses: ResponseCodec) -> None:
+    """Limits below nothing read nothing, those beyond all are as good as none, and other arguments raise TypeError."""
+    for codec, data in (
+        (requests, request_with(b"")),
+        (responses, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ):
+        assert codec(data, len(data), 1)
+        assert codec(data, 2**62, 2**62)
+        assert codec(data, len(data) - 1, 1) is None
+        assert codec(data, 1000, 0) is None
+        assert codec(data, -1, 1) is None
+        assert codec(data, 1000, -1) is None
+        assert codec(b"", 1000, 1) is None
+        with pytest.raises(TypeError):
+            codec(data.decode(), 1000, 1)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            codec(data, None, 1)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            codec(data, 1000)  # type: ignore[call-arg]
+        with pytest.raises(OverflowError):
+            codec(data, 1000, 2**70)
+
+
+def test_heads_of_many_lines_are_left_to_llhttp(requests: RequestCodec) -> None:
+    """However many lines are allowed, no more are read natively than there is room for."""
+    lines = b"".join(b"x%d: y\r\n" % number for number in range(127))
+    assert requests(request_with(lines), 10_000, 1000) is not None
+    assert requests(request_with(lines + b"z: y\r\n"), 10_000, 1000) is None
 
 
 def test_mutated_lines_are_written_the_same(joined: JoinedHead) -> None:

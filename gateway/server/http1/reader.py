@@ -3,7 +3,7 @@
 llhttp does the parsing. It is given one request line, then bytes up to the next empty line, and so on: it never
 reads past the end of a request, so that what stands behind one is untouched until its turn has come, and
 nothing of it can be taken for anything else. A plain head that comes in one piece is read in C instead, where that is
-built (`gateway/native`), and so is not parsed by llhttp, nor is its body.
+built (`gateway/native`), and checked there: neither it nor its body is parsed by llhttp.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import httptools
 from gateway.config.models import ClientLimits
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers
-from gateway.http.fields import is_plainly_framed, packed, unpacked
+from gateway.http.fields import packed, unpacked
 from gateway.http.messages import RequestHead
-from gateway.native import HeaderLines, header_lines
+from gateway.native import RequestCodec, plain_request
 from gateway.server.head import bad, check_head, check_method, head_without_upgrade, is_websocket
 from gateway.server.http1.line_ends import end_of_empty_line, end_of_large_head, share_of
 
@@ -98,7 +98,7 @@ CHUNKED: Final = Part.CHUNKED
 class RequestReader:
     """The requests of one connection."""
 
-    def __init__(self, sink: Sink, limits: ClientLimits, native: HeaderLines | None = header_lines) -> None:
+    def __init__(self, sink: Sink, limits: ClientLimits, native: RequestCodec | None = plain_request) -> None:
         self._sink: Any = sink
         self._native = native
         self._is_plain = False  # its head was read by that
@@ -133,7 +133,6 @@ class RequestReader:
         self.url = b""
         self.headers: Headers = []
         self._packed = b""  # such lines, while the refusal waits
-        self._fields: dict[bytes, bytes] = {}  # header name -> its last value, of a plain head
         self._version = ""
         self._trailers = []
         self._head_complete = False
@@ -158,7 +157,7 @@ class RequestReader:
         A hundred header lines are three hundred small objects. Those of a thousand connections leave memory in pieces
         that do not go back to the system.
         """
-        self._packed, self.headers, self._fields, self._fault = packed(self.headers), [], {}, None
+        self._packed, self.headers, self._fault = packed(self.headers), [], None
         fault.__traceback__ = fault.__context__ = None
         return fault
 
@@ -177,7 +176,8 @@ class RequestReader:
         lines = LINES_AT_ONCE if self._part is CHUNKED else LINES_BESIDE_HEAD
         while data:
             if self._part is LINE:
-                data = self._read_line(self._line + data)
+                end = 0 if self._native is None or self._line else self._read_plainly(data)
+                data = data[end:] if end else self._read_line(self._line + data)
             elif self._part is HEADERS:
                 data = self._read_headers(data)
             elif self._part is CHUNKED:
@@ -209,6 +209,25 @@ class RequestReader:
 
     # The parts of a request.
 
+    def _read_plainly(self, data: bytes) -> int:
+        """Read a head that is plain, and all there. Returns where it ends; 0, with nothing changed, for another one."""
+        assert self._native is not None
+        last = self._parser is not None and not self._keep_alive  # llhttp refuses what comes behind the last request
+        read = None if last or self._blank_lines else self._native(data, self._most_bytes, self._most_headers)
+        if read is None:
+            return 0
+        method, path, query, bare_query, headers, fields, length, expects, end = read
+        if len(path) + len(query) + LINE_OVERHEAD >= self._longest_line:
+            return 0
+        self._is_plain = self._keep_alive = True
+        if length > 0:
+            self._part, self._has_body, self._left = LENGTH, True, length
+        else:
+            self._complete = True
+        head = RequestHead(method, "1.1", path, query, headers, fields, bare_query, websocket=False)
+        self._sink.on_head(head, length, True, expects)
+        return end
+
     def _read_line(self, data: bytes) -> bytes:
         if len(data) > self._longest_line and data.find(b"\n", 0, self._longest_line) < 0:
             raise self._too_long(data)
@@ -216,8 +235,7 @@ class RequestReader:
         if line is None or self._blank_lines:
             return self._read_line_slowly(data)
         self._line = b""
-        method, url, version = line.groups()
-        self._begin(method, url, version)
+        self._begin(*line.groups())
         self._size = -line.end()
         self._tail = b""
         return self._read_headers(data, line.end() - 2)
@@ -256,6 +274,7 @@ class RequestReader:
         return self._url_too_long()
 
     def _begin(self, method: bytes, url: bytes, version: bytes) -> None:
+        self._is_plain = False
         self.method, self.url, self._version = method.decode(), url, version.decode()
         if len(url) > self._limits.url:
             self.url = url[:LOGGED_URL]
@@ -273,9 +292,7 @@ class RequestReader:
         self._size += end
         if self._size > self._most_bytes:
             raise self._too_large()
-        self._is_plain = start > 0 and self._native is not None and self._reads_plainly(data, start + 2, end)
-        if not self._is_plain:
-            self._parse(data[:end])
+        self._parse(data[:end])
         if self._head_complete:
             self._end_of_head()
             if self._complete:
@@ -283,23 +300,6 @@ class RequestReader:
         else:
             self._tail = (self._tail + data[max(0, end - 3) : end])[-3:]
         return data[end:]
-
-    def _reads_plainly(self, data: bytes, start: int, end: int) -> bool:
-        """Read the lines of a head that is plain, and all there; nothing is changed by one that is not."""
-        assert self._native is not None
-        last = self._parser is not None and not self._keep_alive  # llhttp refuses what comes behind the last request
-        if last or self._version != "1.1" or self.url[:1] != b"/":
-            return False
-        read = self._native(data, start, self._most_headers)
-        if read is None or read[2] != end:
-            return False
-        headers, fields, _ = read
-        if len(fields) != len(headers) or not is_plainly_framed(fields):
-            return False
-        self.headers, self._fields = headers, fields
-        self._head_complete = self._keep_alive = True
-        self._complete = not int(fields.get(b"content-length", b"0"))
-        return True
 
     def _read_chunked(self, data: bytes) -> bytes:
         view, at = memoryview(data), 0
@@ -318,10 +318,10 @@ class RequestReader:
 
     def _end_of_head(self) -> None:
         method, version, headers = self.method, self._version, self.headers
-        fields = self._fields if self._is_plain else dict(headers)
+        fields = dict(headers)
         path, query = check_head(method, version, self.url, headers, fields)
         websocket = False
-        if not self._is_plain and self._parser.should_upgrade():
+        if self._parser.should_upgrade():
             websocket = is_websocket(method, version, headers, fields)
             if not websocket:
                 # An upgrade may be ignored (RFC 9110, 7.8): read the same head again without it, so that its body

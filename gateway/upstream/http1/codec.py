@@ -14,7 +14,6 @@ What is passed on, but ends the connection: a coding in HTTP/1.0 (RFC 9112, 6.1)
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from typing import Any, Final
 
@@ -22,8 +21,8 @@ import httptools
 
 from gateway.deadlines import NEVER
 from gateway.http import Headers
-from gateway.http.fields import is_plainly_framed, may_be_trailer, tokens, values
-from gateway.native import HeaderLines, JoinedHead, header_lines, joined_head
+from gateway.http.fields import may_be_trailer, tokens, values
+from gateway.native import JoinedHead, ResponseCodec, joined_head, plain_response
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of one response head
 TRAILERS_LIMIT: Final = 16 * 1024  # bytes of a trailer section; of the chunk extensions before it, twice as many
@@ -32,8 +31,8 @@ INFORMATIONAL_LIMIT: Final = 16  # interim (1xx) responses to one request
 
 _NO_BODY: Final = frozenset({204, 304})
 _VERSIONS: Final = frozenset({"1.0", "1.1"})  # that the parser knows, beside others
-_PLAIN_STATUS: Final = re.compile(rb"HTTP/1\.1 ([2-9][0-9][0-9]) [\t\x20-\x7e\x80-\xff]*+\r\n")
-_MOST_LINES: Final = 256  # of a head that is read as a plain one
+_PLAIN_HEAD: Final = HEAD_LIMIT // 2  # bytes of one that is read as a plain one, and its lines
+_PLAIN_LINES: Final = 256
 
 
 class BadResponse(Exception):
@@ -121,7 +120,7 @@ class ResponseReader:
         "until_eof",
     )
 
-    def __init__(self, native: HeaderLines | None = header_lines) -> None:
+    def __init__(self, native: ResponseCodec | None = plain_response) -> None:
         self._parser: Any = httptools.HttpResponseParser(self)
         self._native = native
         self.early_hints: list[Headers] = []
@@ -183,24 +182,17 @@ class ResponseReader:
             raise self._too_large()
 
     def _reads_plainly(self, data: bytes | memoryview) -> bool:
-        """Read a whole response whose head is plain, and whose length is said; nothing is changed by another one."""
+        """Read a whole response that is plain; nothing is changed by another one."""
         assert self._native is not None
-        line = _PLAIN_STATUS.match(data)
-        if line is None or self._upgrade or self._method == "HEAD":
+        if self._upgrade or self._method == "HEAD":
             return False
-        status, read = int(line[1]), self._native(data, line.end(), _MOST_LINES)
-        if read is None or status in _NO_BODY:
+        read = self._native(data, _PLAIN_HEAD, _PLAIN_LINES)
+        if read is None:
             return False
-        headers, fields, end = read
-        length = fields.get(b"content-length")
-        if length is None or len(fields) != len(headers) or end > HEAD_LIMIT // 2 or not is_plainly_framed(fields):
-            return False
-        if len(data) - end != int(length):
-            return False
-        self.status, self.headers, self.fields = status, headers, fields
-        if len(data) > end:
-            self._pieces.append(bytes(data[end:]))
-            self._buffered = len(data) - end
+        self.status, self.headers, self.fields, body = read
+        if body:
+            self._pieces.append(body)
+            self._buffered = len(body)
         self.started = self.reusable = True
         self.phase = DONE
         return True
