@@ -2,10 +2,12 @@
  * to Python.
  *
  * Every byte is looked at before it is used, and no index passes the size of what it is of. Nothing of the caller's is
- * kept: names and values are copies, and the buffer is released before the call ends, whichever way it ends.
+ * kept: names and values are copies, and the buffer is released before the call ends, whichever way it ends. Of what came
+ * before, some names stay, which are short.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdint.h>
 #include <string.h>
 
 /* The bytes of which a field name may consist (RFC 9110, 5.6.2), each in lower case; 0 for all others. */
@@ -145,6 +147,25 @@ read_while(Rest *rest, int (*is_part)(unsigned char))
     return (Part){start, at - start};
 }
 
+/* Reads what may be in a value: first eight bytes at a time, none of which is below 0x20, or is 0x7f. */
+static Part
+read_value(Rest *rest)
+{
+    const uint64_t ones = 0x0101010101010101;
+    const unsigned char *start = rest->at;
+    uint64_t word;
+    while (rest->end - rest->at >= (Py_ssize_t)sizeof(word)) {
+        memcpy(&word, rest->at, sizeof(word));
+        uint64_t other = word ^ (0x7f * ones);
+        if (((((word - 0x20 * ones) & ~word) | ((other - ones) & ~other)) & (0x80 * ones)) != 0) {
+            break;
+        }
+        rest->at += sizeof(word);
+    }
+    read_while(rest, is_in_value);
+    return (Part){start, rest->at - start};
+}
+
 /* Remembers the lines that say where the message ends, or what is to be done with its connection; 0 where one of them is
  * not plain. */
 static int
@@ -195,7 +216,7 @@ read_lines(Head *head)
             return 0;
         }
         read_while(rest, is_white_space);
-        line->value = read_while(rest, is_in_value);
+        line->value = read_value(rest);
         while (line->value.size > 0 && is_white_space(line->value.start[line->value.size - 1])) {
             line->value.size--;
         }
@@ -229,13 +250,13 @@ length_of_body(const Head *head)
 static int
 is_plain_host(Part host)
 {
-    enum { LONGEST_NAME = 255, LONGEST_PORT = 5 };
+    enum { LONGEST_HOST = 255, LONGEST_PORT = 5 };
     Rest rest = {host.start, host.start + host.size};
     Part name = read_while(&rest, is_in_host);
     if (read_text(&rest, ":") && read_while(&rest, is_digit).size > LONGEST_PORT) {
         return 0;
     }
-    return name.size > 0 && name.size <= LONGEST_NAME && rest.at == rest.end;
+    return name.size > 0 && name.size <= LONGEST_HOST && rest.at == rest.end;
 }
 
 /* Takes the arguments of both codecs: data, most_bytes, most_lines. The buffer is the caller's to release; -1 with an
@@ -273,8 +294,19 @@ made_bytes(Part part)
     return PyBytes_FromStringAndSize((const char *)part.start, part.size);
 }
 
+/* The methods of requests that are read here. */
+static const char *const METHODS[] = {"GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"};
+
+/* How many field names are remembered, and up to which size. */
+enum { METHOD_COUNT = sizeof(METHODS) / sizeof(METHODS[0]), NAME_COUNT = 256, LONGEST_NAME = 32 };
+
+typedef struct {
+    PyObject *methods[METHOD_COUNT];
+    PyObject *names[NAME_COUNT]; /* the last one that came of those with this remainder; NULL where none has */
+} State;
+
 static PyObject *
-made_name(Part name)
+made_long_name(Part name)
 {
     PyObject *made = PyBytes_FromStringAndSize(NULL, name.size);
     if (made != NULL) {
@@ -284,6 +316,27 @@ made_name(Part name)
         }
     }
     return made;
+}
+
+/* A field name in lower case. Most have come before, and are there already, with the hash that dicts need. */
+static PyObject *
+made_name(State *state, Part name)
+{
+    unsigned char lower[LONGEST_NAME];
+    if (name.size > LONGEST_NAME) {
+        return made_long_name(name);
+    }
+    unsigned int sum = 0;
+    for (Py_ssize_t index = 0; index < name.size; index++) {
+        lower[index] = LOWER[name.start[index]];
+        sum = 31 * sum + lower[index];
+    }
+    PyObject **place = &state->names[sum % NAME_COUNT];
+    if (*place == NULL || PyBytes_GET_SIZE(*place) != name.size ||
+        memcmp(PyBytes_AS_STRING(*place), lower, (size_t)name.size) != 0) {
+        Py_XSETREF(*place, made_bytes((Part){lower, name.size}));
+    }
+    return Py_XNewRef(*place);
 }
 
 /* The tuple, where all that belongs into it could be made. */
@@ -300,13 +353,13 @@ whole(PyObject *tuple)
 }
 
 static PyObject *
-made_line(const Line *line)
+made_line(State *state, const Line *line)
 {
     PyObject *made = PyTuple_New(2);
     if (made == NULL) {
         return NULL;
     }
-    PyTuple_SET_ITEM(made, 0, made_name(line->name));
+    PyTuple_SET_ITEM(made, 0, made_name(state, line->name));
     PyTuple_SET_ITEM(made, 1, made_bytes(line->value));
     return whole(made);
 }
@@ -314,13 +367,13 @@ made_line(const Line *line)
 /* Makes the list of the header lines, and the dict of their names and values. Answers 1; 0 where a name is there twice,
  * -1 with an exception set: then both are NULL. */
 static int
-make_lines(const Head *head, PyObject **lines, PyObject **fields)
+make_lines(State *state, const Head *head, PyObject **lines, PyObject **fields)
 {
     *lines = PyList_New(head->count);
     *fields = PyDict_New();
     int made = *lines == NULL || *fields == NULL ? -1 : 1;
     for (Py_ssize_t index = 0; made == 1 && index < head->count; index++) {
-        PyObject *line = made_line(&head->lines[index]);
+        PyObject *line = made_line(state, &head->lines[index]);
         if (line == NULL || PyDict_SetItem(*fields, PyTuple_GET_ITEM(line, 0), PyTuple_GET_ITEM(line, 1)) < 0) {
             made = -1;
         }
@@ -336,19 +389,10 @@ make_lines(const Head *head, PyObject **lines, PyObject **fields)
     return made;
 }
 
-/* The methods of requests that are read here. */
-static const char *const METHODS[] = {"GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"};
-enum { METHOD_COUNT = sizeof(METHODS) / sizeof(METHODS[0]) };
-
-typedef struct {
-    PyObject *methods[METHOD_COUNT];
-} State;
-
 /* A borrowed reference to the text of a method; NULL, without an exception, where it is another one. */
 static PyObject *
-known_method(PyObject *module, Part method)
+known_method(State *state, Part method)
 {
-    State *state = PyModule_GetState(module);
     for (int index = 0; index < METHOD_COUNT; index++) {
         if (is_text(method, METHODS[index])) {
             return state->methods[index];
@@ -358,10 +402,10 @@ known_method(PyObject *module, Part method)
 }
 
 static PyObject *
-request_of(PyObject *module, Head *head, const unsigned char *start)
+request_of(State *state, Head *head, const unsigned char *start)
 {
     Rest *rest = &head->rest;
-    PyObject *method = known_method(module, read_while(rest, is_capital));
+    PyObject *method = known_method(state, read_while(rest, is_capital));
     if (method == NULL || !read_text(rest, " ")) {
         Py_RETURN_NONE;
     }
@@ -378,7 +422,7 @@ request_of(PyObject *module, Head *head, const unsigned char *start)
         Py_RETURN_NONE;
     }
     PyObject *lines, *fields;
-    int made = make_lines(head, &lines, &fields);
+    int made = make_lines(state, head, &lines, &fields);
     if (made != 1) {
         return made < 0 ? NULL : Py_NewRef(Py_None);
     }
@@ -408,14 +452,14 @@ plain_request(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     if (begin_head(&head, &buffer, arguments, count) < 0) {
         return NULL;
     }
-    PyObject *request = request_of(module, &head, buffer.buf);
+    PyObject *request = request_of(PyModule_GetState(module), &head, buffer.buf);
     PyBuffer_Release(&buffer);
     return request;
 }
 
 /* `end` is where the data ends. */
 static PyObject *
-response_of(Head *head, const unsigned char *end)
+response_of(State *state, Head *head, const unsigned char *end)
 {
     Rest *rest = &head->rest;
     if (!read_text(rest, "HTTP/1.1 ")) {
@@ -426,7 +470,7 @@ response_of(Head *head, const unsigned char *end)
         Py_RETURN_NONE;
     }
     int status = 100 * (digits.start[0] - '0') + 10 * (digits.start[1] - '0') + (digits.start[2] - '0');
-    read_while(rest, is_in_value);
+    read_value(rest);
     if (status == 204 || status == 304 || !read_text(rest, "\r\n") || !read_lines(head) || head->length == NULL) {
         Py_RETURN_NONE;
     }
@@ -435,7 +479,7 @@ response_of(Head *head, const unsigned char *end)
         Py_RETURN_NONE;
     }
     PyObject *lines, *fields;
-    int made = make_lines(head, &lines, &fields);
+    int made = make_lines(state, head, &lines, &fields);
     if (made != 1) {
         return made < 0 ? NULL : Py_NewRef(Py_None);
     }
@@ -460,7 +504,7 @@ plain_response(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     if (begin_head(&head, &buffer, arguments, count) < 0) {
         return NULL;
     }
-    PyObject *response = response_of(&head, (const unsigned char *)buffer.buf + buffer.len);
+    PyObject *response = response_of(PyModule_GetState(module), &head, (const unsigned char *)buffer.buf + buffer.len);
     PyBuffer_Release(&buffer);
     return response;
 }
@@ -576,6 +620,9 @@ traverse(PyObject *module, visitproc visit, void *arg)
     for (int index = 0; index < METHOD_COUNT; index++) {
         Py_VISIT(state->methods[index]);
     }
+    for (int index = 0; index < NAME_COUNT; index++) {
+        Py_VISIT(state->names[index]);
+    }
     return 0;
 }
 
@@ -585,6 +632,9 @@ clear(PyObject *module)
     State *state = PyModule_GetState(module);
     for (int index = 0; index < METHOD_COUNT; index++) {
         Py_CLEAR(state->methods[index]);
+    }
+    for (int index = 0; index < NAME_COUNT; index++) {
+        Py_CLEAR(state->names[index]);
     }
     return 0;
 }
