@@ -49,25 +49,39 @@ class ResponseCodec(Protocol):
 class JoinedHead(Protocol):
     """Writes the header lines of a head."""
 
-    def __call__(self, start: bytes, lines: Lines, end: bytes, /) -> bytes | None:
-        """`start`, the lines, each with CR and LF behind it, and `end`.
+    def __call__(self, start: tuple[bytes | str, ...], lines: Lines, more: bytes, /) -> bytes | None:
+        """All of `start`; the lines, each with CR and LF behind it; `more`, and an empty line.
 
-        None where a line is anything but a tuple of two bytes objects, or holds a line break.
+        None where a line is anything but a tuple of two bytes objects, or holds a line break, and where a text is no
+        ASCII.
         """
         ...
 
 
-def _built() -> tuple[RequestCodec | None, ResponseCodec | None, JoinedHead | None]:
+class ResponseHead(Protocol):
+    """Writes the head of a response of which Content-Length is all that there is to say of its framing."""
+
+    def __call__(self, start: bytes, lines: Lines, date: bytes, /) -> tuple[bytes, int] | None:
+        """`start`, the lines, `date` unless one of them is a Date, and an empty line; and the length of the body.
+
+        None, too, where Content-Length is missing, is there twice, or has a leading zero, and where there is a
+        Connection or a Transfer-Encoding.
+        """
+        ...
+
+
+def _built() -> tuple[RequestCodec | None, ResponseCodec | None, JoinedHead | None, ResponseHead | None]:
     try:
         from gateway.native._heads import (  # noqa: PLC0415  they may not be there
             joined_head,
             plain_request,
             plain_response,
+            response_head,
         )
     except ImportError:
-        return None, None, None
-    return plain_request, plain_response, joined_head
+        return None, None, None, None
+    return plain_request, plain_response, joined_head, response_head
 
 
-plain_request, plain_response, joined_head = _built()
+plain_request, plain_response, joined_head, response_head = _built()
 """None where they were not built."""

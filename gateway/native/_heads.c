@@ -227,23 +227,20 @@ read_lines(Head *head)
     return 1;
 }
 
-/* How long the body is by its Content-Length, which may be missing; -1 where that is no plain number. */
+/* The number that these digits are; -1 where they are none. */
 static long long
-length_of_body(const Head *head)
+number_in(Part text)
 {
-    if (head->length == NULL) {
-        return 0;
-    }
-    Rest rest = {head->length->start, head->length->start + head->length->size};
+    Rest rest = {text.start, text.start + text.size};
     Part digits = read_while(&rest, is_digit);
     if (digits.size == 0 || digits.size > MOST_DIGITS || rest.at != rest.end) {
         return -1;
     }
-    long long length = 0;
+    long long number = 0;
     for (Py_ssize_t index = 0; index < digits.size; index++) {
-        length = 10 * length + (digits.start[index] - '0');
+        number = 10 * number + (digits.start[index] - '0');
     }
-    return length;
+    return number;
 }
 
 /* Whether a host is a name or an IPv4 address, with a port or without one. */
@@ -416,7 +413,7 @@ request_of(State *state, Head *head, const unsigned char *start)
         Py_RETURN_NONE;
     }
     int expects = head->expect != NULL;
-    long long length = length_of_body(head);
+    long long length = head->length == NULL ? 0 : number_in(*head->length);
     if (head->host == NULL || !is_plain_host(*head->host) || (expects && !is_text(*head->expect, "100-continue")) ||
         length < 0) {
         Py_RETURN_NONE;
@@ -475,7 +472,7 @@ response_of(State *state, Head *head, const unsigned char *end)
         Py_RETURN_NONE;
     }
     Part body = {rest->at, end - rest->at};
-    if (length_of_body(head) != body.size) {
+    if (number_in(*head->length) != body.size) {
         Py_RETURN_NONE;
     }
     PyObject *lines, *fields;
@@ -539,12 +536,32 @@ size_of_lines(PyObject *lines)
     return size;
 }
 
-static char *
-copied(char *to, PyObject *bytes)
+static Part
+part_of(PyObject *bytes)
 {
-    Py_ssize_t size = PyBytes_GET_SIZE(bytes);
-    memcpy(to, PyBytes_AS_STRING(bytes), (size_t)size);
-    return to + size;
+    return (Part){(const unsigned char *)PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes)};
+}
+
+/* What an object consists of; of no bytes, and NULL, where it is neither bytes nor a text in ASCII. */
+static Part
+bytes_in(PyObject *object)
+{
+    if (PyBytes_CheckExact(object)) {
+        return part_of(object);
+    }
+    if (PyUnicode_CheckExact(object) && PyUnicode_IS_COMPACT_ASCII(object)) {
+        return (Part){PyUnicode_DATA(object), PyUnicode_GET_LENGTH(object)};
+    }
+    return (Part){NULL, 0};
+}
+
+static char *
+copied(char *to, Part part)
+{
+    if (part.size > 0) {
+        memcpy(to, part.start, (size_t)part.size);
+    }
+    return to + part.size;
 }
 
 /* Writes these lines, of which `size_of_lines` has told the size. Answers where they end; NULL where one of them holds a
@@ -555,10 +572,10 @@ write_lines(char *to, PyObject *lines)
     for (Py_ssize_t index = 0; index < PyList_GET_SIZE(lines); index++) {
         PyObject *line = PyList_GET_ITEM(lines, index);
         char *start = to;
-        to = copied(to, PyTuple_GET_ITEM(line, 0));
+        to = copied(to, part_of(PyTuple_GET_ITEM(line, 0)));
         *to++ = ':';
         *to++ = ' ';
-        to = copied(to, PyTuple_GET_ITEM(line, 1));
+        to = copied(to, part_of(PyTuple_GET_ITEM(line, 1)));
         size_t size = (size_t)(to - start);
         if (memchr(start, '\r', size) != NULL || memchr(start, '\n', size) != NULL) {
             return NULL;
@@ -569,35 +586,122 @@ write_lines(char *to, PyObject *lines)
     return to;
 }
 
-static PyObject *
-joined_head(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+/* How many bytes all these parts are; -1 where one of them is too large, or something else. */
+static Py_ssize_t
+size_of_parts(PyObject *const *parts, Py_ssize_t count)
 {
-    if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "joined_head takes start, lines and end");
-        return NULL;
+    Py_ssize_t size = 0;
+    for (Py_ssize_t index = 0; index < count; index++) {
+        Part part = bytes_in(parts[index]);
+        if (part.start == NULL || part.size > MOST_AT_ONCE || size > MOST_AT_ONCE) {
+            return -1;
+        }
+        size += part.size;
     }
-    PyObject *start = arguments[0], *lines = arguments[1], *end = arguments[2];
-    if (!PyBytes_CheckExact(start) || !PyList_CheckExact(lines) || !PyBytes_CheckExact(end)) {
+    return size;
+}
+
+/* The head that begins with these parts, and has these lines, of which `size_of_lines` has told the size, and further ones
+ * as they are written. None where the parts or the lines are not to be written here. */
+static PyObject *
+made_head(PyObject *const *parts, Py_ssize_t count, PyObject *lines, Py_ssize_t lines_size, Part more)
+{
+    Py_ssize_t parts_size = size_of_parts(parts, count);
+    if (parts_size < 0 || lines_size < 0 || more.size > MOST_AT_ONCE) {
         Py_RETURN_NONE;
     }
-    Py_ssize_t size = size_of_lines(lines);
-    if (size < 0 || PyBytes_GET_SIZE(start) > MOST_AT_ONCE || PyBytes_GET_SIZE(end) > MOST_AT_ONCE) {
-        Py_RETURN_NONE;
-    }
-    size += PyBytes_GET_SIZE(start) + PyBytes_GET_SIZE(end);
+    Py_ssize_t size = parts_size + lines_size + more.size + LINE_END;
     PyObject *head = PyBytes_FromStringAndSize(NULL, size);
     if (head == NULL) {
         return NULL;
     }
-    /* Nothing of Python has run since the lines were looked at, and bytes objects stay as they are. */
-    char *to = write_lines(copied(PyBytes_AS_STRING(head), start), lines);
+    /* Nothing of Python has run since these were looked at, and what is in them stays as it is. */
+    char *to = PyBytes_AS_STRING(head);
+    for (Py_ssize_t index = 0; index < count; index++) {
+        to = copied(to, bytes_in(parts[index]));
+    }
+    to = write_lines(to, lines);
     if (to == NULL) {
         Py_DECREF(head);
         Py_RETURN_NONE;
     }
-    to = copied(to, end);
+    to = copied(to, more);
+    *to++ = '\r';
+    *to++ = '\n';
     assert(to == PyBytes_AS_STRING(head) + size);
     return head;
+}
+
+static PyObject *
+joined_head(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "joined_head takes start, lines and more");
+        return NULL;
+    }
+    PyObject *start = arguments[0], *lines = arguments[1], *more = arguments[2];
+    if (!PyTuple_CheckExact(start) || !PyList_CheckExact(lines) || !PyBytes_CheckExact(more)) {
+        Py_RETURN_NONE;
+    }
+    PyObject *const *parts = ((PyTupleObject *)start)->ob_item;
+    return made_head(parts, PyTuple_GET_SIZE(start), lines, size_of_lines(lines), part_of(more));
+}
+
+/* Looks for what a response says of its framing and its date, in lines that `size_of_lines` has looked at. Answers what
+ * its Content-Length says; -1 where that is not all there is, or not as it is mostly written. */
+static long long
+length_said(PyObject *lines, int *has_date)
+{
+    long long length = -1;
+    for (Py_ssize_t index = 0; index < PyList_GET_SIZE(lines); index++) {
+        PyObject *line = PyList_GET_ITEM(lines, index);
+        Part name = part_of(PyTuple_GET_ITEM(line, 0)), value = part_of(PyTuple_GET_ITEM(line, 1));
+        if (is_text(name, "connection") || is_text(name, "transfer-encoding")) {
+            return -1;
+        }
+        if (is_text(name, "date")) {
+            *has_date = 1;
+        }
+        if (is_text(name, "content-length")) {
+            long long number = number_in(value);
+            if (length != -1 || number == -1 || (value.start[0] == '0' && value.size > 1)) {
+                return -1;
+            }
+            length = number;
+        }
+    }
+    return length;
+}
+
+static PyObject *
+response_head(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "response_head takes start, lines and date");
+        return NULL;
+    }
+    PyObject *start = arguments[0], *lines = arguments[1], *date = arguments[2];
+    if (!PyBytes_CheckExact(start) || !PyList_CheckExact(lines) || !PyBytes_CheckExact(date)) {
+        Py_RETURN_NONE;
+    }
+    Py_ssize_t lines_size = size_of_lines(lines);
+    int has_date = 0;
+    long long length = lines_size < 0 ? -1 : length_said(lines, &has_date);
+    if (length < 0) {
+        Py_RETURN_NONE;
+    }
+    PyObject *head = made_head(&start, 1, lines, lines_size, has_date ? (Part){NULL, 0} : part_of(date));
+    if (head == NULL || head == Py_None) {
+        return head;
+    }
+    PyObject *answer = PyTuple_New(2);
+    if (answer == NULL) {
+        Py_DECREF(head);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(answer, 0, head);
+    PyTuple_SET_ITEM(answer, 1, PyLong_FromLongLong(length));
+    return whole(answer);
 }
 
 static int
@@ -651,7 +755,9 @@ static PyMethodDef functions[] = {
     {"plain_response", (PyCFunction)(void (*)(void))plain_response, METH_FASTCALL,
      "plain_response(data, most_bytes, most_lines): see gateway/native/__init__.py."},
     {"joined_head", (PyCFunction)(void (*)(void))joined_head, METH_FASTCALL,
-     "joined_head(start, lines, end): see gateway/native/__init__.py."},
+     "joined_head(start, lines, more): see gateway/native/__init__.py."},
+    {"response_head", (PyCFunction)(void (*)(void))response_head, METH_FASTCALL,
+     "response_head(start, lines, date): see gateway/native/__init__.py."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,7 +1,8 @@
 """Checks of a request head beyond those of the parser (RFC 9110, 7.2; RFC 9112, 3, 6 and 7).
 
 The reader sees to the request line, and llhttp refuses what is malformed byte by byte: bare CR and LF, NUL, obs-fold,
-white space before a colon, both lengths, conflicting or odd lengths, bad chunks. Here is what is left:
+white space before a colon, both lengths, conflicting or odd lengths, bad chunks. Here is what is left, of all heads but
+those that are found to be plain while they are read (`gateway/native`):
 
 - no Host, two of them, one that is no host, or one that an absolute-form target contradicts;
 - a Transfer-Encoding other than `chunked`, or any with HTTP/1.0;

@@ -115,9 +115,10 @@ def forwarding_headers(exchange: Exchange) -> Headers:
     )
     if may_have and (prefix := prefix_before(exchange, path)):
         lines.append((b"x-forwarded-prefix", prefix))
-    if _OPEN_TO_RULES.isdisjoint(exchange.hidden_headers):
+    hidden = exchange.hidden_headers
+    if b"x-forwarded-port" not in hidden and b"x-forwarded-prefix" not in hidden:
         return lines
-    return [line for line in lines if line[0] not in _OPEN_TO_RULES or line[0] not in exchange.hidden_headers]
+    return [line for line in lines if line[0] not in _OPEN_TO_RULES or line[0] not in hidden]
 
 
 def prefix_before(exchange: Exchange, path: str) -> bytes:

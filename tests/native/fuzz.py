@@ -18,7 +18,7 @@ from gateway.config.models import ClientLimits
 from gateway.errors import GatewayError
 from gateway.http import Headers
 from gateway.http.messages import RequestHead
-from gateway.native import RequestCodec, ResponseCodec, joined_head, plain_request, plain_response
+from gateway.native import RequestCodec, ResponseCodec, joined_head, plain_request, plain_response, response_head
 from gateway.server.http1.reader import RequestReader
 from gateway.upstream.http1.codec import IDLE, BadResponse, ResponseReader
 from tests.native import written
@@ -280,14 +280,15 @@ def main() -> int:
     parser.add_argument("--heads", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    if plain_request is None or plain_response is None or joined_head is None:
+    if plain_request is None or plain_response is None or joined_head is None or response_head is None:
         print("the native form is not built: GATEWAY_COMPILE=1 make compiled", file=sys.stderr)
         return 2
     heads, seed, all_found = arguments.heads, arguments.seed, 0
-    requests, responses, writing = Counting(plain_request), Counting(plain_response), Counting(joined_head)
+    requests, responses = Counting(plain_request), Counting(plain_response)
+    joined, framed = Counting(joined_head), Counting(response_head)
     for what, counted, compared in (
         ("read", (requests, responses), differences(heads, seed, requests, responses)),
-        ("written", (writing,), written.differences(heads, seed, writing)),
+        ("written", (joined, framed), written.differences(heads, seed, joined, framed)),
     ):
         started, found = time.monotonic(), 0
         for head, ours, theirs in itertools.islice(compared, 10):

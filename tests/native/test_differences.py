@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
-from gateway.native import JoinedHead, RequestCodec, ResponseCodec, joined_head, plain_request, plain_response
+from gateway.native import (
+    JoinedHead,
+    RequestCodec,
+    ResponseCodec,
+    ResponseHead,
+    joined_head,
+    plain_request,
+    plain_response,
+    response_head,
+)
 from tests.native import written
 from tests.native.fuzz import PLAIN, REQUESTS, RESPONSES, Counting, differences, request_verdict, response_verdict
 
@@ -33,6 +43,14 @@ def joined() -> JoinedHead:
         assert os.environ.get("GATEWAY_TESTED") != "compiled"
         pytest.skip("the native form is not built")
     return joined_head
+
+
+@pytest.fixture
+def framed() -> ResponseHead:
+    if response_head is None:
+        assert os.environ.get("GATEWAY_TESTED") != "compiled"
+        pytest.skip("the native form is not built")
+    return response_head
 
 
 def test_mutated_heads_are_read_the_same(requests: RequestCodec, responses: ResponseCodec) -> None:
@@ -242,46 +260,102 @@ def test_heads_of_many_lines_are_left_to_llhttp(requests: RequestCodec) -> None:
     assert requests(request_with(lines + b"z: y\r\n"), 10_000, 1000) is None
 
 
-def test_mutated_lines_are_written_the_same(joined: JoinedHead) -> None:
-    """Of ten thousand lists of mutated header lines both forms make the same head, of requests and of responses, or
+def test_mutated_lines_are_written_the_same(joined: JoinedHead, framed: ResponseHead) -> None:
+    """Of twenty thousand lists of mutated header lines both forms make the same head, of requests and of responses, or
     refuse it in the same words."""
-    counting = Counting(joined)
-    assert next(written.differences(10_000, 15, counting), None) is None
-    assert counting.answers["done"] > 1000
-    assert counting.answers["left"] > 1000
+    joining, framing = Counting(joined), Counting(framed)
+    assert next(written.differences(20_000, 15, joining, framing), None) is None
+    for counting in (joining, framing):
+        assert counting.answers["done"] > 500
+        assert counting.answers["left"] > 500
 
 
 def test_lines_are_written(joined: JoinedHead) -> None:
-    """Header lines stand between what a head begins and ends with, each on a line of its own."""
+    """Header lines stand between what a head begins with and its empty line, each on a line of its own."""
     lines = [(b"a", b"b"), (b"c", b"")]
-    assert joined(b"GET / HTTP/1.1\r\n", lines, b"\r\n") == b"GET / HTTP/1.1\r\na: b\r\nc: \r\n\r\n"
-    assert joined(b"GET / HTTP/1.1\r\n", [], b"\r\n") == b"GET / HTTP/1.1\r\n\r\n"
+    assert joined(("GET", b" / HTTP/1.1\r\n"), lines, b"") == b"GET / HTTP/1.1\r\na: b\r\nc: \r\n\r\n"
+    assert joined((b"GET / ", "HTTP/1.1\r\n"), [], b"d: e\r\n") == b"GET / HTTP/1.1\r\nd: e\r\n\r\n"
+    assert joined((), [], b"") == b"\r\n"
 
 
-@pytest.mark.parametrize("native", [None, joined_head])
+def test_a_response_is_written(framed: ResponseHead) -> None:
+    """The head of a response has a Date, its own or the gateway's, and answers with the length of its body."""
+    length, own = (b"content-length", b"17"), (b"date", b"today")
+    assert framed(b"x\r\n", [(b"a", b""), length], b"d: e\r\n") == (
+        b"x\r\na: \r\ncontent-length: 17\r\nd: e\r\n\r\n",
+        17,
+    )
+    assert framed(b"x\r\n", [own, length], b"d: e\r\n") == (b"x\r\ndate: today\r\ncontent-length: 17\r\n\r\n", 17)
+    assert framed(b"", [(b"content-length", b"0")], b"") == (b"content-length: 0\r\n\r\n", 0)
+    assert framed(b"", [(b"content-length", b"9" * 18)], b"") == (
+        b"content-length: %b\r\n\r\n" % (b"9" * 18),
+        10**18 - 1,
+    )
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        [(b"a", b"b")],
+        [(b"Content-Length", b"1")],
+        *(
+            [(b"content-length", value)]
+            for value in (b"", b"01", b"00", b"+1", b" 1", b"1 ", b"1\r\n", b"1" * 19, b"x")
+        ),
+        *(
+            [(b"content-length", b"1"), (name, b"1")]
+            for name in (b"content-length", b"connection", b"transfer-encoding")
+        ),
+        [(b"connection", b""), (b"content-length", b"1")],
+        [(b"content-length", b"1"), (b"a", b"b\r")],
+    ],
+)
+def test_a_response_with_more_to_say_of_its_framing_is_left_to_python(
+    framed: ResponseHead, lines: list[tuple[bytes, bytes]]
+) -> None:
+    """Without a Content-Length, or with anything beside it that frames a body, the native form makes nothing."""
+    assert framed(b"", lines, b"") is None
+
+
+@pytest.mark.parametrize("native", [None, (joined_head, response_head)])
 @pytest.mark.parametrize(
     "line", [(b"a\r", b"b"), (b"a", b"b\n"), (b"a", b"b\r\nc: d"), (b"\n", b""), (b"a\r\n", b""), (b"", b"\r")]
 )
-def test_a_line_that_holds_a_line_break_is_refused(native: JoinedHead | None, line: tuple[bytes, bytes]) -> None:
+def test_a_line_that_holds_a_line_break_is_refused(
+    native: tuple[JoinedHead | None, ResponseHead | None] | None, line: tuple[bytes, bytes]
+) -> None:
     """No head is made of lines of which one would be two, or would end the head; another answer takes its place."""
-    writers = written.Writers()
-    for lines in ([line], [(b"x", b"y"), line], [line, (b"x", b"y")]):
-        assert writers.request(lines, native) == ("ValueError", "a request header holds a line break")
-        sent, kind, words, *_ = writers.response(0, lines, native)
+    writers, (joined, framed) = written.Writers(), native or (None, None)
+    length = (b"content-length", b"1")
+    for lines in ([line], [(b"x", b"y"), line], [line, (b"x", b"y")], [length, line], [line, length]):
+        assert writers.request(lines, joined) == ("ValueError", "a request header holds a line break")
+        sent, kind, words, *_ = writers.response(0, lines, joined, framed)
         assert (kind, words) == ("ValueError", "a response header holds a line break")
         assert sent.startswith(b"HTTP/1.1 500 ")
 
 
 @pytest.mark.parametrize("odd", written.ODD)
-def test_what_is_no_line_is_left_to_python(joined: JoinedHead, odd: object) -> None:
+def test_what_is_no_line_is_left_to_python(joined: JoinedHead, framed: ResponseHead, odd: object) -> None:
     """Of what is no tuple of two bytes objects the native form makes nothing."""
-    assert joined(b"", [(b"a", b"b"), odd], b"") is None  # type: ignore[list-item]
+    assert joined((), [(b"a", b"b"), odd], b"") is None  # type: ignore[list-item]
+    assert framed(b"", [(b"content-length", b"1"), odd], b"") is None  # type: ignore[list-item]
 
 
-def test_what_is_no_head_is_left_to_python(joined: JoinedHead) -> None:
-    """Nothing is made of what is no list, or does not begin or end with bytes; and three are asked for."""
-    assert joined("", [], b"") is None  # type: ignore[arg-type]
-    assert joined(b"", (), b"") is None  # type: ignore[arg-type]
-    assert joined(b"", [], None) is None  # type: ignore[arg-type]
+def test_what_is_no_head_is_left_to_python(joined: JoinedHead, framed: ResponseHead) -> None:
+    """Nothing is made of what is no list, or does not begin or end as heads do; and three are asked for."""
+    lines: Any = [(b"content-length", b"1")]
+    starts: Any = (b"", "", [], None, ("\xe4",), ("\u2713",), (b"a", None), (bytearray(b"a"),))
+    for start in starts:
+        assert joined(start, lines, b"") is None
+    others: Any = ((), "", None, {}, bytearray())
+    for other in others:
+        assert joined((), other, b"") is None
+        assert joined((), lines, other) is None
+        assert framed(other, lines, b"") is None
+        assert framed(b"", other, b"") is None
+        assert framed(b"", lines, other) is None
     with pytest.raises(TypeError):
-        joined(b"", [])  # type: ignore[call-arg]
+        joined((), [])  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        framed(b"", [])  # type: ignore[call-arg]

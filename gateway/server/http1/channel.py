@@ -10,12 +10,14 @@ from typing import Final
 
 from gateway.http import Headers
 from gateway.http.bodies import chunk
-from gateway.native import JoinedHead, joined_head
+from gateway.native import JoinedHead, ResponseHead, joined_head, response_head
 from gateway.server.channel import ServerChannel
 
 DISCARD_LIMIT: Final = 256 * 1024  # bytes of an unread request body that are read and thrown away to keep a connection
 JOIN_LIMIT: Final = 16 * 1024  # bytes up to which head and body are copied into one piece
 
+_JOINED: Final = joined_head  # compiled, a constant of this module is found sooner
+_FRAMED: Final = response_head
 _OWN_LINES: Final = frozenset({b"transfer-encoding", b"connection", b"content-length"})
 _LOOKED_AT: Final = _OWN_LINES | {b"date"}
 
@@ -34,7 +36,8 @@ class Http1Channel(ServerChannel):
     """One request and its response on a connection of HTTP/1.1."""
 
     ended_here: bool = False  # a policy or a backend ends the connection, which the client may not expect
-    native: JoinedHead | None = joined_head  # writes the header lines
+    joined: JoinedHead | None = _JOINED  # these two write heads
+    framed: ResponseHead | None = _FRAMED
     _head: bytes | None = None  # not sent yet
     _bodyless: bool = False
     _chunked: bool = False
@@ -77,31 +80,37 @@ class Http1Channel(ServerChannel):
 
     def begin(self, status: int, headers: Headers, *, trailers: bool) -> Awaitable[None] | None:
         self._bodyless = status in (204, 304) or self.head.method == "HEAD"
-        date, alone = self._context.date_line, True
-        length: bytes | None = None
-        for name, value in headers:
-            if name in _LOOKED_AT:
-                if name == b"date":
-                    date = b""
+        start, date, framed = STATUS_LINES[status], self._context.date_line, self.framed
+        stays = self.keep_alive and self.body_complete and self.head.version != "1.0" and not self._context.draining
+        written = framed(start, headers, date) if framed is not None and stays and status != 204 else None
+        if written is not None:  # as it mostly is
+            self._head, self._owed = written
+            self._length_stands = True
+        else:
+            length: bytes | None = None
+            alone = True
+            for name, value in headers:
+                if name in _LOOKED_AT:
+                    if name == b"date":
+                        date = b""
+                    else:
+                        alone = alone and length is None and name == b"content-length"
+                        length = value
+            if length is not None:
+                if alone and status != 204 and length.isdigit() and (len(length) == 1 or length[0] != 48):  # of a zero
+                    self._owed = int(length)
+                    self._length_stands = True
                 else:
-                    alone = alone and length is None and name == b"content-length"
-                    length = value
-        if length is not None:
-            if alone and status != 204 and length.isdigit() and (len(length) == 1 or length[0] != 48):  # of a zero
-                self._owed = int(length)
-                self._length_stands = True  # as it mostly does
-            else:
-                headers = self._take_framing(headers)
-        usual = self._length_stands and self.keep_alive and self.body_complete and self.head.version != "1.0"
-        framing = b"" if usual and not self._context.draining else self._framing(status)
-        start, end = STATUS_LINES[status], date + framing + b"\r\n"
-        head = None if self.native is None else self.native(start, headers, end)
-        if head is None:
-            lines = b"\r\n".join([*map(b": ".join, headers), b""])
-            if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
-                raise ValueError("a response header holds a line break")
-            head = start + lines + end
-        self._head = head
+                    headers = self._take_framing(headers)
+            usual = stays and self._length_stands and self.keep_alive
+            more = date if usual else date + self._framing(status)
+            head = None if self.joined is None else self.joined((start,), headers, more)
+            if head is None:
+                lines = b"\r\n".join([*map(b": ".join, headers), b""])
+                if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
+                    raise ValueError("a response header holds a line break")
+                head = start + lines + more + b"\r\n"
+            self._head = head
         self._promises_trailers = trailers and self._chunked
         self.response_started = True
         return self._carrier.drained

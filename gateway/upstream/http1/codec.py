@@ -60,9 +60,11 @@ def encode_request(
 
     Raises ValueError where a header holds a line break: the backend would take what is behind it for something else.
     """
-    start = f"{method} {path}".encode() + query + b" HTTP/1.1\r\nhost: " + host + b"\r\n"
-    head = None if native is None else native(start, headers, b"\r\n")
+    head = None
+    if native is not None:
+        head = native((method, " ", path, query, b" HTTP/1.1\r\nhost: ", host, b"\r\n"), headers, b"")
     if head is None:
+        start = f"{method} {path}".encode() + query + b" HTTP/1.1\r\nhost: " + host + b"\r\n"
         lines = b"\r\n".join([*map(b": ".join, headers), b""])
         if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
             raise ValueError("a request header holds a line break")
