@@ -164,7 +164,7 @@ WHOLE = b"PATCH /a?b HTTP/1.1\r\nHost: a:80\r\nC: d\r\n\r\n"
             if byte != ord(":")
         ),
         *(request_with(b"A: b%cc\r\n" % byte) for byte in range(32) if byte != ord("\t")),
-        *(request_with(b"A: %bc%bd\r\n" % (b"b" * 9, bytes([byte]))) for byte in (*range(9), *range(10, 32), 127)),
+        *(request_with(b"A: b%c%b\r\n" % (byte, b"c" * 9)) for byte in (*range(9), *range(10, 32), 127)),
         *(
             request_with(line)
             for line in (
