@@ -17,7 +17,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 MODULES = """
-    outbox deadlines turns
+    outbox deadlines turns driver
     http/messages http/bodies http/fields http/forwarded http/header_filter http/answers http/decisions http/redaction
     http/addresses http/hosts http/methods http/frames http/checked_frames http/handshake
     http/problems http/parameters http/retry_after http/span http/trace_context http/model_record
@@ -32,7 +32,7 @@ MODULES = """
     upstream/member upstream/remembered upstream/steps upstream/balancer upstream/outliers algorithms/outlier_detection
     upstream/connection upstream/request upstream/tunnel upstream/tunnel_side
     upstream/websocket upstream/affinity upstream/way_back upstream/sticky upstream/ejection
-    upstream/http1/codec upstream/http1/bodies upstream/http1/failures upstream/http1/connection
+    upstream/http1/codec upstream/http1/awaited upstream/http1/bodies upstream/http1/failures upstream/http1/connection
     balancing/two_choices balancing/least_request balancing/peak_ewma balancing/weighted_random
     balancing/round_robin balancing/consistent_hash
     auth/scheme auth/credentials auth/api_key auth/model_keys auth/anonymous
@@ -49,7 +49,7 @@ MODULES = """
     monitor/access_log monitor/log_writer monitor/traffic monitor/recent_requests monitor/model_summary
     monitor/model_traffic monitor/telemetry/span_record monitor/telemetry/methods
     app/channel app/destination app/gateway app/sending app/asgi
-    server/context server/channel server/head server/progress server/lingering server/accepting
+    server/context server/request_tasks server/channel server/head server/progress server/lingering server/accepting
     server/http1/phase server/http1/line_ends server/http1/reader server/http1/channel server/http1/websocket
     server/http1/connection
 """

@@ -24,6 +24,7 @@ from gateway.config.values.addresses import (
 from gateway.config.yaml.document import Mapping as YamlMapping
 from gateway.config.yaml.document import Sequence as YamlSequence
 from gateway.context import Context, Middleware
+from gateway.driver import with_task
 from gateway.http import Handler
 from gateway.http.forwarded import TrustedProxies
 from gateway.http.header_filter import HeaderFilter
@@ -34,7 +35,7 @@ from gateway.live import Plan
 from gateway.middleware import redirects, request_id
 from gateway.middleware.authentication import Authentication
 from gateway.middleware.fixed_responses import FixedResponse, fixed_response
-from gateway.middleware.order import arrange
+from gateway.middleware.order import Placed, arrange
 from gateway.middleware.reads import Reads, reads_of
 from gateway.middleware.redirects import Redirect
 from gateway.middleware.request_id import RequestIds
@@ -167,6 +168,13 @@ def _schemes(handlers: Sequence[RouteHandler]) -> Iterator[Scheme]:
                 yield from middleware.schemes
 
 
+def _goes_by_hand(route: RouteConfig, target: Answering) -> bool:
+    """Whether nothing behind the policies needs the task that it runs in, but where it says so."""
+    known = isinstance(target, Cluster | Redirect | FixedResponse)
+    plain = route.hedge is None and route.mirror is None and route.fallback is None and not route.split
+    return known and plain
+
+
 def _header_filters(limits: ClientLimits) -> Mapping[bool, HeaderFilter]:
     underscores = limits.underscore_headers == "pass"
     return {
@@ -231,11 +239,14 @@ class _Builder:
         for index, route in enumerate(self._configuration.routes.routes):
             target = self._target(index, route)
             if target is not None:
-                middlewares = tuple(self._stack(route))
+                stack = tuple(self._stack(route))
+                middlewares = tuple(middleware for _, middleware in stack)
                 forward = self._forward(index, route, target)
                 handle: Handler = forward
                 for middleware in reversed(middlewares):
                     handle = middleware.wrap(handle)
+                if not (_goes_by_hand(route, target) and all(placed.policy.by_hand for placed, _ in stack)):
+                    handle = with_task(handle)
                 worded = None
                 if self._models is not None and not isinstance(target, Cluster | Hosted | Redirect | FixedResponse):
                     worded = self._models.wording(target)
@@ -243,11 +254,11 @@ class _Builder:
                 reads = reads_of(self._configuration, route)
                 yield RouteHandler(route, middlewares, target, forward, handle, reads, worded)
 
-    def _stack(self, route: RouteConfig) -> Iterator[Middleware]:
+    def _stack(self, route: RouteConfig) -> Iterator[tuple[Placed, Middleware]]:
         for placed in self._stack_in_order:
             middleware = placed.build(self._context, route)
             if middleware is not None:
-                yield middleware
+                yield placed, middleware
 
     def tracing(self) -> Trace | None:
         """Starts the traces of requests without a route."""
@@ -271,7 +282,7 @@ class _Builder:
             middleware = placed.build(self._context, route) if placed.policy.guards_quota else None
             if middleware is not None:
                 handle = middleware.wrap(handle)
-        return handle
+        return with_task(handle)
 
     def _target(self, index: int, route: RouteConfig) -> Answering | None:
         kind = target_of(route, self._configuration.models)

@@ -11,6 +11,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from gateway.driver import GivenUp
+
 logger = logging.getLogger("gateway")
 
 MAX_TEXT = 2000  # characters of what an error says
@@ -26,7 +28,7 @@ def is_failure(error: BaseException) -> bool:
     if not isinstance(error, asyncio.CancelledError):
         return True
     task = asyncio.current_task()
-    return task is None or not task.cancelling()
+    return not isinstance(error, GivenUp) and (task is None or not task.cancelling())
 
 
 def current_task() -> asyncio.Task[Any] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
+from gateway.driver import Driver
 from gateway.http import Headers, Outcome, Response
 from gateway.http.bodies import AtHand, Expectation
 from gateway.http.messages import RequestHead
@@ -28,6 +29,7 @@ class Channel(AtHand):
     received: int = 0  # bytes of the request body that were read
     sends_trailers: bool = True
     refused: bool = False  # by this gateway, for what the request is
+    driver: Driver | None = None  # of what answers it; None in a task
 
     # The request body: a Body.
 

@@ -77,6 +77,7 @@ class Gateway:
             if exchange.scheme == "https":
                 exchange.certificate = channel.certificate
             exchange.early_hints = channel.hint
+            exchange.driver = channel.driver
             if channel.has_body:
                 exchange.body = channel
                 exchange.expectation = channel.expectation

@@ -12,6 +12,7 @@ from gateway.errors import ErrorKind, OwnKind
 from gateway.http.bodies import Body, Expectation, Headers, WebSocketSession
 
 if TYPE_CHECKING:
+    from gateway.driver import Driver
     from gateway.http.header_filter import HeaderFilter
     from gateway.http.model_record import ModelRecord
     from gateway.http.span import Span
@@ -192,6 +193,7 @@ _ATTRIBUTES: Final = (
     "deadline",
     "decisions",
     "deferred",
+    "driver",
     "early_hints",
     "error",
     "expectation",
@@ -290,6 +292,7 @@ class Exchange:
         self.error: BaseException | None = None
         self.model: ModelRecord | None = None  # of a request to a model
         self.cache: str | None = None  # what the response cache did, where the route has one: hit, miss, stale, ...
+        self.driver: Driver | None = None  # of the handler that it is in; None in a task
         self.deferred: Deferred | None = None  # made when something is deferred, or the exchange copied or over
 
     def defer(self, close: Callable[[], object]) -> None:
@@ -332,6 +335,7 @@ class Exchange:
         )
         for name in _ATTRIBUTES:
             setattr(made, name, getattr(self, name))
+        made.driver = None  # it goes ways of its own
         return made
 
     def query_part(self) -> bytes:

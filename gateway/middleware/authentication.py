@@ -23,6 +23,7 @@ from gateway.auth.schemes import schemes_of
 from gateway.config.model_routes import target_of
 from gateway.config.models import RouteConfig
 from gateway.context import Context
+from gateway.driver import in_task
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode, deny
@@ -40,6 +41,10 @@ KEPT: Final = Locations(NEVER_DROPPED)
 """Headers that are not only credentials, such as `Authorization`: on other routes they go to the backend."""
 
 
+BY_HAND: Final = frozenset({"api_key", "jwt", "anonymous"})
+"""Kinds of schemes that need no task: keys of tokens are fetched by one of their own."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Authentication:
     """The schemes of one route. None: it is open."""
@@ -50,6 +55,7 @@ class Authentication:
     elsewhere: Locations = field(default_factory=Locations)  # where other routes find who calls: that ends here, too
     ending: Locations = field(default_factory=Locations)  # what no backend gets, whatever the schemes say
     for_backend: Locations = field(default_factory=Locations)  # what it gets unless a scheme has found the caller there
+    needs_task: bool = True  # as schemes do that ask other servers
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler that knows who calls, or refuses."""
@@ -75,6 +81,8 @@ class Authentication:
             return self._by_key(only, handler, hidden[id(only)], concealed[id(only)], unless_recognised)
 
         async def authenticated(exchange: Exchange) -> Response:
+            if self.needs_task:
+                await in_task()
             scheme, result = await self._ask(exchange)
             if isinstance(result, Recognised):
                 recognising = id(scheme)
@@ -211,7 +219,10 @@ def for_route(context: Context, route: RouteConfig) -> Authentication:
         return Authentication(for_models(schemes), *common, ending=EVERYWHERE)
     if target == "mcp":
         return Authentication(for_servers(schemes), *common, for_backend=BEARER)
-    return Authentication(schemes, *common)
+    needs_task = any(auth.schemes[name].kind not in BY_HAND for name in names)
+    return Authentication(schemes, *common, needs_task=needs_task)
 
 
-DECLARATION: Final[Declaration] = Declaration("authentication", for_route, guards_quota=True, compiled=True)
+DECLARATION: Final[Declaration] = Declaration(
+    "authentication", for_route, guards_quota=True, compiled=True, by_hand=True
+)

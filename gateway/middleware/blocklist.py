@@ -210,6 +210,7 @@ DECLARATION: Final[Declaration] = Declaration(
     before={"authentication": "a blocked client can try credentials"},
     guards_quota=True,
     compiled=True,
+    by_hand=True,
 )
 OF_CONSUMERS: Final[Declaration] = Declaration(
     "blocked_consumers",
@@ -217,4 +218,5 @@ OF_CONSUMERS: Final[Declaration] = Declaration(
     behind={"authentication": "it is not yet known who calls"},
     guards_quota=True,
     compiled=True,
+    by_hand=True,
 )

@@ -81,5 +81,9 @@ def for_route(context: Context, route: RouteConfig) -> BodyLimit:
 
 
 DECLARATION: Final[Declaration] = Declaration(
-    "body_limit", for_route, before={"policies": "a policy that reads the body reads any amount"}, compiled=True
+    "body_limit",
+    for_route,
+    before={"policies": "a policy that reads the body reads any amount"},
+    compiled=True,
+    by_hand=True,
 )

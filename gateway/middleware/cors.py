@@ -138,4 +138,5 @@ DECLARATION: Final[Declaration] = Declaration(
     guards_quota=True,
     reads=_reads,
     compiled=True,
+    by_hand=True,
 )

@@ -43,3 +43,4 @@ class Declaration:
     guards_quota: bool = False  # whether it stands in front of /quota, too
     reads: Callable[[Configuration, RouteConfig], Iterator[Read]] = _nothing  # no request may have these twice
     compiled: bool = False
+    by_hand: bool = False  # needs no task but where it says so, and takes none from others: see `driver.py`

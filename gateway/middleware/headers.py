@@ -194,6 +194,7 @@ OF_RESPONSES: Final[Declaration] = Declaration(
     guards_quota=True,
     reads=_reads_for_responses,
     compiled=True,
+    by_hand=True,
 )
 OF_REQUESTS: Final[Declaration] = Declaration(
     "request_headers",
@@ -201,4 +202,5 @@ OF_REQUESTS: Final[Declaration] = Declaration(
     behind={"authentication": "{consumer} and {tenant} are empty, and there are no claims"},
     reads=_reads_for_requests,
     compiled=True,
+    by_hand=True,
 )

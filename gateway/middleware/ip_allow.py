@@ -70,4 +70,5 @@ DECLARATION: Final[Declaration] = Declaration(
     for_route,
     before={"authentication": "clients from anywhere can try credentials"},
     guards_quota=True,
+    by_hand=True,
 )

@@ -25,6 +25,7 @@ from gateway.config.models import Configuration, RouteConfig
 from gateway.config.models.rate_limits import RateLimit as RateLimitConfig
 from gateway.config.problems import Problem
 from gateway.context import Builder, Context
+from gateway.driver import in_task
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Headers, Response
 from gateway.http.answers import answer_with
@@ -160,6 +161,7 @@ class _Request:
 
     async def wait(self, limit: RateLimit) -> None:
         """The same, when it must wait. Raises GatewayError."""
+        await in_task()  # which Redis and its client need
         exchange, store = self._exchange, limit.store
         assert store is not None
         windows, key = limit.windows_for(exchange.identity), limit.key(exchange)
@@ -171,6 +173,7 @@ class _Request:
 
     async def count_remotely(self, limits: tuple[RateLimit, ...], store: ExactStore) -> None:
         """In Redis, in one call for all of them. Raises GatewayError."""
+        await in_task()
         exchange = self._exchange
         bids = [
             Bid(
@@ -305,4 +308,5 @@ DECLARATION: Final[Declaration] = Declaration(
     behind={"authentication": "limits by consumer or tenant count addresses instead"},
     reads=_reads,
     compiled=True,
+    by_hand=True,
 )

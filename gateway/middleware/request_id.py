@@ -81,4 +81,4 @@ def for_route(context: Context, route: RouteConfig) -> RequestIdHeaders | None:
     return RequestIdHeaders(header, config.echo) if config.echo or header != _STANDARD else None
 
 
-DECLARATION: Final[Declaration] = Declaration("request_id", for_route, compiled=True)
+DECLARATION: Final[Declaration] = Declaration("request_id", for_route, compiled=True, by_hand=True)

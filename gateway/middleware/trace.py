@@ -201,4 +201,4 @@ def b3_of(environment: Mapping[str, str]) -> str:
     return "single" if "b3" in named else "multi" if "b3multi" in named else ""
 
 
-DECLARATION: Final[Declaration] = Declaration("trace", for_route, guards_quota=True, compiled=True)
+DECLARATION: Final[Declaration] = Declaration("trace", for_route, guards_quota=True, compiled=True, by_hand=True)

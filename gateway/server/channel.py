@@ -6,18 +6,18 @@ What a version of HTTP has of its own is in a subclass (`http1/channel.py`): how
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from contextvars import copy_context
-from typing import Final, Protocol
+from collections.abc import Awaitable, Coroutine, Generator
+from typing import Any, Final, Protocol
 
 from gateway.app.channel import Channel
+from gateway.driver import Driver, GivenUp
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers, Outcome, Response
 from gateway.http.bodies import Expectation
 from gateway.http.messages import RequestHead
 from gateway.server.context import ServerContext
+from gateway.server.request_tasks import RequestTask, run_in_task
 
-MOST_IDLE: Final = 256  # tasks that wait for a request
 BODY_HIGH_WATER: Final = 64 * 1024  # bytes of a request body that were not read yet, above which the client waits
 
 
@@ -51,58 +51,65 @@ class Carrier(Protocol):
         ...
 
 
-class Serving:
-    """A task in which requests are answered, one after the other, of whatever connections.
+class Serving(Driver):
+    """Drives the coroutine that answers one request, until that needs a task, which then has the rest of it."""
 
-    A task for each request would cost a twentieth of all that a request costs. What code leaves in its task is nothing
-    that the next request may find: a task whose context has become another one, as behind custom policies, or that was
-    cancelled, answers no other one.
-    """
-
-    __slots__ = ("_context", "_next", "_task", "_waiter")
+    __slots__ = ("_awaited", "_context", "_coroutine", "_given_up", "_over", "_task")
 
     def __init__(self, context: ServerContext, channel: Channel) -> None:
+        self.by_hand = True
         self._context = context
-        self._next = [channel]  # of the request that is next; at most one
-        self._waiter: asyncio.Future[None] | None = None  # set while there is none
-        # Whatever runs now may have a context of its own.
-        self._task: asyncio.Task[None] = context.loop.create_task(self._serve(), context=context.variables.copy())
+        self._coroutine: Coroutine[Any, None, None] = context.gateway.serve(channel)
+        self._awaited: asyncio.Future[Any] | None = None
+        self._task: RequestTask | None = None  # that has the rest
+        self._given_up = self._over = False
 
-    def go_on(self, channel: Channel) -> bool:
-        """Answer this request in the next turn of the loop; False where the task is over."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is None or waiter.done():
-            return False
-        self._next.append(channel)
-        waiter.set_result(None)
-        return True
+    def __await__(self) -> Generator[Any, None, None]:
+        yield self
+
+    def resume(self, error: BaseException | None = None) -> None:
+        if self._given_up and error is None:
+            return  # until that has its turn
+        try:
+            awaited: Any = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
+        except StopIteration:  # apart, as it comes with every request
+            self._over = True
+        except asyncio.CancelledError:
+            self._over = True
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as fault:
+            self._over = True
+            self._context.loop.call_exception_handler({"message": "a request was not answered", "exception": fault})
+        else:
+            if awaited is None:
+                self.by_hand = False
+                self._task = run_in_task(self._context, self._coroutine)
+            elif awaited is not self:
+                awaited._asyncio_future_blocking = False
+                awaited.add_done_callback(self._done)
+                self._awaited = awaited
 
     def cancel(self) -> None:
-        """Stop everything that is done for the request."""
-        self._task.cancel()
+        """Stop everything that is done for the request, in the next turn of the loop."""
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._given_up = True
+            self._context.loop.call_soon(self._give_up)
 
-    async def _serve(self) -> None:
-        context = self._context
-        while self._next:
-            # Held by nothing here, as it may become a WebSocket, and be open for days.
-            await context.gateway.serve(self._next.pop())
-            try:
-                if len(context.idle) >= MOST_IDLE or self._task.cancelling() or copy_context() != context.variables:
-                    return
-            except Exception:  # of values of others, which are compared
-                return
-            context.idle.append(self)
-            waiter = self._waiter = asyncio.Future(loop=context.loop)
-            await waiter
+    def _done(self, awaited: asyncio.Future[Any]) -> None:
+        if awaited is self._awaited:
+            self._awaited = None
+            self.resume()
 
-
-def serve(context: ServerContext, channel: Channel) -> Serving:
-    """Have a request answered, in the next turn of the loop."""
-    while context.idle:
-        serving: Serving = context.idle.pop()
-        if serving.go_on(channel):
-            return serving
-    return Serving(context, channel)
+    def _give_up(self) -> None:
+        if not self._over:
+            self._given_up = False
+            awaited, self._awaited = self._awaited, None
+            if awaited is not None:
+                awaited.cancel()
+            self.resume(GivenUp())
 
 
 class ServerChannel(Channel):
@@ -113,6 +120,7 @@ class ServerChannel(Channel):
     response_started: bool = False
     response_complete: bool = False
     _serving: Serving | None = None  # set while it is answered
+    _left: bool = False  # its client has
     _waiter: asyncio.Future[None] | None = None
     _failure: GatewayError | None = None
     _pieces_size: int = 0
@@ -143,11 +151,18 @@ class ServerChannel(Channel):
 
     # What the connection calls.
 
-    def start(self) -> None:
-        """Answer the request."""
-        if self._expects_continue:
-            self.expectation = Expectation()
-        self._serving = serve(self._context, self)
+    def start(self, *, at_once: bool = True) -> None:
+        """Answer the request, before this returns if nothing is to be waited for; or in the next turn of the loop.
+
+        `at_once` only where a callback of the loop is what runs: no task, and no other request.
+        """
+        if not at_once:
+            self._context.loop.call_soon(self.start)
+        elif not self._left:
+            if self._expects_continue:
+                self.expectation = Expectation()
+            self.driver = self._serving = serving = Serving(self._context, self)
+            serving.resume()
 
     def feed(self, data: bytes) -> bool:
         """A piece of the body. Returns whether the client should wait before it sends more."""
@@ -173,6 +188,7 @@ class ServerChannel(Channel):
 
     def disconnect(self) -> None:
         """The client went away: stop what is done for it."""
+        self._left = True
         if self._serving is not None and not self.response_complete:
             self._serving.cancel()
 
@@ -245,4 +261,4 @@ class ServerChannel(Channel):
     def over(self) -> None:
         if not self.response_complete:
             self._carrier.abandon()
-        self._serving = None
+        self.driver = self._serving = None

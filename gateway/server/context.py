@@ -27,7 +27,7 @@ class ServerContext:
         self.deadlines = deadlines
         self.limits = limits
         self.variables = copy_context()  # with which every request begins
-        self.idle: list[Any] = []  # tasks that wait for a request: see `Serving`
+        self.idle: list[Any] = []  # tasks that wait for a request that needs one: see `RequestTask`
         self.draining = False  # no connection should be kept
         self.connections: set[Any] = set()  # those that are open, of whatever protocol
         self.date_line = b""  # of responses, written anew every second

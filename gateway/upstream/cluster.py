@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from gateway.deadlines import NEVER
+from gateway.driver import in_task
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Headers, Response
 from gateway.http.handshake import UPGRADE_LINES, BadHandshake, check_answer, spelled
@@ -157,6 +158,7 @@ class Cluster:
         self, connect: Callable[[float], Awaitable[Connection]], exchange: Exchange, attempt: Attempt
     ) -> Connection:
         """A connection that has to be waited for. Raises GatewayError."""
+        await in_task()
         left = exchange.deadline - asyncio.get_running_loop().time()
         connection = await connect(max(0.001, min(self.timeouts.connect, left)))
         attempt.waited = time.perf_counter() - attempt.started

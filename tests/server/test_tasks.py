@@ -1,13 +1,14 @@
-"""Requests are answered in tasks that have answered others, which shows in nothing."""
+"""Requests are answered without a task, or in one that has answered others, which shows in nothing."""
 
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.server.client import connected
-from tests.support import GatewayProcess
+from tests.support import GatewayProcess, eventually, until
 
 POLICY = """
 from asyncio import current_task
@@ -28,19 +29,33 @@ class Policy:
 
         return handle
 """
+HANGING = """
+from asyncio import Event
+from gateway.http import Exchange, Handler, Response
+
+
+class Policy:
+    def wrap(self, handler: Handler) -> Handler:
+        async def handle(exchange: Exchange) -> Response:
+            await Event().wait()
+            return await handler(exchange)
+
+        return handle
+"""
 ROUTES = """
 routes:
 - {path: /custom, respond: {status: 204}}
+- {path: /plain, respond: {status: 204}}
 """
 
 
 @contextlib.contextmanager
-def serving(directory: Path) -> Iterator[GatewayProcess]:
+def serving(directory: Path, policy: str = POLICY) -> Iterator[GatewayProcess]:
     config = directory / "config"
     config.mkdir()
-    (config / "p.py").write_text(POLICY)
+    (config / "p.py").write_text(policy)
     gateway = GatewayProcess(config)
-    gateway.write(ROUTES, "policies: {mine: {class: 'p.py:Policy'}}")
+    gateway.write(ROUTES, "policies: {mine: {class: 'p.py:Policy', routes: [custom]}}")
     try:
         gateway.start()
         yield gateway
@@ -58,3 +73,22 @@ async def test_the_next_request_finds_nothing_of_the_one_before(tmp_path: Path) 
             await client.send(ask % b"carol")
             bodies.append((await client.answer()).body)
     assert bodies == [b"nobody False"] * 3
+
+
+async def test_a_client_that_leaves_before_the_task_of_its_request_begins(tmp_path: Path) -> None:
+    """Its request ends, and is logged, as when it leaves later: nothing of it stays counted as in flight."""
+    plain, custom = (b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in (b"plain", b"custom"))
+    with serving(tmp_path, HANGING) as gateway:
+        async with contextlib.AsyncExitStack() as opened:
+            clients = [await opened.enter_async_context(connected(gateway.port)) for _ in range(20)]
+            for client in clients:
+                await client.send(plain)
+                await client.answer()
+            gateway.signal(signal.SIGSTOP)  # so that what clients send and their end come in one turn of the loop
+            until(lambda: Path(f"/proc/{gateway.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+            for client in clients:
+                await client.send(plain + custom)
+                client.reset()
+            gateway.signal(signal.SIGCONT)
+            await eventually(lambda: gateway.access_log.count("client-gone") == len(clients))
+        assert "Traceback" not in gateway.log

@@ -147,7 +147,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         if len(self._held) >= READ_BUFFER:
             self._pause_reading()
 
-    def go_on(self) -> bool | None:
+    def go_on(self, *, at_once: bool = True) -> bool | None:
         """Its turn: have a head, or more of a chunked body, parsed, or be refused. Is it busy now? None: it is gone."""
         if self._phase is GONE:
             return None
@@ -157,12 +157,12 @@ class Http1Connection(asyncio.BufferedProtocol):
         fault, data, self._fault, self._unread = self._fault, self._unread, None, b""
         if fault is not None:
             self._refuse(fault)
-        elif data and not self._closing and self._read(data):
+        elif data and not self._closing and self._read(data, at_once=at_once):
             return None
         if data and self._eof and not self._unread and not self.eof_received():
             self._writer.close()
         self.resume_reading()
-        return self._phase is BUSY
+        return self._phase is BUSY or (self._phase is IDLE and len(data) > 0)  # it may be answered already
 
     def _fails(self, fault: GatewayError) -> None:
         """What came is no request."""
@@ -174,14 +174,14 @@ class Http1Connection(asyncio.BufferedProtocol):
             self._closing, self._fault = True, self._reader.pack(fault)
             self._await_turn(last=True)
 
-    def _read(self, data: bytes) -> bool:
+    def _read(self, data: bytes, *, at_once: bool = True) -> bool:
         """Returns whether the client of what went last has reset the connection, and nothing is done for it."""
         try:
             rest = self._reader.read(data)
         except GatewayError as fault:
             self._fails(fault)
             return False
-        channel = self._channel
+        channel, discards = self._channel, self._phase is DISCARD
         if channel is not None and self._phase is not BUSY:
             if self._phase is NEW and self._goes_last and is_reset(self._socket):
                 self._channel = None
@@ -190,7 +190,7 @@ class Http1Connection(asyncio.BufferedProtocol):
             self._phase, self.deadline = BUSY, NEVER
             if self.drained is not None or self._eof:
                 self.set_deadline()
-            channel.start()
+            channel.start(at_once=at_once and not (rest or self._held))
         if not rest and self._phase is BUSY and len(data) > CRUMB:
             return False  # as it mostly is
         between_requests, read = self._reader.between_requests, len(data) - len(rest)
@@ -198,7 +198,7 @@ class Http1Connection(asyncio.BufferedProtocol):
             self._fragmented, self._unread, rest = True, rest, b""
             self._pause_reading()
             self._context.turns.join(self.place, self)
-        if self._phase is DISCARD:
+        if discards:
             self._discard(read, rest)
         elif not between_requests and (self._phase is HEAD or self._phase is BUSY):
             self._piece(len(data))
@@ -311,7 +311,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         if not self._reading:
             self.resume_reading()
         if held and not self._unread:
-            self._read(held)
+            self._read(held, at_once=False)  # this is in the hands of what has answered the one before
         if self._eof and self._phase in (IDLE, HEAD) and self._fault is None and not self._unread:
             self._linger()
 
@@ -377,7 +377,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         """The server stops: close when idle, or else after the response; `patient`: not where a request may come in."""
         if self._phase in (NEW, HEAD, IDLE):
             self._goes_last = True
-            self.go_on()  # it may have a request that waits for its turn
+            self.go_on(at_once=False)  # it may have a request that waits for its turn
         if self._phase in (NEW, IDLE, HEAD, DISCARD) and not (patient and may_bring_request(self._phase, self._socket)):
             self._linger()
         elif self._channel is not None:

@@ -23,7 +23,8 @@ from gateway.http.retry_after import seconds_to_wait
 from gateway.outbox import Outbox, Writer
 from gateway.turns import ClientTurns
 from gateway.upstream.connection import Owner
-from gateway.upstream.http1.bodies import StreamedBody, go_on, pass_hints_on, sent_at_once, upload
+from gateway.upstream.http1.awaited import Awaited
+from gateway.upstream.http1.bodies import StreamedBody, pass_hints_on, sent_at_once, upload
 from gateway.upstream.http1.codec import (
     BODY,
     DONE,
@@ -32,7 +33,6 @@ from gateway.upstream.http1.codec import (
     SWITCHED,
     BadResponse,
     CutShort,
-    ResponseReader,
     encode_request,
     seconds_kept,
 )
@@ -45,23 +45,20 @@ READ_BUFFER: Final = 64 * 1024  # bytes
 HIGH_WATER: Final = 32 * 1024  # bytes of a response body not yet taken, above which the socket is no longer read
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(Awaited):
     """A Connection, and the exchange that it is in."""
 
     __slots__ = (
         "_authority",
         "_buffer",
         "_endless",
-        "_loop",
         "_outbox",
         "_reading",
         "_repeatable",
         "_transport",
         "_unsent",
-        "_waiter",
         "asked",
         "certificate_until",
-        "closed",
         "deadline",
         "deadlines",
         "drained",
@@ -76,27 +73,22 @@ class Connection(asyncio.BufferedProtocol):
         "label",
         "opened",
         "owner",
-        "reader",
         "request_sent",
         "used",
-        "wanted",
         "writer",
     )
     __deletable__ = ["_transport", "writer"]  # noqa: RUF012  for the compiler
 
     def __init__(self, label: str, authority: bytes, buffer: memoryview, deadlines: Deadlines, outbox: Outbox) -> None:
+        super().__init__(asyncio.get_running_loop())
         self.owner: Owner | None = None
         self.label = label  # of the endpoint
         self._authority = authority
         self._buffer = buffer
         self.deadlines = deadlines
         self._outbox = outbox
-        self._loop = asyncio.get_running_loop()
-        self.reader = ResponseReader()
         self._transport: asyncio.Transport
         self.writer: Writer
-        self.wanted: asyncio.Future[None] | None = None  # set while a 100 is waited for
-        self._waiter: asyncio.Future[None] | None = None
         self.flowing: StreamedBody | None = None
         self.drained: asyncio.Future[None] | None = None
         self._endless = False  # it is in an event stream
@@ -105,7 +97,7 @@ class Connection(asyncio.BufferedProtocol):
         self.request_sent = self._repeatable = False
         self._unsent = 0  # bytes in the write buffer when the clock was last set
         self.idle_seconds = self.exchange_ends = self.deadline = self.asked = NEVER
-        self.closed = self.dropped = False
+        self.dropped = False
         self.used = 0
         self.opened = self.idle_since = time.perf_counter()
         self.idled = 0.0
@@ -161,6 +153,8 @@ class Connection(asyncio.BufferedProtocol):
             waiter.set_result(None)
         if self.wanted is not None:
             self._wake()
+        if self._driver is not None:
+            self._driver.resume()
 
     def eof_received(self) -> None:
         self._dropped_by_peer()
@@ -231,11 +225,16 @@ class Connection(asyncio.BufferedProtocol):
             while reader.phase is HEAD:
                 if self.failure is not None:
                     raise self.failure
-                waiter = self._waiter = asyncio.Future(loop=self._loop)  # as `create_future` does, for more
+                driver = exchange.driver
                 try:
-                    await waiter
+                    if driver is not None and driver.by_hand:
+                        self._driver = driver
+                        await driver
+                    else:
+                        self._waiter = asyncio.Future(loop=self._loop)  # as `create_future` does, for more
+                        await self._waiter
                 finally:
-                    self._waiter = None
+                    self._waiter = self._driver = None
                 if reader.early_hints:
                     await pass_hints_on(reader, exchange)
             if self.failure is not None and reader.phase is not DONE:
@@ -298,7 +297,8 @@ class Connection(asyncio.BufferedProtocol):
     def finish(self) -> None:
         """The exchange is over. What is not fit for another one is closed."""
         done = self.request_sent and self.reader.phase is DONE
-        read_on = self._waiter is not None  # what comes next must not be read by one who still waits for this
+        # What comes next must not be read by one who still waits for this.
+        read_on = self._waiter is not None or self._driver is not None
         if done and not read_on and self.reader.reusable and not self.closed and self.owner is not None:
             if not self._reading:
                 self.resume()
@@ -357,25 +357,7 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self.close()
 
-    # Waiting, and being waited for.
-
-    async def wait(self) -> None:
-        """Wait until data or the end has arrived."""
-        if self._waiter is not None:
-            raise RuntimeError("a response is read by one at a time")
-        waiter = self._waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-        wanted = self.wanted
-        if wanted is not None and (self.reader.continued or self.reader.phase is not HEAD or self.closed):
-            go_on(wanted)
+    # Clocks, and reading.
 
     def set_deadline(self, seconds: float) -> None:
         """Set a deadline from now, within that of the exchange."""
