@@ -35,6 +35,10 @@ COMPILED_TESTS := tests/native tests/server tests/upstream tests/resilience test
 	tests/llm/streams tests/llm/test_request.py tests/llm/test_rewriting.py tests/llm/test_splice.py tests/llm/test_sse.py \
 	tests/llm/test_response_headers.py tests/llm/test_handler.py tests/llm/test_spending.py tests/llm/test_files.py \
 	tests/llm/test_files_misused.py tests/admin/test_models.py tests/cli/test_commands.py --ignore=tests/server/test_floods.py
+# What is read and written in C where there is a compiler has a form in Python, which these tests run.
+WITHOUT_C_TESTS := $(addprefix tests/server/,http1 test_suites.py test_refusing.py test_requests.py test_methods.py \
+	test_websocket.py) $(addprefix tests/upstream/,http1 test_headers.py test_reuse.py test_responses.py test_websocket.py)
+WITHOUT_C := PYTHONPATH=$(CURDIR)/bench/without_c
 ON_COMPILED := GATEWAY_TESTED=compiled PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 
 # Three workers for two cores, since half of the time of the tests is waiting. With two for each core, tests that hold times
@@ -68,6 +72,7 @@ run: $(RUNNABLE)
 test:
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint servers compiled collected
 	$(BIN)/python -m pytest $(IN_PARALLEL)
+	$(WITHOUT_C) $(BIN)/python -m pytest $(IN_PARALLEL) $(WITHOUT_C_TESTS)
 	$(ON_COMPILED) $(BIN)/python -m pytest $(IN_PARALLEL) --import-mode=append $(COMPILED_TESTS)
 
 # In sequence: they count failures of clients under load.
@@ -171,12 +176,13 @@ define install_quietly
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends $(1)
 endef
 
-# The stamps stand for what is installed: nothing is installed again until one of the two files changes.
-$(RUNNABLE): pyproject.toml constraints.txt $(BIN)/pip
+# The stamps stand for what is installed: nothing is installed again until one of these files changes.
+INSTALLED := pyproject.toml constraints.txt setup.py gateway/native/_heads.c
+$(RUNNABLE): $(INSTALLED) $(BIN)/pip
 	$(PIP_INSTALL) --editable .
 	@touch $@
 
-$(TESTABLE): pyproject.toml constraints.txt $(BIN)/pip
+$(TESTABLE): $(INSTALLED) $(BIN)/pip
 	$(PIP_INSTALL) --editable '.[test]'
 	@touch $@ $(RUNNABLE)
 

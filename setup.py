@@ -1,8 +1,8 @@
-"""Compiles what every request passes to C, with mypyc, where `GATEWAY_COMPILE=1` asks for it.
+"""Builds what is written in C (`gateway/native`), and compiles what every request passes where it is asked to.
 
-The sources are the same Python either way, and so is what they do: `make test` runs the tests on both. What is
-written in C is built with it; elsewhere llhttp is in its place (`gateway/native`). All else that there is to say of the
-package is in pyproject.toml.
+`GATEWAY_COMPILE=1` asks for it, and mypyc does it. The sources are the same Python either way, and so is what they do:
+`make test` runs the tests on both. What is written in C takes a second, and is built wherever there is a C compiler and
+Python's headers; elsewhere llhttp is in its place. All else that there is to say of the package is in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -77,17 +77,19 @@ def _declares_compiled(path: Path) -> bool:
 
 
 def _extensions() -> Sequence[Extension]:
+    heads = Extension("gateway.native._heads", ["gateway/native/_heads.c"], optional=not COMPILE)
     if not COMPILE or "bdist_wheel" not in sys.argv:  # it is asked several times what the package is, and once for it
-        return ()
+        return (heads,)
     from mypyc.build import mypycify  # noqa: PLC0415  only those who compile have it
 
     paths = [f"gateway/{name}.py" for name in MODULES.split()] + [str(path) for path in compiled_policies()]
     # Optimising more makes nothing faster: what is left is the work of the interpreter's own library. Warnings about
-    # generated C help no one, and take the compiler longer than all the rest.
+    # generated C help no one, and take the compiler longer than all the rest. All is one library: its functions call
+    # each other, and the interpreter's, without the linkage tables that hold what another library may replace.
     extensions = mypycify(paths, opt_level="1", debug_level="0", group_name="gateway")
     for extension in extensions:
-        extension.extra_compile_args.append("-Wno-all")
-    return [*extensions, Extension("gateway.native._heads", ["gateway/native/_heads.c"])]
+        extension.extra_compile_args += ["-Wno-all", "-fvisibility=hidden", "-fno-plt"]
+    return [*extensions, heads]
 
 
 setup(ext_modules=list(_extensions()), setup_requires=list(_needed()))

@@ -21,7 +21,7 @@ from bench.load import CONNECTIONS, send
 from bench.machine import Cores, divide_cores, free_port
 from bench.measure import FAILURES, Bench, Counter, Plan, said
 from bench.programs import BenchError, running
-from bench.proxies import COMPILED, REWRITTEN, Workshop
+from bench.proxies import COMPILED, REWRITTEN, WITHOUT_C, Workshop
 from bench.report import table
 from bench.results import Run
 from bench.scenarios import EXTRA, SCENARIOS, SMALL_REQUEST, Scenario
@@ -154,9 +154,13 @@ def machine(bench: Bench) -> dict[str, str]:
 def versions(bench: Bench) -> dict[str, str]:
     """Of the contenders, and how the gateway is built, as `gateway --version` says."""
     workshop = bench.workshop
-    ways = {"gateway": workshop.compiled or Path.cwd(), "gateway, interpreted": Path.cwd()}
-    built = {name: interpreters.description(workshop.python, sources) for name, sources in ways.items()}
-    return {**contenders.versions(), **(built if workshop.compiled else {"gateway": built["gateway"]})}
+    ways = {
+        "gateway": [workshop.compiled or Path.cwd()],
+        "gateway, interpreted": [Path.cwd()] if workshop.compiled else [],
+        "gateway, no compiler": [WITHOUT_C.resolve(), Path.cwd()],
+    }
+    built = {way: interpreters.description(workshop.python, *sources) for way, sources in ways.items() if sources}
+    return {**contenders.versions(), **built}
 
 
 def introduce(run: Run) -> None:

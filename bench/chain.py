@@ -124,11 +124,12 @@ class Chains:
         return [*self.others(), *self.ours()]
 
     def ours(self) -> list[Program]:
-        """The gateway both ways, and before."""
+        """The gateway in each way, and before."""
         interpreted = [self.gateway("gateway, interpreted", interpreted=True)] if self.workshop.compiled else []
+        no_compiler = self.gateway("gateway, no compiler", interpreted=True, without_c=True)
         versions = self.workshop.versions_before()
         earlier = [self.gateway(name, interpreted=interpreted, before=True) for name, interpreted in versions]
-        return [self.gateway(), *interpreted, *earlier]
+        return [self.gateway(), *interpreted, no_compiler, *earlier]
 
     def others(self) -> list[Program]:
         """All that are not ours, the yardsticks first."""
@@ -155,6 +156,7 @@ class Chains:
         name: str = "gateway",
         *,
         interpreted: bool = False,
+        without_c: bool = False,
         before: bool = False,
         trace: bool = True,
         counted: bool = True,
@@ -191,7 +193,9 @@ class Chains:
         (files / "middleware.yaml").write_text(json.dumps(middleware))
         if routes is not None:
             (files / "routes.yaml").write_text(routes)
-        return self.workshop.gateway_program(name, files, log, interpreted=interpreted, before=before)
+        return self.workshop.gateway_program(
+            name, files, log, interpreted=interpreted, without_c=without_c, before=before
+        )
 
     def nginx(self) -> Program:
         """nginx, with what it has without modules of others."""

@@ -27,9 +27,9 @@ def libraries(python: str) -> Sequence[str]:
     return () if python == sys.executable else (sysconfig.get_path("purelib"),)
 
 
-def description(python: str, sources: Path) -> str:
+def description(python: str, *sources: Path) -> str:
     """What `gateway --version` says there. "" where it does not run."""
-    paths = ":".join((str(sources), *libraries(python)))
+    paths = ":".join((*map(str, sources), *libraries(python)))
     command = [python, "-P", "-m", "gateway.cli", "--version"]
     environment = {"PYTHONPATH": paths}
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environment)

@@ -93,6 +93,7 @@ _PROXY = """
 """
 
 COMPILED = Path(".venv/compiled")  # below a checkout
+WITHOUT_C = Path("bench/without_c")  # what is in it is imported first, and has nothing in C imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,7 @@ class Workshop:
         log: bool = False,
         routes: int = 1,
         interpreted: bool = False,
+        without_c: bool = False,
         before: bool = False,
         files: str = "",
     ) -> Program:
@@ -164,7 +166,7 @@ class Workshop:
         directory = self.gateway_files(files or name, routes=routes)
         output = directory / "access.log" if log else "off"
         (directory / "middleware.yaml").write_text(f"access_log:\n  output: {output}\n")
-        return self.gateway_program(name, directory, interpreted=interpreted, before=before)
+        return self.gateway_program(name, directory, interpreted=interpreted, without_c=without_c, before=before)
 
     def earlier(self) -> Sequence[Program]:
         """The gateway of the other commit, both ways; none where there is none."""
@@ -180,8 +182,12 @@ class Workshop:
         return (*compiled, ("gateway before, interpreted", True))
 
     def interpreted(self) -> Sequence[Program]:
-        """The same as it runs without a C compiler; none where all of them do."""
+        """The same as `pip install` installs it; none where all of them are."""
         return (self.gateway("gateway, interpreted", interpreted=True),) if self.compiled else ()
+
+    def uncompiled(self) -> Sequence[Program]:
+        """The same, and as it is installed where there is no C compiler."""
+        return (*self.interpreted(), self.gateway("gateway, no compiler", interpreted=True, without_c=True))
 
     def profiled_gateway(self, statistics: Path) -> Program:
         """The gateway under cProfile."""
@@ -220,7 +226,7 @@ class Workshop:
 
     def compared(self) -> list[Program]:
         """All of them, the yardsticks first."""
-        ours = [self.gateway(), *self.interpreted(), *self.earlier()]
+        ours = [self.gateway(), *self.uncompiled(), *self.earlier()]
         return [*self.others(), *ours, self.stock(), self.plain()]
 
     # The programs, on configurations of all kinds.
@@ -280,7 +286,14 @@ class Workshop:
         return (Program("Traefik", (binary, f"--configfile={static}"), port, log),)
 
     def gateway_program(
-        self, name: str, files: Path, log: Path | None = None, *, interpreted: bool = False, before: bool = False
+        self,
+        name: str,
+        files: Path,
+        log: Path | None = None,
+        *,
+        interpreted: bool = False,
+        without_c: bool = False,
+        before: bool = False,
     ) -> Program:
         """The gateway as `gateway serve` starts it."""
         port = free_port()
@@ -288,12 +301,15 @@ class Workshop:
         checkout = (self.before if before else None) or Path.cwd()
         compiled = checkout / COMPILED if before else self.compiled
         sources = checkout if interpreted or compiled is None else compiled
-        program = self._python_program(name, port, sources, "gateway.cli", "serve", *options)
+        program = self._python_program(name, port, sources, "gateway.cli", "serve", *options, without_c=without_c)
         return replace(program, log=log)
 
-    def _python_program(self, name: str, port: int, sources: Path, module: str, *arguments: str) -> Program:
+    def _python_program(
+        self, name: str, port: int, sources: Path, module: str, *arguments: str, without_c: bool = False
+    ) -> Program:
         """A module of `sources`. -P: not what is in the current directory."""
-        paths = (str(sources), *interpreters.libraries(self.python))
+        hidden = (str(WITHOUT_C.resolve()),) if without_c else ()
+        paths = (*hidden, str(sources), *interpreters.libraries(self.python))
         command = (self.python, "-P", "-m", module, *arguments)
         return Program(name, command, port, environment=(("PYTHONPATH", ":".join(paths)),))
 

@@ -1,4 +1,4 @@
-"""What is done in C where `GATEWAY_COMPILE=1` has built it: plain heads are read, and header lines are written.
+"""What is done in C where it was built, by `pip install` or `make`: plain heads are read, and header lines are written.
 
 Plain is what every recipient understands in the same way (RFC 9112): a first line of HTTP/1.1 with single spaces, and a
 path in it; header lines of a name of token characters, a colon right behind it, a value without control characters, CR
@@ -10,6 +10,7 @@ reference.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 Lines = list[tuple[bytes, bytes]]
@@ -72,16 +73,14 @@ class ResponseHead(Protocol):
 
 def _built() -> tuple[RequestCodec | None, ResponseCodec | None, JoinedHead | None, ResponseHead | None]:
     try:
-        from gateway.native._heads import (  # noqa: PLC0415  they may not be there
-            joined_head,
-            plain_request,
-            plain_response,
-            response_head,
-        )
+        from gateway.native import _heads  # noqa: PLC0415  it may not be there
     except ImportError:
         return None, None, None, None
-    return plain_request, plain_response, joined_head, response_head
+    source = Path(__file__).with_name("_heads.c")
+    if source.exists() and source.stat().st_mtime > Path(_heads.__file__).stat().st_mtime:
+        return None, None, None, None  # in a checkout, which has gone on since: what it reads may be something else
+    return _heads.plain_request, _heads.plain_response, _heads.joined_head, _heads.response_head
 
 
 plain_request, plain_response, joined_head, response_head = _built()
-"""None where they were not built."""
+"""None where they were not built, or from an older source; `pip install` or `make` builds them again."""
