@@ -177,7 +177,7 @@ define install_quietly
 endef
 
 # The stamps stand for what is installed: nothing is installed again until one of these files changes.
-INSTALLED := pyproject.toml constraints.txt setup.py gateway/native/_heads.c
+INSTALLED := pyproject.toml constraints.txt $(wildcard setup.py gateway/native/_heads.c)
 $(RUNNABLE): $(INSTALLED) $(BIN)/pip
 	$(PIP_INSTALL) --editable .
 	@touch $@
