@@ -20,7 +20,7 @@ MODULES = """
     outbox deadlines turns driver
     http/messages http/bodies http/fields http/forwarded http/header_filter http/answers http/decisions http/redaction
     http/addresses http/hosts http/methods http/frames http/checked_frames http/handshake
-    http/problems http/parameters http/retry_after http/span http/trace_context http/model_record
+    http/problems http/parameters http/retry_after http/usual http/span http/trace_context http/model_record
     routes/table routes/trie routes/candidate routes/pattern routes/wildcards http/paths routes/rewrite routes/hosts
     routes/rule routes/conditions
     algorithms/gcra algorithms/networks algorithms/fairness algorithms/windowed_sum algorithms/retry_budget

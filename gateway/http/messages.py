@@ -318,7 +318,8 @@ class Exchange:
         return self.deferred
 
     def __copy__(self) -> Exchange:
-        """The same request: what the copy defers is closed at the end of the original."""
+        """The same request: what the copy defers is closed at the end of the original. It goes ways of its own, without
+        the driver."""
         self._shared()
         made = Exchange(
             self.request_id,
@@ -332,10 +333,20 @@ class Exchange:
             self.peer,
             self.peer_trusted,
             self.client,
+            self.http_version,
         )
-        for name in _ATTRIBUTES:
-            setattr(made, name, getattr(self, name))
-        made.driver = None  # it goes ways of its own
+        made.original_path = self.original_path
+        made.query_concealed, made.bare_query = self.query_concealed, self.bare_query
+        made.header_filter, made.outer_host, made.outer_port = self.header_filter, self.outer_host, self.outer_port
+        made.certificate, made.websocket = self.certificate, self.websocket
+        made.body, made.expectation, made.early_hints = self.body, self.expectation, self.early_hints
+        made.trace_id, made.span = self.trace_id, self.span
+        made.route, made.target_path, made.parameters = self.route, self.target_path, self.parameters
+        made.identity, made.claimed_consumer = self.identity, self.claimed_consumer
+        made.decisions, made.counted, made.deadline = self.decisions, self.counted, self.deadline
+        made.extra_headers, made.hidden_headers = self.extra_headers, self.hidden_headers
+        made.upstream, made.attempts, made.error = self.upstream, self.attempts, self.error
+        made.model, made.cache, made.deferred = self.model, self.cache, self.deferred
         return made
 
     def query_part(self) -> bytes:

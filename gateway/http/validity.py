@@ -5,22 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from types import NoneType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from gateway.http.bodies import Expectation, Headers
-from gateway.http.fields import FRAMING_FIELDS, folded
+from gateway.http.fields import folded
 from gateway.http.header_filter import HeaderFilter
 from gateway.http.messages import Attempt, Decision, Exchange, Identity, Response
 from gateway.http.model_record import ModelRecord
 from gateway.http.span import Span
+from gateway.http.usual import (
+    BODYLESS,
+    NOT_TO_ADD,
+    QUERY,
+    TARGET,
+    WORDS,
+    is_usual_exchange,
+    is_usual_request,
+    is_usual_response,
+)
 
 _LINES: Final = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9a-z-]+\0[\t\x20-\x7e\x80-\xff]*\n)*")  # name, NUL, value, LF
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
-_TARGET: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+ (?:/[^\x00-\x20\x7f]*|\*)")  # method, space, path
-_QUERY: Final = re.compile(rb"[^\x00-\x20\x7f]*")
-_WORDS: Final = re.compile(r"[^\x00-\x20\x7f]*")
-_NOT_TO_ADD: Final = FRAMING_FIELDS | {b"host"}
-_BODYLESS: Final = frozenset({204, 304})
 _KINDS: Final[Mapping[str, type | tuple[type, ...]]] = {
     **dict.fromkeys(("request_id", "method", "path", "original_path", "scheme", "host", "peer", "client"), str),
     **dict.fromkeys(("outer_host", "outer_port", "http_version", "target_path"), str),
@@ -46,6 +51,8 @@ _KINDS: Final[Mapping[str, type | tuple[type, ...]]] = {
 
 def check_response(answer: object, exchange: Exchange) -> Response:
     """The response, its header names in lower case. Raises TypeError or ValueError where it is none."""
+    if is_usual_response(answer, exchange):
+        return cast(Response, answer)
     if not isinstance(answer, Response):
         raise TypeError(f"its handler returned {type(answer).__name__}, not a Response")
     status: Any = answer.status
@@ -67,7 +74,7 @@ def check_response(answer: object, exchange: Exchange) -> Response:
         length = lengths.pop()
         if lengths or not _LENGTH.fullmatch(length):
             raise ValueError("the Content-Length of its response is no number, or there are two of them")
-        bodyless = exchange.method == "HEAD" or status in _BODYLESS
+        bodyless = exchange.method == "HEAD" or status in BODYLESS
         if isinstance(body, bytes) and int(length) != len(body) and not bodyless:
             raise ValueError(f"the Content-Length of its response is {int(length)}, and its body has {len(body)} bytes")
     return answer
@@ -75,12 +82,14 @@ def check_response(answer: object, exchange: Exchange) -> Response:
 
 def check_request(exchange: Exchange) -> None:
     """Raises TypeError or ValueError where the backend cannot be sent this, or would read something else in it."""
+    if is_usual_request(exchange):
+        return
     check_exchange(exchange)
-    if not _TARGET.fullmatch(f"{exchange.method} {exchange.target_path}") or not _QUERY.fullmatch(exchange.query):
+    if not TARGET.fullmatch(f"{exchange.method} {exchange.target_path}") or not QUERY.fullmatch(exchange.query):
         raise ValueError(
             f"the request line {exchange.method} {exchange.target_path!r} {exchange.query!r} cannot be sent"
         )
-    if not _WORDS.fullmatch("".join((exchange.scheme, exchange.host, exchange.client, exchange.request_id))):
+    if not WORDS.fullmatch("".join((exchange.scheme, exchange.host, exchange.client, exchange.request_id))):
         raise ValueError("scheme, host, client or request_id of the exchange hold a space or a control character")
     if exchange.deadline != exchange.deadline:
         raise ValueError("the deadline of the exchange is no time")
@@ -88,18 +97,22 @@ def check_request(exchange: Exchange) -> None:
         added = [(name.lower(), value) for name, value in exchange.extra_headers]
         if not _well_formed(added):
             _refuse_malformed(added)
-        if framing := [name for name, _ in added if folded(name) in _NOT_TO_ADD]:
+        if framing := [name for name, _ in added if folded(name) in NOT_TO_ADD]:
             raise ValueError(f"it adds the header {framing[0].decode()}, which is for the gateway to say")
 
 
 def check_exchange(exchange: Exchange) -> None:
     """Raises TypeError where an attribute is not of its kind."""
+    if is_usual_exchange(exchange):
+        return
     for name in _misfits(exchange):
         raise TypeError(f"{name} of the exchange is {getattr(exchange, name)!r:.100}, which it cannot be")
 
 
 def repair(exchange: Exchange, former: Exchange) -> None:
     """Give back what is not of its kind the value that it had."""
+    if is_usual_exchange(exchange):
+        return
     for name in _misfits(exchange):
         setattr(exchange, name, getattr(former, name))
 
