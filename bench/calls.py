@@ -1,10 +1,10 @@
-"""What one request touches: `python -m bench.calls`, or `python -m bench.calls bare`.
+"""What one request touches: `python -m bench.calls`, `python -m bench.calls bare`, or `python -m bench.calls policy`.
 
 Counts the calls of the gateway's own functions, the files that they are in, and what these call of functions in C, from
 the first byte of a request to the end of all that it caused, on connections that are open already: with an API key, a
-rate limit and an access log before the backend, or with nothing but a rewrite (`bare`). A coroutine that goes on after
-a wait counts again; what timers call, which tick meanwhile, does not. The gateway runs interpreted, in this process;
-the backend is nginx.
+rate limit and an access log before the backend, with nothing but a rewrite (`bare`), or with that and a custom policy
+that does nothing (`policy`), whose own code does not count. A coroutine that goes on after a wait counts again; what
+timers call, which tick meanwhile, does not. The gateway runs interpreted, in this process; the backend is nginx.
 """
 
 from __future__ import annotations
@@ -36,6 +36,13 @@ COUNTED = 20  # of which the one with the fewest calls counts
 SETTLING = 0.02  # seconds that a request has to end after its answer
 START_SECONDS = 30.0
 
+_POLICY = """\
+class Nothing:
+    def wrap(self, handler):
+        async def handed_on(exchange):
+            return await handler(exchange)
+        return handed_on
+"""
 _ROOT = f"{Path(gateway.__file__).parent}/"
 
 Calls = Counter[CodeType]
@@ -111,15 +118,21 @@ def record(port: int, recorder: Recorder) -> Recorded:
     return min(seen, key=attrgetter("total"))
 
 
-def trace(*, bare: bool) -> Recorded:
-    """What one request calls. `bare`: on a route with nothing but a rewrite, without an access log."""
+def trace(way: str) -> Recorded:
+    """What one request calls. `bare`: on a route with nothing but a rewrite, without an access log; `policy`: with a
+    custom policy there, too."""
     found: list[Recorded] = []
     recorder = Recorder()
     with tempfile.TemporaryDirectory(prefix="gateway-calls-") as name:
         directory = Path(name)
         directory.chmod(0o755)  # nginx reads it as another user
         workshop = Workshop(directory, free_port())
-        program = workshop.gateway() if bare else Chains(workshop).gateway(trace=False)
+        program = Chains(workshop).gateway(trace=False) if way == "chain" else workshop.gateway()
+        if way == "policy":
+            files = Path(program.command[program.command.index("--config") + 1])
+            (files / "nothing.py").write_text(_POLICY)
+            with (files / "middleware.yaml").open("a") as middleware:
+                middleware.write("policies: {nothing: {class: 'nothing.py:Nothing'}}\n")
         arguments = program.command[program.command.index("serve") :]
 
         def ask() -> None:
@@ -145,7 +158,7 @@ def trace(*, bare: bool) -> Recorded:
 
 def main() -> None:
     """Print what was called, file by file."""
-    recorded = trace(bare=sys.argv[1:] == ["bare"])
+    recorded = trace(sys.argv[1] if len(sys.argv) > 1 else "chain")
     calls = recorded.calls
     files: dict[str, Calls] = {}
     for code, count in calls.items():

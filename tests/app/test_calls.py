@@ -21,6 +21,7 @@ COUNTED = re.compile(r"^(\d+) calls in (\d+) files, (\d+) of built-in functions$
     [  # a twentieth more than there are, of calls
         ("bare", False, 81, 22, 78),
         ("chain", False, 95, 24, 109),
+        ("policy", False, 115, 28, 120),
         ("bare", True, 100, 23, 144),
         ("chain", True, 110, 25, 175),
     ],
@@ -29,7 +30,7 @@ def test_a_request_passes_few_calls_in_few_files(
     way: str, without_c: bool, most_calls: int, most_files: int, most_built_in: int
 ) -> None:
     """One request, on connections that are open, costs no more calls than it did, with a rewrite alone and with a key,
-    a limit and the access log; and to follow it one reads no more files."""
+    a limit and the access log, or with a custom policy; and to follow it one reads no more files."""
     require("nginx")
     if plain_request is None and not without_c:
         pytest.skip("nothing is built in C")
