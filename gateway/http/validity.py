@@ -143,7 +143,8 @@ def _lacks(body: object) -> list[str]:
 
 
 def _well_formed(headers: Headers) -> bool:
-    return _LINES.fullmatch(b"\n".join([*map(b"\0".join, headers), b""])) is not None
+    lines = b"\n".join([*map(b"\0".join, headers), b""])
+    return lines.count(b"\n") == len(headers) and _LINES.fullmatch(lines) is not None  # a value could look like lines
 
 
 def _refuse_malformed(headers: Headers) -> None:

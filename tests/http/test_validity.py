@@ -83,3 +83,15 @@ def test_another_type_is_not_usual(name: str, value: object) -> None:
     exchange = make_exchange()
     setattr(exchange, name, value)
     assert not is_usual_exchange(exchange)
+
+
+def test_a_value_that_looks_like_a_line_of_its_own_is_refused() -> None:
+    """A line break within a header is found also where what is behind it looks like another header of the gateway's."""
+    exchange = make_exchange()
+    exchange.target_path = "/"
+    lines = [(b"a", b"b\nx-consumer\0somebody")]
+    with pytest.raises(ValueError, match="cannot be sent"):
+        check_response(Response(200, lines), exchange)
+    exchange.extra_headers = tuple(lines)
+    with pytest.raises(ValueError, match="cannot be sent"):
+        check_request(exchange)
