@@ -14,7 +14,7 @@ from operator import or_
 from typing import Final
 
 from gateway.auth.anonymous import Anonymous
-from gateway.auth.api_key import ApiKeys
+from gateway.auth.api_key import ApiKeys, KeyHolder
 from gateway.auth.credentials import conceal, has_two
 from gateway.auth.identities import header_names
 from gateway.auth.model_keys import BEARER, EVERYWHERE, for_models, for_servers
@@ -112,10 +112,10 @@ class Authentication:
         def authenticated(exchange: Exchange) -> Awaitable[Response]:
             nonlocal before, together
             twice = b"authorization" in exchange.fields and has_two(exchange, b"authorization")
-            result = TWO_LINES if twice else keys.recognise(exchange)
-            if isinstance(result, Recognised):
-                exchange.identity = result.identity
-                exchange.extra_headers += result.headers
+            result = TWO_LINES if twice else keys.holder(exchange)
+            if isinstance(result, KeyHolder):
+                exchange.identity = result
+                exchange.extra_headers += result.lines()
                 exchange.decisions += (result.decision,)
                 if exchange.hidden_headers is not before:
                     before, together = exchange.hidden_headers, exchange.hidden_headers | hidden

@@ -204,7 +204,7 @@ async def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
 
 
 def test_what_is_made_of_a_key_that_is_used_is_small() -> None:
-    """Beside the consumer itself, which it is made of: at most 1.3 KB for each key that has come up."""
+    """Beside the consumer itself, which it is made of: at most 600 bytes for each key that has come up."""
     count = 500
     config = "".join(f"- {{name: c{number}, keys: ['{key_hash(f'key-{number}')}']}}\n" for number in range(count))
     consumers = parsed(auth=f"consumers:\n{config}").auth.consumers
@@ -217,4 +217,4 @@ def test_what_is_made_of_a_key_that_is_used_is_small() -> None:
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert kept / count < 1300
+    assert kept / count < 600
