@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import cycle, islice
+from random import randrange
 
 import uvloop
 
@@ -65,7 +66,9 @@ def send(port: int, request: Request, seconds: float) -> Load:
 async def _send(port: int, request: Request, seconds: float) -> Load:
     encoded, count = request.encoded, request.connections
     step = max(1, len(encoded) // count)  # so that clients do not send the same ones at the same time
-    clients = [Client(islice(cycle(encoded), number * step % len(encoded), None)) for number in range(count)]
+    begin = randrange(len(encoded))  # nor those of the round before, which takes fewer than there are of 100,000
+    starts = [(begin + number * step) % len(encoded) for number in range(count)]
+    clients = [Client(islice(cycle(encoded), start, None)) for start in starts]
     loop = asyncio.get_running_loop()
     for client in clients:
         await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]

@@ -18,7 +18,7 @@ from gateway.config.named_files import RACY_SECONDS
 from gateway.config.regular_files import opened_regular, read_regular
 
 LARGE: Final = 256 * 1024  # bytes; smaller ones are read each time
-RECHECKED_SECONDS: Final = 5.0
+RECHECKED_SECONDS: Final = 30.0
 PIECE: Final = 64 * 1024  # bytes that are compared at once
 
 State = tuple[int, ...]
