@@ -43,7 +43,7 @@ class SideServers:
         """Finish what is under way, which takes a second at most."""
         running, self._running = self._running, []
         for server, _ in running:
-            server.should_exit = True
+            server.end()
         for app, _ in self._served:
             if isinstance(app, Ending):
                 app.end()

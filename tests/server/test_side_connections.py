@@ -14,7 +14,7 @@ import pytest
 from gateway.server import side_connections
 from gateway.server.side_connections import HEAD_LIMIT
 from gateway.server.side_servers import SideServers
-from tests.support import exchange
+from tests.support import exchange, lateness, read_head
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -158,3 +158,41 @@ async def test_no_more_connections_are_kept_than_may_be(monkeypatch: pytest.Monk
         while not await exchange(port, GET + b"Connection: close\r\n\r\n"):
             pass  # until the server has seen that
         kept[1][1].close()
+
+
+async def test_the_end_waits_for_nothing_where_nothing_is_under_way() -> None:
+    """At the end of the gateway, connections on which no request is under way are closed at once."""
+    loop = asyncio.get_running_loop()
+    async with lateness() as late:
+        async with served() as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(GET + b"\r\n")
+            await read_head(reader)
+            assert await reader.readexactly(2) == b"ok"
+            began = loop.time()
+        assert loop.time() - began < 0.1 + late.seconds
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_the_end_waits_for_what_is_under_way() -> None:
+    """A request that has come is answered, and then its connection is closed."""
+    async with served() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(CHUNKED + b"2\r\nab\r\n")
+        await writer.drain()
+        await exchange(port, GET + b"Connection: close\r\n\r\n")  # by whose end the first has been read
+        asyncio.get_running_loop().call_later(0.2, writer.write, b"0\r\n\r\n")
+    assert (await reader.read()).endswith(b"ok")
+    writer.close()
+
+
+async def test_the_end_waits_for_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that never comes whole does not keep the gateway from ending."""
+    monkeypatch.setattr(side_connections, "END_SECONDS", 0.05)
+    async with served() as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(CHUNKED)
+        await writer.drain()
+        await exchange(port, GET + b"Connection: close\r\n\r\n")
+    writer.close()
