@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from gateway.config.models import FILES, Configuration
@@ -20,40 +21,42 @@ _REFUSED = ("audit log", "access log")  # without which nothing is served; all o
 _BESIDE_SQLITE = ("", "-wal", "-shm", "-journal")
 
 _Identity = str | tuple[int, int]
+_RealPath = Callable[[Path], str]
 
 
 def check_outputs(configuration: Configuration) -> Iterator[Fault]:
     """Errors of the files that middleware.yaml makes the gateway write."""
     base = configuration.base
+    real_path: _RealPath = cache(os.path.realpath)  # most are in the same few directories
     names = (*FILES, *configuration.route_files, *configuration.sources, *configuration.named)
     inputs = {name: base / name for name in names}
     taken: dict[_Identity, tuple[str, str]] = {}
     for name, path in inputs.items():
-        for identity in _identities(path):
+        for identity in _identities(path, real_path):
             taken.setdefault(identity, ("", f"it is {name}, which the configuration is read from"))
     if (obstacle := _obstacle(base / configuration.middleware.state_directory)) is not None:
-        if known := [taken[identity] for identity in _identities(obstacle) if identity in taken]:
+        if known := [taken[identity] for identity in _identities(obstacle, real_path) if identity in taken]:
             yield Fault(("state_directory",), f"{obstacle} is not a directory: {known[0][1]}; name another one")
         return
     for name in _OTHERS:
-        own = os.path.realpath(base / configuration.middleware.state_directory / name)
+        own = real_path(base / configuration.middleware.state_directory / name)
         taken.setdefault(own, (name, f"{name} of state_directory is the gateway's own"))
     for kind, where, paths in _outputs(configuration, base):
         for path in paths:
             if _is_wrong(path, kind):
                 yield Fault(where, f"this file cannot be written: {path.name} is no regular file; name another one")
                 break
-            around = [os.path.realpath(each) for each in (path, *path.parents)]
-            found = [taken[identity] for identity in (*_identities(path), *around) if identity in taken]
+            around = [real_path(each) for each in (path, *path.parents)]
+            found = [taken[identity] for identity in (*_identities(path, real_path), *around) if identity in taken]
             others = [reason for other, reason in found if other != kind]
             if others:
                 yield Fault(where, f"this file cannot be written: {others[0]}; name another one")
                 break
-            if is_route_file(path.name) and os.path.realpath(path.parent) == os.path.realpath(base):
+            if is_route_file(path.name) and real_path(path.parent) == real_path(base):
                 message = f"once written, {path.name} would be a file of routes; name another one"
                 yield Fault(where, f"this file cannot be written: {message}")
                 break
-            for identity in _identities(path):
+            for identity in _identities(path, real_path):
                 taken[identity] = kind, f"{'.'.join(map(str, where))} writes it, too"
 
 
@@ -107,12 +110,12 @@ def _is_wrong(path: Path, kind: str) -> bool:
     return path.is_dir() if kind == "access log" else kind in _REFUSED and path.exists() and not path.is_file()
 
 
-def _identities(path: Path) -> list[_Identity]:
+def _identities(path: Path, real_path: _RealPath) -> list[_Identity]:
     """The identity of a file: its real path, and its inode, which hard links share. Empty for devices."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
-        return [os.path.realpath(path)] if "\0" not in str(path) else []
+        return [real_path(path)] if "\0" not in str(path) else []
     if not stat.S_ISREG(status.st_mode):
         return []
-    return [os.path.realpath(path), (status.st_dev, status.st_ino)]
+    return [real_path(path), (status.st_dev, status.st_ino)]
