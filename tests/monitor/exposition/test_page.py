@@ -50,7 +50,6 @@ async def longest_turn(page: Exposition, form: Form) -> float:
         await page.page(form)
     finally:
         watching.cancel()
-        gc.unfreeze()
     return late
 
 
