@@ -29,16 +29,12 @@ AGENTS := $(VENV)/agents
 CONTENDERS := $(VENV)/contenders
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-# It compiles the gateway as the image does, which is a third of the work behind `make compiled`: that leaves its C in `build`.
-IMAGE_TEST := tests/deploy/test_image.py::test_the_steps_of_the_image_give_a_gateway
-
 # What is compiled is what these tests run, in their own process and in the gateways that they start. Not the commands,
 # which are not compiled, and not the floods, which are measured on what is compiled by `python -m bench.floods`.
 COMPILED_TESTS := tests/native tests/server tests/upstream tests/resilience tests/balancing tests/routes tests/middleware \
 	tests/llm/streams tests/llm/test_request.py tests/llm/test_rewriting.py tests/llm/test_splice.py tests/llm/test_sse.py \
 	tests/llm/test_response_headers.py tests/llm/test_handler.py tests/llm/test_spending.py tests/llm/test_files.py \
-	tests/llm/test_files_misused.py tests/admin/test_models.py tests/cli/test_commands.py --ignore=tests/server/test_floods.py \
-	$(IMAGE_TEST)
+	tests/llm/test_files_misused.py tests/admin/test_models.py tests/cli/test_commands.py --ignore=tests/server/test_floods.py
 # What is read and written in C where there is a compiler has a form in Python, which these tests run.
 WITHOUT_C_TESTS := $(addprefix tests/server/,http1 test_suites.py test_refusing.py test_requests.py test_methods.py \
 	test_websocket.py) $(addprefix tests/upstream/,http1 test_headers.py test_reuse.py test_responses.py test_websocket.py)
@@ -55,8 +51,7 @@ IN_PARALLEL := -n $(WORKERS) --dist loadgroup
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .PHONY: run test test-observability test-browser test-clients test-models test-control-plane test-agents \
-	test-sources lint-and-compile gamedays bench bench-quick bench-page lint collected compiled wheel servers chromium \
-	databases clean
+	gamedays bench bench-quick bench-page lint collected compiled wheel servers chromium databases clean
 
 run: $(RUNNABLE)
 	@ready=$(VENV)/demo.ready; rm -f $$ready; mkfifo $$ready; \
@@ -73,17 +68,12 @@ run: $(RUNNABLE)
 	trap : INT; trap 'kill $$gateway 2> /dev/null' TERM; \
 	status=0; while kill -0 $$gateway 2>/dev/null; do wait $$gateway && status=0 || status=$$?; done; exit $$status
 
-# Tests wait for a good part of their time: types are checked then, and the compiler runs, behind them in priority.
-test: $(TESTABLE) servers
-	@$(MAKE) --no-print-directory --jobs=3 lint-and-compile test-sources
-	$(ON_COMPILED) $(BIN)/python -m pytest $(IN_PARALLEL) --import-mode=append $(COMPILED_TESTS)
-
-test-sources: collected
-	$(BIN)/python -m pytest $(IN_PARALLEL) --deselect $(IMAGE_TEST)
+# Types are checked, and tests collected, while the compiler runs: each uses one core.
+test:
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint servers compiled collected
+	$(BIN)/python -m pytest $(IN_PARALLEL)
 	$(WITHOUT_C) $(BIN)/python -m pytest $(IN_PARALLEL) $(WITHOUT_C_TESTS)
-
-lint-and-compile:
-	@nice -n 19 $(MAKE) --no-print-directory --output-sync=target lint compiled
+	$(ON_COMPILED) $(BIN)/python -m pytest $(IN_PARALLEL) --import-mode=append $(COMPILED_TESTS)
 
 # In sequence: they count failures of clients under load.
 gamedays: $(TESTABLE)
