@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Coroutine
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -46,14 +47,19 @@ def sqlite_engine(url: URL, seconds: float) -> AsyncEngine:
 
 
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """The result of the work; a cancellation of the waiting task takes effect once the work has ended."""
-    task = asyncio.ensure_future(work)
+    """The result of the work; cancellations of the waiting task take effect once the work has ended."""
+    return await _done(asyncio.ensure_future(work))
+
+
+async def _done(work: asyncio.Future[T]) -> T:
     try:
-        return await asyncio.shield(task)
+        return await asyncio.shield(work)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # it is known now, and needs no line in the log
+        while not work.done():  # a time limit, and the end of the caller, may cancel it one after the other
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # it is known now, and needs no line in the log
         raise
 
 
@@ -66,13 +72,7 @@ class _Connection(aiosqlite.Connection):
             raise ValueError("the connection is closed")
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._tx.put_nowait((done, partial(fn, *args, **kwargs)))
-        try:
-            return await asyncio.shield(done)
-        except asyncio.CancelledError:
-            await asyncio.wait([done])
-            if not done.cancelled():
-                done.exception()
-            raise
+        return await _done(done)
 
 
 def _prepare(connection: Any, record: object) -> None:

@@ -54,6 +54,24 @@ async def test_a_cancelled_writer_does_not_block_others(database: Database) -> N
     assert sorted(names) == sorted(f"other-{round_}" for round_ in range(20))
 
 
+async def test_a_writer_that_is_cancelled_again_and_again_does_not_block_others(database: Database) -> None:
+    """Also where a time limit and the end of its caller cancel it one after the other, the next one begins at once."""
+    for round_ in range(100):
+
+        async def write(name: str = f"stopped-{round_}") -> None:
+            async with database.transaction() as session:
+                session.add(Organization(name=name))
+
+        task = asyncio.create_task(write())
+        await asyncio.sleep(random.uniform(0, 0.004))
+        for _ in range(5):
+            task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait([task])
+        async with asyncio.timeout(2), database.transaction() as session:
+            session.add(Organization(name=f"other-{round_}"))
+
+
 async def test_what_is_read_and_then_written_is_not_overtaken(database: Database) -> None:
     """Of many that look for a name and make it where it is missing, one makes it; on PostgreSQL the others fail."""
 
