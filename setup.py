@@ -8,10 +8,13 @@ Python's headers; elsewhere llhttp is in its place. All else that there is to sa
 from __future__ import annotations
 
 import ast
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -92,4 +95,14 @@ def _extensions() -> Sequence[Extension]:
     return [*extensions, heads]
 
 
-setup(ext_modules=list(_extensions()), setup_requires=list(_needed()))
+def _options() -> Mapping[str, Mapping[str, str]]:
+    """Where nothing is compiled, a wheel is made in a new directory: what an earlier build left in `build`, such as
+    compiled modules of older sources, would be in it."""
+    if COMPILE:
+        return {}
+    directory = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return {"build": {"build_base": directory}}
+
+
+setup(ext_modules=list(_extensions()), setup_requires=list(_needed()), options=_options())

@@ -1,7 +1,7 @@
 """Whether what a custom policy has had in its hands is as it nearly always is, decided in little time.
 
 What holds here holds by `validity`, too, which judges all else, and says what is wrong with it. Types are compared, not
-asked: a subclass may say anything of itself.
+asked, but for the identity, of which an API key has a subclass: others may say anything of themselves.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def is_usual_exchange(exchange: object) -> bool:
         and type(exchange.fields) is dict
         and (type(parameters) is dict or type(parameters) is MappingProxyType)
         and type(exchange.hidden_headers) is frozenset
-        and (exchange.identity is None or type(exchange.identity) is Identity)
+        and (exchange.identity is None or isinstance(exchange.identity, Identity))
         and (exchange.span is None or type(exchange.span) is Span)
         and (exchange.model is None or type(exchange.model) is ModelRecord)
         and (exchange.expectation is None or type(exchange.expectation) is Expectation)

@@ -143,11 +143,16 @@ def _lacks(body: object) -> list[str]:
 
 
 def _well_formed(headers: Headers) -> bool:
-    lines = b"\n".join([*map(b"\0".join, headers), b""])
+    try:
+        lines = b"\n".join([*map(b"\0".join, headers), b""])
+    except TypeError:
+        return False
     return lines.count(b"\n") == len(headers) and _LINES.fullmatch(lines) is not None  # a value could look like lines
 
 
 def _refuse_malformed(headers: Headers) -> None:
     for line in headers:
+        if any(isinstance(part, str) for part in line):
+            raise TypeError(f"the header {line!r:.100} is of str: names and values are bytes, as in (b'x-a', b'1')")
         if not _well_formed([line]):
             raise ValueError(f"the header {line[0]!r} has a name or a value that cannot be sent (RFC 9110, 5.5)")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.auth.api_key import KeyHolder
 from gateway.http import Response, WholeBody
 from gateway.http.testing import make_exchange
 from gateway.http.usual import is_usual_exchange, is_usual_request, is_usual_response
@@ -38,6 +39,8 @@ def test_what_is_usual_is_seen_at_once() -> None:
     exchange.target_path = "/there"
     exchange.extra_headers = ((b"x-consumer", b"acme"),)
     assert is_usual_exchange(exchange)
+    assert is_usual_request(exchange)
+    exchange.identity = KeyHolder("acme", "keys")
     assert is_usual_request(exchange)
     assert is_usual_response(Response(200, [(b"content-length", b"4")], b"fine"), exchange)
     assert is_usual_response(Response(200, [], WholeBody(b"fine", [])), exchange)
@@ -94,4 +97,15 @@ def test_a_value_that_looks_like_a_line_of_its_own_is_refused() -> None:
         check_response(Response(200, lines), exchange)
     exchange.extra_headers = tuple(lines)
     with pytest.raises(ValueError, match="cannot be sent"):
+        check_request(exchange)
+
+
+def test_text_in_the_place_of_bytes_is_named() -> None:
+    """A header of str is the likeliest mistake of a policy: the message has the header, and what it must be."""
+    exchange, lines = make_exchange(), [("x-a", "b")]
+    with pytest.raises(TypeError, match=r"\('x-a', 'b'\) is of str: names and values are bytes"):
+        check_response(Response(200, lines, b""), exchange)  # type: ignore[arg-type]
+    exchange.extra_headers = tuple(lines)  # type: ignore[arg-type]
+    exchange.target_path = "/"
+    with pytest.raises(TypeError, match=r"\('x-a', 'b'\) is of str: names and values are bytes"):
         check_request(exchange)
