@@ -1,4 +1,4 @@
-"""Whoever has this directory in PYTHONPATH imports it first, and runs the gateway as where nothing was built in C."""
+"""A Python with this directory in its PYTHONPATH imports this first: the gateway then runs without what is in C."""
 
 from __future__ import annotations
 
