@@ -20,6 +20,8 @@ from gateway.server.request_tasks import RequestTask, run_in_task
 
 BODY_HIGH_WATER: Final = 64 * 1024  # bytes of a request body that were not read yet, above which the client waits
 
+_END: Final = object()
+
 
 class Carrier(Protocol):
     """The connection that a request came on."""
@@ -54,12 +56,13 @@ class Carrier(Protocol):
 class Serving(Driver):
     """Drives the coroutine that answers one request, until that needs a task, which then has the rest of it."""
 
-    __slots__ = ("_awaited", "_context", "_coroutine", "_given_up", "_over", "_task")
+    __slots__ = ("_awaited", "_context", "_coroutine", "_given_up", "_over", "_steps", "_task")
 
     def __init__(self, context: ServerContext, channel: Channel) -> None:
         self.by_hand = True
         self._context = context
         self._coroutine: Coroutine[Any, None, None] = context.gateway.serve(channel)
+        self._steps = self._coroutine.__await__()
         self._awaited: asyncio.Future[Any] | None = None
         self._task: RequestTask | None = None  # that has the rest
         self._given_up = self._over = False
@@ -71,10 +74,11 @@ class Serving(Driver):
         if self._given_up and error is None:
             return  # until that has its turn
         try:
-            awaited: Any = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
-        except StopIteration:  # apart, as it comes with every request
-            self._over = True
-        except asyncio.CancelledError:
+            if error is None:
+                awaited: Any = next(self._steps, _END)  # `send` would raise an exception with every request
+            else:
+                awaited = self._coroutine.throw(error)
+        except (StopIteration, asyncio.CancelledError):
             self._over = True
         except (SystemExit, KeyboardInterrupt):
             raise
@@ -82,7 +86,9 @@ class Serving(Driver):
             self._over = True
             self._context.loop.call_exception_handler({"message": "a request was not answered", "exception": fault})
         else:
-            if awaited is None:
+            if awaited is _END:
+                self._over = True
+            elif awaited is None:
                 self.by_hand = False
                 self._task = run_in_task(self._context, self._coroutine)
             elif awaited is not self:
