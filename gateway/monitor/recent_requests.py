@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.errors import described
+from gateway.errors import ErrorKind, described
 from gateway.http import Decision, Exchange, Outcome
 from gateway.http.messages import Allowance, Attempt
 from gateway.http.model_record import ModelRecord
@@ -21,6 +21,7 @@ from gateway.monitor.model_summary import summary
 
 MOST: Final = 200
 MOST_TEXT: Final = 1024  # characters of a path or a host
+_LIMITS: Final = ("rate_limit:", "quota:", "budget:", "tool_quota:")  # how rules begin that count requests
 
 _Kept = tuple[
     Outcome,
@@ -67,7 +68,7 @@ class RecentRequest:
     cache: str | None
     attempts: Sequence[Attempt]
     decisions: Sequence[Decision]
-    limits: Sequence[str]  # in which it was counted, and what was left
+    limits: Sequence[str]  # in which it was counted, and what was left; and which refused it
     error: str | None
     model: dict[str, Any] | None  # what was decided about a request to a model, and what it took
 
@@ -129,6 +130,19 @@ def _beginning(text: str) -> str:
     return text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "..."
 
 
+def _refusing(decisions: Sequence[Decision]) -> Iterator[str]:
+    """Of the limits among these rules, those that refused the request, or would have."""
+    for decision in decisions:
+        if decision.rule.startswith(_LIMITS) and decision.verdict == "deny":
+            yield f"{decision.rule}: refused it"
+        elif decision.rule.startswith(_LIMITS) and decision.verdict == "shadow-deny":
+            yield f"{decision.rule}: would have refused it (shadow)"
+
+
+def _of_concurrency(error: str | None) -> bool:
+    return error is not None and error.startswith(f"{ErrorKind.CONCURRENCY_LIMIT.slug}:")
+
+
 def _shown(kept: _Kept) -> RecentRequest:
     outcome, request_id, client, consumer, claimed, method, host, path, original, sent, route = kept[:11]
     upstream, cache, attempts, decisions, counted, error, model = kept[11:]
@@ -152,7 +166,11 @@ def _shown(kept: _Kept) -> RecentRequest:
         cache=cache,
         attempts=attempts,
         decisions=decisions,
-        limits=[f"{rule}: {limit.left(state)} are left" for rule, limit, state in counted],
+        limits=[
+            *(f"{rule}: {limit.left(state)} are left" for rule, limit, state in counted),
+            *_refusing(decisions),
+            *([f"concurrency of {upstream}: refused it"] if _of_concurrency(error) else []),
+        ],
         error=error,
         model=None if model is None else {"backend": model.backend or None} | summary(model),
     )

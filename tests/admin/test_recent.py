@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Outcome
 from gateway.monitor.recent_requests import MOST, MOST_TEXT, RecentRequests
 from tests.cli.support import gateway as cli
@@ -21,12 +22,14 @@ ROUTES = """\
 routes:
 - {path: "/hello/{name}", id: hello, target: "asgi:tests.lifecycle.apps:one", rewrite: "/greet/{name}"}
 - {path: /dead, id: dead, target: "127.0.0.1:1"}
+- {path: /tried, id: tried, target: "asgi:tests.lifecycle.apps:one"}
 - {path: /staged, id: staged, target: "asgi:tests.lifecycle.apps:one", headers: {x-stage: draft}}
 """
 MIDDLEWARE = """\
 rate_limits:
   few: {key: [address], limits: [2/h], routes: [hello]}
   many: {key: [address], limits: [100/h], routes: [hello], mode: shadow}
+  tried: {key: [address], limits: [1/h], routes: [tried], mode: shadow}
 quotas:
   monthly: {key: [address], limit: 1000, window: month, routes: [staged]}
 """
@@ -61,11 +64,19 @@ def test_a_request_is_shown_with_its_reasons_and_its_limits(gateway: GatewayProc
     assert "GET /hello/world  answered 429 in " in said
     assert "decisions:\n  deny rate_limit:few: the limit few (2 in 1h) is used up" in said
     assert "sent:" not in said
-    assert "limits: none counted it" in said
+    assert "limits:\n  rate_limit:few: refused it\n" in said
+    assert _newest(gateway)["limits"] == ["rate_limit:few: refused it"]
     earlier = _last(gateway, shown["request_id"]).stdout
     assert "rate_limit:few: 1 of 2 in 1h are left" in earlier
     more = f"gateway explain --running --admin 127.0.0.1:{gateway.admin_port} GET"
     assert f"more: {more} http://127.0.0.1:{gateway.port}/hello/world" in earlier
+
+
+def test_limits_that_are_tried_are_shown(gateway: GatewayProcess) -> None:
+    """A limit in shadow mode that is used up is named as one that would have refused the request."""
+    for _ in range(2):
+        assert get(gateway, "/tried").status_code == 200
+    assert "limits:\n  rate_limit:tried: would have refused it (shadow)\n" in _last(gateway).stdout
 
 
 def test_failures_show_what_was_tried(gateway: GatewayProcess) -> None:
@@ -109,6 +120,15 @@ def test_few_are_kept_and_little_of_each() -> None:
     assert [kept[0].request_id, len(kept)] == [str(MOST + 9), MOST]
     assert max(len(each.original_path) for each in kept) <= MOST_TEXT + 3
     assert max(len(each.host) for each in kept) <= MOST_TEXT + 3
+
+
+def test_a_limit_of_a_service_is_shown() -> None:
+    """A request that was one too many at once for its service names that limit, too."""
+    recent = RecentRequests()
+    exchange = Exchange("1", "GET", "/", b"", [], {}, "http", "", "", False, "127.0.0.1")
+    exchange.upstream, exchange.error = "orders", GatewayError(ErrorKind.CONCURRENCY_LIMIT, "2 requests at once")
+    recent.report(exchange, Outcome(503, 0))
+    assert [each.limits for each in recent] == [["concurrency of orders: refused it"]]
 
 
 def test_a_reload_says_what_is_served_or_wrong(gateway: GatewayProcess) -> None:
