@@ -13,6 +13,7 @@ from gateway.context import Context
 from gateway.llm.guardrails import LONGEST_WINDOW, WINDOW, Guard
 from gateway.middleware.guardrail_settings import written_of
 from gateway.middleware.policy_loading import Loading, PolicyError
+from gateway.middleware.policy_shapes import wrong_called
 
 _NEEDED = {"input": ("before_model", "on_text"), "output": ("after_model", "on_text"), "stream": ("on_text",)}
 _METHODS = ("before_model", "after_model", "on_text")
@@ -34,6 +35,8 @@ class _Loading(Loading):
             raise self.fault(f"on_text of {found.__name__} must be no `async def`: a stream does not wait for it")
 
     def try_out(self, policy: Any) -> None:
+        for method in _METHODS:
+            self.refuse(wrong_called(policy, method, "text"))
         window = getattr(policy, "window", WINDOW)
         if not isinstance(window, int) or not 1 <= window <= LONGEST_WINDOW:
             name = type(policy).__name__

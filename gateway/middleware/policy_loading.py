@@ -27,6 +27,14 @@ from gateway.context import Context, Middleware
 from gateway.custom_code import is_failure, named
 from gateway.http import Exchange, Response
 from gateway.middleware.policy_files import policy_file
+from gateway.middleware.policy_shapes import (
+    Wrong,
+    line_of,
+    wrong_awaited,
+    wrong_called,
+    wrong_constructor,
+    wrong_handler,
+)
 
 _FILE = "middleware.yaml"
 
@@ -101,16 +109,20 @@ class Loading:
 
     def try_out(self, policy: Any) -> None:
         """See that the object can be used. What it raises is its failure."""
-        if not callable(policy.wrap(_nowhere)):
-            raise self.fault(f"wrap of {type(policy).__name__} must return a handler: async def (exchange)")
+        self.refuse(wrong_called(policy, "wrap", "handler"))
+        self.refuse(wrong_handler(policy, policy.wrap(_nowhere)))
+        self.refuse(wrong_awaited(policy, "explain", "exchange"))
 
     def _make(self, found: type[Any]) -> Any:
         model = getattr(found, "Config", None)
         arguments = [] if model is None else [self._settings(model)]
         if model is None and self.written.config:
             raise self._fault(("config",), f"{found.__name__} takes no config; remove it, or give the class a Config")
+        self.refuse(wrong_constructor(found, has_config=model is not None))
         try:
             policy = found(*arguments)
+            for method in ("start", "stop"):
+                self.refuse(wrong_awaited(policy, method))
             self.try_out(policy)
         except PolicyError:
             raise
@@ -185,6 +197,16 @@ class Loading:
     def fault(self, message: str) -> PolicyError:
         """The error of the class."""
         return self._fault((self.written.key,), message)
+
+    def refuse(self, wrong: Wrong | None) -> None:
+        """Say what is wrong with a function, at its line where it is of the policy's file."""
+        if wrong is None:
+            return
+        file, _, _ = split_class(self.written.class_)
+        line = line_of(wrong.function, str(self.context.base / file)) if file else None
+        if line is None:
+            raise self.fault(wrong.message)
+        raise PolicyError(Problem(file, line, 1, f"{self.written.kind} {self.name}", wrong.message))
 
     def _fault(self, place: tuple[str | int, ...], message: str) -> PolicyError:
         return PolicyError(self._problem(place, message))

@@ -57,6 +57,10 @@ class Waiting:
 
 class Nothing:
     pass
+
+class Wide:
+    def on_text(self, text: Text, stage: str) -> Verdict:
+        return None
 """
 MODELS = """
 providers: {one: {protocol: %s, base_url: "http://127.0.0.1:%d%s", keys: [key-of-one]}}
@@ -345,6 +349,16 @@ async def test_one_that_cannot_be_used_is_an_error(tmp_path: Path, name: str, ot
             pass
     assert expected in str(raised.value)
     assert "models.yaml:4" in str(raised.value)
+
+
+async def test_one_with_other_parameters_is_an_error(tmp_path: Path) -> None:
+    """A method that cannot take a text would fail at the first one: it is named, with its line."""
+    with pytest.raises(ConfigError) as raised:
+        async with guarded(tmp_path, "Wide"):
+            pass
+    said = str(raised.value)
+    assert "guardrail guard: on_text of Wide must take one argument: on_text(self, text)" in said
+    assert f"guards.py:{POLICIES[: POLICIES.index('text: Text, stage')].count(chr(10)) + 1}:1: " in said
 
 
 async def test_a_form_is_refused_where_it_must_be_looked_at(tmp_path: Path) -> None:

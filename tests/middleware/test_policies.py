@@ -205,6 +205,89 @@ def test_what_keeps_a_policy_from_working_is_reported_with_its_line(source: str,
     assert expected in found[0]
 
 
+WRAP = "class P:\n    def wrap(self, handler):\n"
+PASSING = WRAP + "        return handler\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (
+            WRAP + "        def asked(exchange):\n            return handler(exchange)\n        return asked\n",
+            "p.py:3:1: policy mine: wrap of P must return a handler that can be awaited, and this is a plain def; "
+            "write async def, and await handler(exchange) in it",
+        ),
+        (
+            WRAP + "        return self.ask\n    def ask(self, exchange):\n        pass\n",
+            "p.py:4:1: policy mine: wrap of P must return a handler that can be awaited",
+        ),
+        (
+            WRAP + "        async def asked(exchange):\n            yield\n        return asked\n",
+            "p.py:3:1: policy mine: wrap of P must return a handler that can be awaited",
+        ),
+        (
+            WRAP + "        async def asked(exchange, more):\n            pass\n        return asked\n",
+            "p.py:3:1: policy mine: wrap of P must return a handler that takes one argument: async def (exchange)",
+        ),
+        (
+            "class P:\n    async def wrap(self, handler):\n        return handler\n",
+            "p.py:2:1: policy mine: wrap of P must be a plain def; what it returns is the handler",
+        ),
+        (
+            "class P:\n    def wrap(self):\n        return 1\n",
+            "p.py:2:1: policy mine: wrap of P must take one argument: wrap(self, handler)",
+        ),
+        (
+            PASSING + "    def __init__(self, config):\n        pass\n",
+            "p.py:4:1: policy mine: __init__ of P must be: def __init__(self); or give the class a Config",
+        ),
+        (
+            "from pydantic import BaseModel\n" + PASSING + "    class Config(BaseModel):\n        pass\n",
+            "policies.mine.class: __init__ of P must be: def __init__(self, config), as the class has a Config",
+        ),
+        (
+            PASSING + "    def start(self):\n        pass\n",
+            "p.py:4:1: policy mine: start of P must be: async def start(self)",
+        ),
+        (
+            PASSING + "    async def stop(self, now):\n        pass\n",
+            "p.py:4:1: policy mine: stop of P must be: async def stop(self)",
+        ),
+        (
+            PASSING + "    def explain(self, exchange):\n        pass\n",
+            "p.py:4:1: policy mine: explain of P must be: async def explain(self, exchange)",
+        ),
+    ],
+)
+def test_a_policy_of_a_wrong_shape_is_refused(source: str, expected: str) -> None:
+    """What would fail at the first request is an error of the configuration, at the line of the function."""
+    found = errors("policies: {mine: {class: 'p.py:P'}}", sources={"p.py": source})
+    assert len(found) == 1
+    assert expected in found[0]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        WRAP + "        return lambda exchange: self.ask(exchange, handler)\n"
+        "    async def ask(self, exchange, handler):\n        return await handler(exchange)\n",
+        "from functools import partial\n" + WRAP + "        return partial(self.ask, handler)\n"
+        "    async def ask(self, handler, exchange):\n        return await handler(exchange)\n",
+        "from functools import wraps\n" + WRAP + "        @wraps(handler)\n        def asked(exchange):\n"
+        "            return handler(exchange)\n        return asked\n",
+        WRAP + "        self.handler = handler\n        return self\n"
+        "    async def __call__(self, exchange, *more):\n        return await self.handler(exchange)\n",
+        "import types\n" + WRAP + "        @types.coroutine\n        def asked(exchange):\n"
+        "            return (yield from handler(exchange).__await__())\n        return asked\n",
+    ],
+    ids=["lambda", "partial", "wraps", "object", "coroutine"],
+)
+async def test_all_that_can_be_awaited_is_a_handler(source: str) -> None:
+    """A handler need not be an `async def` itself: what it returns is awaited."""
+    built = context("policies: {mine: {class: 'p.py:P'}}", sources={"p.py": source})
+    assert (await chained(build(built), answering())(make_exchange())).status == 200
+
+
 def test_errors_of_all_policies_are_reported_at_once() -> None:
     """Two broken policies are two errors."""
     text = "policies: {a: {class: 'a.py:A'}, b: {class: 'b.py:B'}}"
