@@ -15,7 +15,7 @@ from gateway.config import checks
 from gateway.config.checks import Check
 from gateway.config.host_names import Place, host_names, perhaps_meant
 from gateway.config.hosts_file import read_hosts
-from gateway.config.load import ConfigError, Configuration, Problem, load
+from gateway.config.load import ConfigError, Configuration, Inconsistent, Problem, load
 from gateway.config.problems import Fault, Severity
 from gateway.config.secrets import KnownSecrets
 from gateway.config.yaml.expand import missing_variable
@@ -113,6 +113,8 @@ def _loaded(directory: Path, secrets: KnownSecrets, unset: list[Problem], *, var
     them; None: nothing does, and the values that need them were not looked at. Raises ConfigError."""
     try:
         return load(directory, os.environ, secrets)
+    except Inconsistent as error:
+        raise ConfigError([*error.problems, *_of_custom_code(error.configuration)]) from None
     except ConfigError as error:
         names = {name for problem in error.problems if (name := missing_variable(problem.message)) is not None}
         others = [problem for problem in error.problems if missing_variable(problem.message) is None]
@@ -124,6 +126,14 @@ def _loaded(directory: Path, secrets: KnownSecrets, unset: list[Problem], *, var
             return load(directory, os.environ | dict.fromkeys(names, text), secrets)
     unset.append(Problem("routes.yaml", 0, 0, "", UNCHECKED, "warning"))
     return None
+
+
+def _of_custom_code(configuration: Configuration) -> Sequence[Problem]:
+    try:
+        try_out(configuration, {})
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def _unresolved(

@@ -1,7 +1,7 @@
 """Loads the files of a directory to one Configuration, or reports every error in them."""
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
@@ -30,7 +30,15 @@ from gateway.config.yaml.places import to_problem
 if TYPE_CHECKING:
     from gateway.config.models.llm.file import ModelsFile
 
-__all__ = ["ConfigError", "Configuration", "Problem", "load", "parse"]
+__all__ = ["ConfigError", "Configuration", "Inconsistent", "Problem", "load", "parse"]
+
+
+class Inconsistent(ConfigError):
+    """Each file is right by itself, and they do not fit together."""
+
+    def __init__(self, problems: Sequence[Problem], configuration: Configuration) -> None:
+        super().__init__(problems)
+        self.configuration = configuration
 
 
 def load(
@@ -89,7 +97,7 @@ def parse(
     )
     problems = list(checks.run(checks.ERRORS, configuration, "error"))
     if problems:
-        raise ConfigError(problems)
+        raise Inconsistent(problems, configuration)
     return configuration
 
 

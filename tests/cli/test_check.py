@@ -32,6 +32,23 @@ def test_every_error_has_its_place(tmp_path: Path) -> None:
     assert [place for place, _ in places] == ["routes.yaml:4:3", "routes.yaml:5:3", "middleware.yaml:2:3"]
 
 
+def test_errors_of_policies_are_there_with_all_others(tmp_path: Path) -> None:
+    """A route that is not there, and a setting that the class of a policy does not take, are reported together."""
+    configured(tmp_path)
+    (tmp_path / "middleware.yaml").write_text(
+        "policies:\n  version:\n    class: p.py:Version\n    config: {minimum: 0}\n    routes: [nowhere]\n"
+    )
+    (tmp_path / "p.py").write_text(
+        "from pydantic import BaseModel, Field\n\n\nclass Version:\n    class Config(BaseModel):\n"
+        "        minimum: int = Field(ge=1)\n\n    def __init__(self, config):\n        pass\n\n"
+        "    def wrap(self, handler):\n        return handler\n"
+    )
+    ended = gateway("check", config=tmp_path)
+    assert ended.returncode == 1
+    assert "error: middleware.yaml:5:14: policies.version.routes[0]: " in ended.stderr
+    assert "error: middleware.yaml:4:14: policies.version.config.minimum: " in ended.stderr
+
+
 def test_a_missing_directory_is_an_error(tmp_path: Path) -> None:
     """The error names the directory and the option."""
     ended = gateway("check", "--config", str(tmp_path / "nowhere"))
