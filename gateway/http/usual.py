@@ -61,6 +61,7 @@ def is_usual_request(exchange: object) -> bool:
         and WORDS.fullmatch(exchange.scheme + exchange.host + exchange.client + exchange.request_id) is not None
         and exchange.deadline == exchange.deadline
         and (not exchange.extra_headers or _may_be_added(exchange.extra_headers))
+        and (not exchange.hidden_headers or _may_be_hidden(exchange.hidden_headers))
     )
 
 
@@ -142,6 +143,15 @@ def _may_be_added(lines: Any) -> bool:
         if folded(name) in NOT_TO_ADD:
             return False
     return True
+
+
+def _may_be_hidden(names: frozenset[Any]) -> bool:
+    """Whether these are names in lower case, and none has an underscore, as that is not how they are compared."""
+    for name in names:
+        if type(name) is not bytes:
+            return False
+    together = b"".join(names)
+    return not together.translate(None, _IN_NAMES) and b"_" not in together
 
 
 def _are_usual_lines(lines: Iterable[Any]) -> bool:

@@ -81,7 +81,8 @@ def check_response(answer: object, exchange: Exchange) -> Response:
 
 
 def check_request(exchange: Exchange) -> None:
-    """Raises TypeError or ValueError where the backend cannot be sent this, or would read something else in it."""
+    """Have what a policy names in lower case, as all names are that it is compared with. Raises TypeError or ValueError
+    where the backend cannot be sent this, or would read something else in it."""
     if is_usual_request(exchange):
         return
     check_exchange(exchange)
@@ -99,6 +100,14 @@ def check_request(exchange: Exchange) -> None:
             _refuse_malformed(added)
         if framing := [name for name, _ in added if folded(name) in NOT_TO_ADD]:
             raise ValueError(f"it adds the header {framing[0].decode()}, which is for the gateway to say")
+        exchange.extra_headers = tuple(added)
+    for name in exchange.hidden_headers:
+        if not isinstance(name, bytes):
+            raise TypeError(f"the name {name!r:.100} in hidden_headers must be bytes, as in b'x-a'")
+    # Names with an underscore are compared as what CGI makes of them.
+    exchange.hidden_headers = frozenset(
+        form for name in exchange.hidden_headers for form in (name.lower(), folded(name.lower()))
+    )
 
 
 def check_exchange(exchange: Exchange) -> None:

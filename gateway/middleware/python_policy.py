@@ -91,6 +91,7 @@ class PythonPolicy:
             error = GatewayError(ErrorKind.INTERNAL, f'policy "{name}" failed; see the log under this id')
         else:
             error.public_detail = None  # its text is meant for the client, whatever its kind
+            error.headers = tuple((name.lower(), value) for name, value in error.headers)
         deny(asked.exchange, self.rule, error, self.mode)
         if asked.response is None and asked.failure is not None:
             raise asked.failure  # asking once more would send the request twice

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from gateway.auth.api_key import KeyHolder
 from gateway.http import Response, WholeBody
+from gateway.http.header_filter import HeaderFilter
 from gateway.http.testing import make_exchange
 from gateway.http.usual import is_usual_exchange, is_usual_request, is_usual_response
 from gateway.http.validity import check_request, check_response
+from gateway.upstream.request import request_headers
 
 LINES = st.lists(
     st.tuples(
@@ -108,4 +110,35 @@ def test_text_in_the_place_of_bytes_is_named() -> None:
     exchange.extra_headers = tuple(lines)  # type: ignore[arg-type]
     exchange.target_path = "/"
     with pytest.raises(TypeError, match=r"\('x-a', 'b'\) is of str: names and values are bytes"):
+        check_request(exchange)
+
+
+def test_capitals_in_names_make_no_difference() -> None:
+    """A policy that writes X-Name adds, and hides, the same header as one that writes x-name."""
+    exchange = make_exchange(headers=[("x-hidden", "a"), ("x-seen", "b")])
+    exchange.target_path = "/"
+    exchange.extra_headers, exchange.hidden_headers = ((b"X-Name", b"Value"),), frozenset({b"X-Hidden"})
+    assert not is_usual_request(exchange)
+    check_request(exchange)
+    assert (exchange.extra_headers, exchange.hidden_headers) == (((b"x-name", b"Value"),), frozenset({b"x-hidden"}))
+    assert is_usual_request(exchange)
+    names = [name for name, _ in request_headers(exchange)]
+    assert (b"x-name" in names, b"x-hidden" in names, b"x-seen" in names) == (True, False, True)
+
+
+def test_a_name_with_an_underscore_is_hidden() -> None:
+    """Where names may have an underscore, one that a policy hides does not reach the backend."""
+    exchange = make_exchange(headers=[("x_hidden", "a"), ("x_seen", "b")])
+    exchange.target_path, exchange.header_filter = "/", HeaderFilter(underscores=True)
+    exchange.hidden_headers = frozenset({b"x_hidden"})
+    check_request(exchange)
+    names = [name for name, _ in request_headers(exchange)]
+    assert (b"x_hidden" in names, b"x_seen" in names) == (False, True)
+
+
+def test_a_hidden_name_of_text_is_refused() -> None:
+    """It would hide nothing: the policy is told so."""
+    exchange = make_exchange()
+    exchange.target_path, exchange.hidden_headers = "/", frozenset({"x-a"})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="the name 'x-a' in hidden_headers must be bytes"):
         check_request(exchange)

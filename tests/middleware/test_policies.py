@@ -288,6 +288,19 @@ async def test_all_that_can_be_awaited_is_a_handler(source: str) -> None:
     assert (await chained(build(built), answering())(make_exchange())).status == 200
 
 
+async def test_names_of_headers_of_a_refusal_are_in_lower_case() -> None:
+    """What a refusal adds is compared with the gateway's own headers, and so is written as those are."""
+    source = (
+        HEAD + WRAP + "        async def asked(exchange):\n"
+        "            raise GatewayError(ErrorKind.FORBIDDEN, 'no', headers=((b'Retry-After', b'5'),))\n"
+        "        return asked\n"
+    )
+    built = context("policies: {mine: {class: 'p.py:P'}}", sources={"p.py": source})
+    with pytest.raises(GatewayError) as raised:
+        await chained(build(built), answering())(make_exchange())
+    assert raised.value.headers == ((b"retry-after", b"5"),)
+
+
 def test_errors_of_all_policies_are_reported_at_once() -> None:
     """Two broken policies are two errors."""
     text = "policies: {a: {class: 'a.py:A'}, b: {class: 'b.py:B'}}"
