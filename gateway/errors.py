@@ -82,7 +82,7 @@ class ErrorKind(Enum):
     AUDIT_UNAVAILABLE = ("audit-unavailable", 503, "Requests cannot be recorded now", "gateway")
     STORE_UNAVAILABLE = ("store-unavailable", 503, "The limit cannot be checked now", "gateway")
     NOT_CACHED = ("not-cached", 504, "Nothing that is stored answers the request", "gateway")
-    CLIENT_GONE = ("client-gone", 499, "The client disconnected", "gateway")
+    CLIENT_GONE = ("client-gone", 499, "The connection to the client ended", "gateway")
     # The upstream behind it.
     UPSTREAM_UNRESOLVED = ("upstream-unresolved", 502, "The upstream's name does not resolve", "upstream")
     UPSTREAM_REFUSED = ("upstream-refused", 502, "The upstream refused the connection", "upstream")

@@ -149,9 +149,10 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         "Ask without it.",
     ),
     "client-gone": Remedy(
-        "The client closed the connection before the answer, or the drain ended before it; it is in logs only.",
-        "Look for time-outs of clients and load balancers that are shorter than the backend's time; where the access "
-        "log's `error` names `drain.deadline`, raise that.",
+        "The connection ended before the whole answer was sent: the client closed it, or did not read, or this gateway "
+        "cut it off at the end of a drain. It is in logs only; `error` in the access log says which.",
+        "Look for time-outs of clients and load balancers that are shorter than the backend's time; where `error` "
+        "names `drain.deadline`, raise that.",
     ),
     "upstream-unresolved": Remedy(
         "The name of the backend does not resolve.",

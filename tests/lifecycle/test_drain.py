@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.lifecycle.support import Backend, backend, get, websocket_backend
+from tests.lifecycle.support import Backend, backend, get, health, reload, websocket_backend
 from tests.support import GatewayProcess, eventually, exchange, running_gateway
 
 DEADLINE = 20  # seconds
@@ -67,6 +67,21 @@ async def test_what_is_in_flight_completes(tmp_path: Path) -> None:
             upstream.release.set()
             answers = await asyncio.gather(*requests)
             assert [answer.text for answer in answers] == ["ok"] * 20 + ["data: first\n\ndata: last\n\n"] * 5
+            assert await _ended(process) == 0
+
+
+async def test_the_admin_port_stays_to_the_end(tmp_path: Path) -> None:
+    """While a request is under way and new connections are refused, the admin port answers and takes changes."""
+    async with backend() as upstream, httpx2.AsyncClient(timeout=30) as client:
+        with _gateway(tmp_path, upstream.port, window=0) as process:
+            slow = asyncio.create_task(client.get(f"http://127.0.0.1:{process.port}/slow"))
+            await eventually(lambda: upstream.slow == 1)
+            process.signal(signal.SIGTERM)
+            await eventually(lambda: _refused(process))
+            assert (await asyncio.to_thread(reload, process)).status_code == 200
+            assert health(process)["reloads"] == 1
+            upstream.release.set()
+            assert (await slow).status_code == 200
             assert await _ended(process) == 0
 
 
