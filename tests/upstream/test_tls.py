@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
+import socketserver
 import ssl
 import subprocess
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import httpx2
 import orjson
 import pytest
+import uvloop
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
+from gateway.deadlines import Deadlines
+from gateway.upstream.transport import Connector, Resolver
 from tests.support import running_gateway, scripted_backend
 from tests.upstream.wire import OK, always, connected, read_message
 
@@ -178,3 +185,74 @@ async def test_websockets(tmp_path: Path, certificates: Path) -> None:
                 await connect(f"{url}/bad", proxy=None)
             assert refused.value.response.status_code == 502
             assert "Traceback" not in gateway.log
+
+
+class _AtOnce(ssl.SSLContext):
+    """Of clients whose handshake is over while their connection is made, as on a busy machine, and who leave then."""
+
+    backend: int  # its port
+    leave: Callable[[], object]
+    bytes_in: ssl.MemoryBIO
+    bytes_out: ssl.MemoryBIO
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *rest: Any, **named: Any) -> ssl.SSLObject:
+        self.bytes_in, self.bytes_out = incoming, outgoing
+        return super().wrap_bio(incoming, outgoing, *rest, **named)
+
+
+class _Handshake(ssl.SSLObject):
+    def do_handshake(self) -> None:
+        context = cast(_AtOnce, self.context)
+        with socket.create_connection(("127.0.0.1", context.backend)) as line:
+            while True:
+                try:
+                    super().do_handshake()
+                except ssl.SSLWantReadError:
+                    line.sendall(context.bytes_out.read())
+                    context.bytes_in.write(line.recv(65536))
+                else:
+                    break
+        context.leave()
+
+
+class _Backend(socketserver.ThreadingTCPServer):
+    """Shakes hands with whoever says something."""
+
+    daemon_threads = True
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+        self.context = context
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        with contextlib.suppress(OSError), self.context.wrap_socket(request, server_side=True) as secure:
+            secure.recv(1)
+
+
+async def _leave_in_the_handshake(context: _AtOnce) -> list[str]:
+    """What the loop has to say of a client that leaves in the moment in which the handshake with the backend ends."""
+    loop, said = asyncio.get_running_loop(), list[str]()
+    loop.set_exception_handler(lambda _, what: said.append(f"{what['message']}: {what.get('exception')}"))
+    connector = Connector(Deadlines(loop), Resolver({}))
+    connecting = connector.connect(
+        "b", b"b", "127.0.0.1", context.backend, tls=context, server_name="backend.test", seconds=10
+    )
+    task = asyncio.create_task(connecting)
+    context.leave = task.cancel
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for _ in range(10):  # turns of the loop, in which it would go on with it
+        await asyncio.sleep(0)
+    return said
+
+
+def test_a_client_that_leaves_in_a_handshake_is_no_error(certificates: Path) -> None:
+    """The connection to the backend is closed, and the log has no error of the loop."""
+    context = _AtOnce(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(certificates / "ca.pem")
+    context.sslobject_class = _Handshake
+    with _Backend(server_side(certificates, "good")) as backend:
+        context.backend = backend.server_address[1]
+        threading.Thread(target=backend.serve_forever, args=(0.01,), daemon=True).start()
+        assert uvloop.run(_leave_in_the_handshake(context)) == []
+        backend.shutdown()

@@ -183,6 +183,7 @@ class Connection(Awaited):
         self.deadlines.forget(self)
         self.reader.forget()
         with contextlib.suppress(AttributeError):  # where it was not made yet
+            self._transport.abort()  # tells TLS, too, which uvloop has go on after its handshake, on a closed socket
             del self._transport, self.writer  # which know this, and would keep it alive
 
     def _dropped_by_peer(self) -> None:
