@@ -188,7 +188,8 @@ $(TESTABLE): $(INSTALLED) $(BIN)/pip
 
 $(COMPILED)/.built: setup.py pyproject.toml constraints.txt $(shell find gateway -name '*.py' -o -name '*.c') | $(TESTABLE)
 	@command -v $(CC) > /dev/null || { echo 'a C compiler is needed (apt-get install gcc libc6-dev)' >&2; exit 1; }
-	rm -rf build dist $(COMPILED)
+	rm -rf dist $(COMPILED)
+	@mkdir -p build && find build -mindepth 1 -maxdepth 1 ! -name bench.json -exec rm -rf {} +
 	GATEWAY_COMPILE=1 $(BIN)/python -m pip wheel --quiet --disable-pip-version-check \
 		--no-build-isolation --no-deps --wheel-dir dist .
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --target $(COMPILED) dist/*.whl

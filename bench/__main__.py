@@ -155,8 +155,8 @@ def versions(bench: Bench) -> dict[str, str]:
     """Of the contenders, and how the gateway is built, as `gateway --version` says."""
     workshop = bench.workshop
     ways = {
-        "gateway": [workshop.compiled or Path.cwd()],
-        "gateway, interpreted": [Path.cwd()] if workshop.compiled else [],
+        verdict.OURS: [workshop.compiled] if workshop.compiled else [],
+        verdict.INTERPRETED: [Path.cwd()],
         "gateway, no compiler": [WITHOUT_C.resolve(), Path.cwd()],
     }
     built = {way: interpreters.description(workshop.python, *sources) for way, sources in ways.items() if sources}
@@ -169,7 +169,7 @@ def introduce(run: Run) -> None:
         print(f"{name}: {value}")
     for name, value in run.versions.items():
         print(f"{name}: {value or 'not installed: it is left out'}")
-    if "gateway, interpreted" not in run.versions:
+    if verdict.OURS not in run.versions:
         print(f"{COMPILED} is not there (make compiled): the gateway is measured as it is interpreted")
     sys.stdout.flush()
 

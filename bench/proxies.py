@@ -17,6 +17,7 @@ from typing import Any
 from bench import caddy, contenders, envoy, haproxy, interpreters, traefik
 from bench.machine import free_port
 from bench.programs import Program
+from bench.verdict import INTERPRETED, OURS
 
 PREFIX = "/v1/bench"
 REWRITTEN = "/api/v1/bench"
@@ -300,6 +301,8 @@ class Workshop:
         options = ("--config", str(files), "--host", "127.0.0.1", "--port", str(port), "--admin", "off")
         checkout = (self.before if before else None) or Path.cwd()
         compiled = checkout / COMPILED if before else self.compiled
+        if name == OURS and compiled is None:
+            name = INTERPRETED
         sources = checkout if interpreted or compiled is None else compiled
         program = self._python_program(name, port, sources, "gateway.cli", "serve", *options, without_c=without_c)
         return replace(program, log=log)

@@ -100,10 +100,10 @@ AIMS: Final = (
 
 
 def judged(run: Run) -> Iterator[Judged]:
-    """Every aim. Without a compiled gateway, what is meant for it counts as not measured."""
-    compiled = "compiled" in run.versions.get(OURS, "")
+    """Every aim; without a compiled gateway, those that are not meant for it."""
     for aim in AIMS:
-        yield Judged(aim, aim.value(run) if compiled or not aim.compiled else None)
+        if not aim.compiled or _has_compiled(run):
+            yield Judged(aim, aim.value(run))
 
 
 def text(run: Run) -> str:
@@ -112,4 +112,11 @@ def text(run: Run) -> str:
     for one in judged(run):
         measured = "" if one.measured is None else f"{one.measured:.2f}"
         lines.append(f"{one.aim.name:54}{one.aim.limit:7g} {one.aim.unit:3}{measured:>9}  {one.word}")
+    if not _has_compiled(run):
+        others = sum(aim.compiled for aim in AIMS)
+        lines.append(f"{others} other aims are meant for the compiled gateway, which was not there (make compiled)")
     return "\n".join(lines)
+
+
+def _has_compiled(run: Run) -> bool:
+    return "compiled" in run.versions.get(OURS, "")

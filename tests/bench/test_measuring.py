@@ -15,7 +15,7 @@ from bench.footprint import idle_connection
 from bench.load import Request, send
 from bench.machine import divide_cores, free_port
 from bench.measure import Bench, Plan
-from bench.proxies import PREFIX, SMALL
+from bench.proxies import PREFIX, SMALL, Workshop
 from bench.scenarios import SMALL_REQUEST, streaming_backend
 from bench.steady import latencies_at
 from bench.streaming import EVENTS, WEBSOCKETS
@@ -112,3 +112,11 @@ def test_a_contender_that_does_not_run_does_not_end_the_benchmark(tmp_path: Path
     broken.write_bytes(b"\x7fELF of another machine")
     broken.chmod(0o755)
     assert all("does not run" in version for version in versions(lambda _: str(broken)).values())
+
+
+def test_a_gateway_is_called_what_it_is(tmp_path: Path) -> None:
+    """The row of a gateway that is not compiled says so; only a compiled one is just the gateway."""
+    for compiled, expected in ((None, "gateway, interpreted"), (tmp_path, "gateway")):
+        directory = tmp_path / expected
+        directory.mkdir()
+        assert Workshop(directory, 1, compiled).gateway().name == expected

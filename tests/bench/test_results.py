@@ -69,8 +69,14 @@ def test_a_queue_is_no_latency() -> None:
 
 
 def test_an_interpreted_gateway_does_not_pass_for_a_compiled_one() -> None:
-    """What is aimed at with the compiled gateway is not judged without it."""
-    assert judged(run(BARE, gateway="gateway 0.1.0, interpreted"))["bare, to nginx"].word == "not measured"
+    """Without a compiled gateway, what is aimed at with it is not judged, and the rest is."""
+    interpreted = Run("2026-01-02", 60.0, {}, {"gateway, interpreted": "gateway 0.1.0, interpreted"}, [BARE])
+    found = judged(interpreted)
+    assert "bare, to nginx" not in found
+    assert found["interpreted: bare, to Envoy"].measured == pytest.approx(41 / 40)
+    assert "other aims are meant for the compiled gateway, which was not there (make compiled)" in verdict.text(
+        interpreted
+    )
 
 
 def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:

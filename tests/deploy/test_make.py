@@ -203,3 +203,21 @@ def test_an_old_python_is_refused_with_a_remedy(tmp_path: Path) -> None:
     assert ended.returncode != 0
     assert "is not Python 3.11 or newer; name one that is: make PYTHON=" in ended.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def test_to_compile_keeps_the_results_of_the_benchmark(tmp_path: Path) -> None:
+    """What the compiler left in `build` is removed before it runs again; the values of a run stay."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "setup.py"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "gateway").mkdir()
+    programs, build = tmp_path / ".venv" / "bin", tmp_path / "build"
+    (build / "lib").mkdir(parents=True)
+    (build / "bench.json").write_text("{}")
+    programs.mkdir(parents=True)
+    for name in ("python", "pip"):  # which install nothing
+        (programs / name).write_text("#!/bin/sh\nmkdir -p .venv/compiled\n")
+        (programs / name).chmod(0o755)
+    command = [require("make"), "CC=sh", "compiled"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert [each.name for each in build.iterdir()] == ["bench.json"]
