@@ -27,6 +27,7 @@ MODELS := $(VENV)/models
 CONTROL_PLANE := $(VENV)/control-plane
 AGENTS := $(VENV)/agents
 CONTENDERS := $(VENV)/contenders
+REMEDY_WITHOUT_C := apt-get install gcc python3-dev, touch setup.py, make run
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # What is compiled is what these tests run, in their own process and in the gateways that they start. Not the commands,
@@ -64,6 +65,8 @@ run: $(RUNNABLE)
 	echo "  curl -N 'http://127.0.0.1:9000/v1/scheduling/events?count=3'"; \
 	echo 'and then, to see where the last one went, why, and which limit it used:'; \
 	echo '  $(BIN)/gateway last'; \
+	$(BIN)/python -c 'import sys; from gateway.native import plain_request; sys.exit(plain_request is None)' || \
+	echo 'Built without a C compiler, so that a request costs a quarter more; to have it: $(REMEDY_WITHOUT_C)'; \
 	$(BIN)/gateway serve --config . --log-format console & gateway=$$!; \
 	trap : INT; trap 'kill $$gateway 2> /dev/null' TERM; \
 	status=0; while kill -0 $$gateway 2>/dev/null; do wait $$gateway && status=0 || status=$$?; done; exit $$status
@@ -179,11 +182,13 @@ endef
 # The stamps stand for what is installed: nothing is installed again until one of these files changes.
 INSTALLED := pyproject.toml constraints.txt $(wildcard setup.py gateway/native/_heads.c)
 $(RUNNABLE): $(INSTALLED) $(BIN)/pip
-	$(PIP_INSTALL) --editable .
+	@echo 'Installing the gateway and its packages in $(VENV): about 20 s, and only once.'
+	@$(PIP_INSTALL) --editable .
 	@touch $@
 
 $(TESTABLE): $(INSTALLED) $(BIN)/pip
-	$(PIP_INSTALL) --editable '.[test]'
+	@echo 'Installing the gateway, its packages and those of the tests in $(VENV), which is done only once.'
+	@$(PIP_INSTALL) --editable '.[test]'
 	@touch $@ $(RUNNABLE)
 
 $(COMPILED)/.built: setup.py pyproject.toml constraints.txt $(shell find gateway -name '*.py' -o -name '*.c') | $(TESTABLE)

@@ -107,7 +107,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(network: Network, directory: Path) -> subprocess.Popen[str]:
+def start(network: Network, directory: Path, **variables: str) -> subprocess.Popen[str]:
     """`make run`, with its virtual environment taken for installed, once its demo backends listen.
 
     In the network of this machine another program may take a port meanwhile: then it is started again.
@@ -115,7 +115,7 @@ def start(network: Network, directory: Path) -> subprocess.Popen[str]:
     command = network.command(require("make"), "--old-file=.venv/.runnable", "run")
     # Nothing of the make that runs the tests, which would have this one say more; unbuffered, as in containers and CI.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    environment["PYTHONUNBUFFERED"] = "1"
+    environment |= {"PYTHONUNBUFFERED": "1"} | variables
     for _ in range(1 if network.enter else 3):
         said = directory / "stderr"
         with said.open("w") as errors:
@@ -177,6 +177,17 @@ def test_make_run_serves_the_commands_it_prints(free: Network, running: subproce
     until(lambda: free.taken() == {}, message="a port is still taken")  # which are closed after the output
 
 
+def test_make_run_says_that_there_was_no_compiler(free: Network, checkout: Path) -> None:
+    """Where heads are not read in C, a line says what that costs, and what to do."""
+    process = start(free, checkout, PYTHONPATH=str(ROOT / "bench" / "without_c"))
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(6)]
+    end(process)
+    assert "gateway last" in lines[4]
+    assert lines[5].startswith("Built without a C compiler, so that a request costs a quarter more; to have it: ")
+    assert "apt-get install gcc" in lines[5]
+
+
 def test_make_run_says_which_port_is_taken(free: Network, checkout: Path) -> None:
     """When a demo backend's port is taken, `make run` names it and ends instead of serving half."""
     command = free.command(require("make"), "--old-file=.venv/.runnable", "run")
@@ -205,19 +216,34 @@ def test_an_old_python_is_refused_with_a_remedy(tmp_path: Path) -> None:
     assert not (tmp_path / ".venv").exists()
 
 
-def test_to_compile_keeps_the_results_of_the_benchmark(tmp_path: Path) -> None:
-    """What the compiler left in `build` is removed before it runs again; the values of a run stay."""
+def installed_by_nothing(directory: Path) -> None:
+    """A checkout whose virtual environment has a Python that does nothing."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt", "setup.py"):
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    (tmp_path / "gateway").mkdir()
-    programs, build = tmp_path / ".venv" / "bin", tmp_path / "build"
-    (build / "lib").mkdir(parents=True)
-    (build / "bench.json").write_text("{}")
+        (directory / name).write_bytes((ROOT / name).read_bytes())
+    (directory / "gateway").mkdir()
+    programs = directory / ".venv" / "bin"
     programs.mkdir(parents=True)
-    for name in ("python", "pip"):  # which install nothing
+    for name in ("python", "pip"):
         (programs / name).write_text("#!/bin/sh\nmkdir -p .venv/compiled\n")
         (programs / name).chmod(0o755)
-    command = [require("make"), "CC=sh", "compiled"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+
+def test_an_installation_says_what_it_does(tmp_path: Path) -> None:
+    """The first `make run` takes a while: one line says with what."""
+    installed_by_nothing(tmp_path)
+    command = [require("make"), ".venv/.runnable"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ended.stdout == "Installing the gateway and its packages in .venv: about 20 s, and only once.\n"
+
+
+def test_to_compile_keeps_the_results_of_the_benchmark(tmp_path: Path) -> None:
+    """What the compiler left in `build` is removed before it runs again; the values of a run stay."""
+    installed_by_nothing(tmp_path)
+    build = tmp_path / "build"
+    (build / "lib").mkdir(parents=True)
+    (build / "bench.json").write_text("{}")
+    ended = subprocess.run(
+        [require("make"), "CC=sh", "compiled"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     assert [each.name for each in build.iterdir()] == ["bench.json"]
