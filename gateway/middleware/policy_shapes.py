@@ -1,15 +1,24 @@
 """Whether the methods of custom classes can be called as they will be, so that it is known before the first request.
 
-Of what is not plain Python, such as compiled functions, nothing is known, and it passes.
+What may be right passes: compiled functions, of which nothing is known, and each plain `def` that may return something
+to await, such as `return handler(exchange)`.
 """
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Iterator
 from functools import partial
-from types import FunctionType
-from typing import Any, NamedTuple
+from itertools import pairwise
+from types import FunctionType, NoneType, UnionType
+from typing import Any, Final, NamedTuple, get_args, get_type_hints
+
+from gateway.http import Decision, Response
+
+_NEVER_AWAITED: Final = (Response, Decision, NoneType)
+_RETURNS: Final = frozenset({"RETURN_VALUE", "RETURN_CONST"})
+_CONSTANTS: Final = frozenset({"LOAD_CONST", "LOAD_SMALL_INT"})
 
 
 class Wrong(NamedTuple):
@@ -22,7 +31,7 @@ class Wrong(NamedTuple):
 def wrong_awaited(owner: Any, method: str, *arguments: str) -> Wrong | None:
     """A method that is awaited, with these arguments. It may be left out."""
     function = getattr(owner, method, None)
-    if function is None or (not _is_plain(function) and _takes(function, len(arguments))):
+    if function is None or (_takes(function, len(arguments)) and not _gives_nothing_to_await(function)):
         return None
     written = ", ".join(("self", *arguments))
     return Wrong(function, f"{method} of {type(owner).__name__} must be: async def {method}({written})")
@@ -44,9 +53,9 @@ def wrong_handler(policy: Any, handler: object) -> Wrong | None:
         return Wrong(policy.wrap, f"{must} be a plain def; what it returns is the handler: async def (exchange)")
     if not callable(handler):
         return Wrong(policy.wrap, f"{must} return a handler: async def (exchange)")
-    if _is_plain(handler):
+    if _gives_nothing_to_await(handler):
         remedy = "write async def, and await handler(exchange) in it"
-        return Wrong(handler, f"{must} return a handler that can be awaited, and this is a plain def; {remedy}")
+        return Wrong(handler, f"{must} return a handler, and what this returns cannot be awaited; {remedy}")
     if not _takes(handler, 1):
         return Wrong(handler, f"{must} return a handler that takes one argument: async def (exchange)")
     return None
@@ -68,15 +77,42 @@ def line_of(function: object, path: str) -> int | None:
     return next((code.co_firstlineno for code in codes if code.co_filename == path), None)
 
 
-def _is_plain(function: object) -> bool:
-    """Whether what it returns cannot be awaited. What a lambda or a decorator returns may be."""
+def _gives_nothing_to_await(function: object) -> bool:
+    """Whether what it returns can never be awaited."""
     found = list(_functions(function))
-    return bool(found) and not any(_may_be_awaited(each) for each in found)
+    return bool(found) and all(map(_never_awaited, found))
 
 
-def _may_be_awaited(function: FunctionType) -> bool:
-    iterable = function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE  # types.coroutine
-    return inspect.iscoroutinefunction(function) or bool(iterable) or function.__name__ == "<lambda>"
+def _never_awaited(function: FunctionType) -> bool:
+    if inspect.iscoroutinefunction(function) or function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        return False
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return True
+    return _returns_constants(function) or _is_never_awaitable(_declared(function))
+
+
+def _returns_constants(function: FunctionType) -> bool:
+    """Whether all that it returns is written there, such as the None of its end."""
+    found = list(dis.get_instructions(function))
+    returns = [(before, one) for before, one in pairwise(found) if one.opname in _RETURNS]
+    return bool(returns) and all(
+        one.opname == "RETURN_CONST" or (before.opname in _CONSTANTS and not one.is_jump_target)
+        for before, one in returns
+    )
+
+
+def _declared(function: FunctionType) -> object:
+    """The type that it says it returns; Any where that cannot be known."""
+    try:
+        return get_type_hints(function).get("return", Any)
+    except Exception:  # a name that only type checkers see, or what else the code of others does
+        return Any
+
+
+def _is_never_awaitable(declared: object) -> bool:
+    """Whether it is one of our own types, or nothing."""
+    members = get_args(declared) if isinstance(declared, UnionType) else (declared,)
+    return all(member in _NEVER_AWAITED for member in members)
 
 
 def _takes(function: Any, number: int) -> bool:

@@ -213,17 +213,19 @@ PASSING = WRAP + "        return handler\n"
     ("source", "expected"),
     [
         (
-            WRAP + "        def asked(exchange):\n            return handler(exchange)\n        return asked\n",
-            "p.py:3:1: policy mine: wrap of P must return a handler that can be awaited, and this is a plain def; "
+            "from gateway.http import Response\n"
+            + WRAP
+            + "        def asked(exchange) -> Response:\n            return made()\n        return asked\n",
+            "p.py:4:1: policy mine: wrap of P must return a handler, and what this returns cannot be awaited; "
             "write async def, and await handler(exchange) in it",
         ),
         (
             WRAP + "        return self.ask\n    def ask(self, exchange):\n        pass\n",
-            "p.py:4:1: policy mine: wrap of P must return a handler that can be awaited",
+            "p.py:4:1: policy mine: wrap of P must return a handler, and what this returns cannot be awaited",
         ),
         (
             WRAP + "        async def asked(exchange):\n            yield\n        return asked\n",
-            "p.py:3:1: policy mine: wrap of P must return a handler that can be awaited",
+            "p.py:3:1: policy mine: wrap of P must return a handler, and what this returns cannot be awaited",
         ),
         (
             WRAP + "        async def asked(exchange, more):\n            pass\n        return asked\n",
@@ -275,12 +277,13 @@ def test_a_policy_of_a_wrong_shape_is_refused(source: str, expected: str) -> Non
         "    async def ask(self, handler, exchange):\n        return await handler(exchange)\n",
         "from functools import wraps\n" + WRAP + "        @wraps(handler)\n        def asked(exchange):\n"
         "            return handler(exchange)\n        return asked\n",
+        WRAP + "        def asked(exchange):\n            return handler(exchange)\n        return asked\n",
         WRAP + "        self.handler = handler\n        return self\n"
         "    async def __call__(self, exchange, *more):\n        return await self.handler(exchange)\n",
         "import types\n" + WRAP + "        @types.coroutine\n        def asked(exchange):\n"
         "            return (yield from handler(exchange).__await__())\n        return asked\n",
     ],
-    ids=["lambda", "partial", "wraps", "object", "coroutine"],
+    ids=["lambda", "partial", "wraps", "plain", "object", "coroutine"],
 )
 async def test_all_that_can_be_awaited_is_a_handler(source: str) -> None:
     """A handler need not be an `async def` itself: what it returns is awaited."""
