@@ -47,7 +47,7 @@ from gateway.roles import ALL, Roles
 from gateway.routes.table import RouteTable, RuleErrors
 from gateway.routes.wildcards import PatternError
 from gateway.services import Services
-from gateway.upstream.asgi import Hosted, import_application
+from gateway.upstream.asgi import Hosted
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.configured import time_limits_of
 from gateway.upstream.request import Timeouts
@@ -300,6 +300,8 @@ class _Builder:
         timeouts, websocket = timeouts_of(route, self._timeouts(route)), self._websocket_limits()
         try:
             if isinstance(target, AsgiTarget):
+                from gateway.upstream.asgi.application import import_application  # noqa: PLC0415
+
                 make = partial(import_application, target.module, target.attribute)
                 return Hosted(self._plan.need(target, make, place), self._timeouts(route), websocket)
             upstream = self.services.upstream(target, place, mirror=mirror)

@@ -11,7 +11,6 @@ from hashlib import sha256
 from typing import Final
 
 import orjson
-import zstandard
 
 MOST_BYTES: Final = 16 * 1024**2  # of all files together
 MOST_FILES: Final = 256
@@ -78,12 +77,16 @@ class Bundle:
 
     def pack(self) -> bytes:
         """The packed form for transfer and storage: JSON of names and texts, compressed with zstd."""
+        import zstandard  # noqa: PLC0415  most gateways have no bundle
+
         texts = {name: content.decode() for name, content in sorted(self.files.items())}
         return zstandard.ZstdCompressor(level=6, write_checksum=True).compress(orjson.dumps({"files": texts}))
 
 
 def unpack(data: bytes, most: int = MOST_BYTES) -> Bundle:
     """The bundle that `pack` made. Raises BundleError where it is none, or has more than `most` bytes."""
+    import zstandard  # noqa: PLC0415  see `pack`
+
     decompressor = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW)
     limit = 6 * most + 64 * 1024  # of JSON, where each character may be an escape
     try:

@@ -33,12 +33,12 @@ from gateway.config.values.addresses import AsgiTarget, parse_target
 from gateway.context import Context
 from gateway.custom_code import named, text_of
 from gateway.live import Owner
-from gateway.middleware import guardrail_settings, policy_loading
-from gateway.upstream.asgi import import_application
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what loads custom code is imported for those who have some
     from gateway.config.models.llm.file import ModelsFile
     from gateway.config.models.llm.guardrails import Guardrail
+    from gateway.config.models.python_policies import PythonPolicy
+    from gateway.middleware.policy_loading import Written
 
 START_SECONDS = 10.0  # for the interpreter and the gateway's own modules, on a busy machine
 STOP_SECONDS = 1.0
@@ -75,17 +75,9 @@ def try_out(configuration: Configuration, living: Mapping[Any, Any]) -> None:
 
     `living` are the identities of what runs here already. Raises ConfigError.
     """
-    policies = {
-        name: config
-        for name, config in configuration.middleware.policies.items()
-        if policy_loading.policy_key(name, config, configuration) not in living
-    }
+    policies = _policies(configuration, living) if configuration.middleware.policies else {}
     applications = list(_applications(configuration, living))
-    guardrails = {
-        name: config
-        for name, config in (configuration.models.guardrails.items() if configuration.models is not None else ())
-        if guardrail_settings.guardrail_key(name, config, configuration) not in living
-    }
+    guardrails = _guardrails(configuration, living)
     if not policies and not applications and not guardrails:
         return
     settings = configuration.middleware.reload
@@ -101,6 +93,22 @@ def try_out(configuration: Configuration, living: Mapping[Any, Any]) -> None:
     problems = _run(trial)
     if problems:
         raise ConfigError(problems)
+
+
+def _policies(configuration: Configuration, living: Mapping[Any, Any]) -> dict[str, PythonPolicy]:
+    from gateway.middleware.policy_loading import policy_key  # noqa: PLC0415
+
+    policies = configuration.middleware.policies
+    return {name: each for name, each in policies.items() if policy_key(name, each, configuration) not in living}
+
+
+def _guardrails(configuration: Configuration, living: Mapping[Any, Any]) -> dict[str, Guardrail]:
+    if configuration.models is None or not configuration.models.guardrails:
+        return {}
+    from gateway.middleware.guardrail_settings import guardrail_key  # noqa: PLC0415
+
+    guardrails = configuration.models.guardrails
+    return {name: each for name, each in guardrails.items() if guardrail_key(name, each, configuration) not in living}
 
 
 def _with_guardrails(guardrails: dict[str, Guardrail]) -> ModelsFile:
@@ -192,12 +200,15 @@ def _ended(trial: _Trial, step: list[Any] | None, reason: str, said: str) -> Pro
     return Problem(written.file, *trial.configuration.locate(written.file, where), format_path(where), message)
 
 
-def _written(configuration: Configuration) -> Iterator[policy_loading.Written]:
+def _written(configuration: Configuration) -> Iterator[Written]:
     """All that is tried, beside applications."""
+    from gateway.middleware.guardrail_settings import written_of  # noqa: PLC0415
+    from gateway.middleware.policy_loading import Written  # noqa: PLC0415
+
     for name, config in configuration.middleware.policies.items():
-        yield policy_loading.Written(name, config.class_, config.config)
+        yield Written(name, config.class_, config.config)
     for name, guardrail in configuration.models.guardrails.items() if configuration.models is not None else ():
-        yield guardrail_settings.written_of(name, guardrail)
+        yield written_of(name, guardrail)
 
 
 # In the process of its own.
@@ -206,7 +217,11 @@ def _written(configuration: Configuration) -> Iterator[policy_loading.Written]:
 def main() -> None:
     """Try what is on the standard input, and say what comes of it on what was the standard output."""
     trial: _Trial = pickle.load(sys.stdin.buffer)
-    if trial.configuration.models is not None:  # before the time and the memory of what is tried count
+    # Before the time and the memory of what is tried count.
+    import gateway.middleware.policy_loading  # noqa: PLC0415
+    import gateway.upstream.asgi.application  # noqa: F401, PLC0415
+
+    if trial.configuration.models is not None:
         from gateway.middleware import guardrail_loading  # noqa: F401, PLC0415  for those who have a models.yaml
     with os.fdopen(os.dup(1), "wb", buffering=0) as report:
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -231,6 +246,8 @@ def _say(report: BinaryIO, what: Mapping[str, Any]) -> None:
 
 
 async def _tried(trial: _Trial, report: BinaryIO) -> None:
+    from gateway.upstream.asgi.application import import_application  # noqa: PLC0415
+
     problems: list[Problem] = []
     for number, application in enumerate(trial.applications):
         _say(report, {"step": ["application", number, "its import"]})
@@ -254,10 +271,12 @@ async def _tried(trial: _Trial, report: BinaryIO) -> None:
     await owner.stop()
 
 
-def _load(written: policy_loading.Written, context: Context) -> None:
+def _load(written: Written, context: Context) -> None:
     configuration, name = context.configuration, written.name
     if written.kind == "policy":
-        policy_loading.load(name, configuration.middleware.policies[name], context)
+        from gateway.middleware.policy_loading import load  # noqa: PLC0415
+
+        load(name, configuration.middleware.policies[name], context)
     elif configuration.models is not None:
         from gateway.middleware import guardrail_loading  # noqa: PLC0415  see `main`
 

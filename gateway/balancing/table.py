@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from gateway.balancing.hashing import Hashing, HashKey
 from gateway.balancing.least_request import LeastRequest
 from gateway.balancing.peak_ewma import LeastCost
 from gateway.balancing.round_robin import RoundRobin
@@ -30,6 +29,8 @@ def balancing_of(config: Balance, beside: Callable[[Work], None]) -> Callable[[]
     hashing = config.consistent_hash
     if hashing is None:
         return BALANCERS[config.method]
+    from gateway.balancing.hashing import Hashing, HashKey  # noqa: PLC0415  for the services that have it
+
     key = HashKey("client")
     if hashing.header is not None:
         key = HashKey("header", hashing.header)

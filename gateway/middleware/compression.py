@@ -6,9 +6,9 @@ their turn; a thread would cost 35 us a piece and a lock around every stream.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.config.models import RouteConfig
 from gateway.context import Context
@@ -16,8 +16,10 @@ from gateway.http import Body, Exchange, Handler, Headers, Response, WrappedBody
 from gateway.http.encoding import Choice, choose
 from gateway.http.fields import tokens, values
 from gateway.http.media import MediaRanges
-from gateway.middleware.compressors import COMPRESSORS, Compressor
 from gateway.middleware.declaration import Declaration
+
+if TYPE_CHECKING:
+    from gateway.middleware.compressors import Compressor
 
 SLICE = 16 * 1024
 REMEMBERED = 512  # values of Accept-Encoding whose choice is remembered
@@ -65,6 +67,7 @@ _NONE = Choice(None)
 class Compression:
     """`min_size` is in bytes."""
 
+    compressors: Mapping[str, Callable[[], Compressor]]  # by the name of the coding
     choices: Choices
     types: MediaRanges
     min_size: int
@@ -90,7 +93,7 @@ class Compression:
                 elif exchange.method == "HEAD":
                     response.headers = _encoded_headers(response, choice.encoding)
                 else:
-                    await _encode(response, choice.encoding)
+                    await _encode(response, choice.encoding, self.compressors[choice.encoding]())
             return response
 
         return compressed
@@ -133,9 +136,8 @@ def _type_of_whole(response: Response, fields: dict[bytes, bytes]) -> bytes | No
     return kind
 
 
-async def _encode(response: Response, encoding: str) -> None:
+async def _encode(response: Response, encoding: str, compressor: Compressor) -> None:
     """Put the coding on."""
-    compressor = COMPRESSORS[encoding]()
     response.headers = _encoded_headers(response, encoding)
     body = response.body
     if isinstance(body, bytes):
@@ -230,7 +232,9 @@ def for_route(context: Context, route: RouteConfig) -> Compression | None:
     config = context.configuration.middleware.compression
     if not config.encodings or not config.applies_to(route.id):
         return None
-    return Compression(Choices(config.encodings), MediaRanges(config.types), config.min_size)
+    from gateway.middleware.compressors import COMPRESSORS  # noqa: PLC0415  for those who have it, with its libraries
+
+    return Compression(COMPRESSORS, Choices(config.encodings), MediaRanges(config.types), config.min_size)
 
 
 DECLARATION: Final[Declaration] = Declaration("compression", for_route)

@@ -28,7 +28,6 @@ from gateway.http.decisions import Mode, deny
 from gateway.http.problems import problem_for
 from gateway.http.validity import check_exchange, check_request, check_response, repair
 from gateway.middleware.declaration import Declaration, Rules
-from gateway.middleware.policy_loading import PolicyError, load
 
 logger = logging.getLogger("gateway.policy")
 
@@ -178,6 +177,10 @@ def _builders(context: Context, alone: Collection[str]) -> tuple[dict[str, Build
     """The builder of each policy that can be used, by its name, and what is wrong with the others."""
     made: dict[str, Builder] = {}
     problems: list[Problem] = []
+    if not context.configuration.middleware.policies:
+        return made, problems
+    from gateway.middleware.policy_loading import PolicyError, load  # noqa: PLC0415  for those who have one
+
     for name, config in context.configuration.middleware.policies.items():
         try:
             made[name] = partial(_for_route, name, config, load(name, config, context))

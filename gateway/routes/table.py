@@ -37,18 +37,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from gateway.http import Headers
 from gateway.http.hosts import normalise_host
 from gateway.routes.candidate import Candidate, candidates_of
 from gateway.routes.conditions import Asked
-from gateway.routes.explain import Explanation, Request, explain
 from gateway.routes.hosts import wildcards
 from gateway.routes.rewrite import parse_prefix
 from gateway.routes.rule import Match, NoMatch, Rule
 from gateway.routes.trie import Trie
 from gateway.routes.wildcards import PatternError
+
+if TYPE_CHECKING:
+    from gateway.routes.explain import Explanation
 
 T = TypeVar("T")
 
@@ -138,6 +140,8 @@ class RouteTable(Generic[T]):
         pieces: tuple[str, ...] = (),
     ) -> Explanation[T]:
         """Say of every rule why it did not take a request that `match` is asked with. Not for the request path."""
+        from gateway.routes.explain import Request, explain  # noqa: PLC0415  no start asks
+
         request = Request(method, normalise_host(host), path, Asked(query, headers, fields))
         result = self.match(method, host, path, query, headers, fields, pieces)
         reached = chain.from_iterable(candidates for candidates, _ in self.find(host, path))

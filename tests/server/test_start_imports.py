@@ -12,7 +12,6 @@ from pathlib import Path
 
 PLAIN = {
     "annotated_types",
-    "brotli",
     "click",
     "cython_runtime",
     "httptools",
@@ -24,9 +23,9 @@ PLAIN = {
     "typing_inspection",
     "uvloop",
     "yaml",
-    "zstandard",
 }
-"""Not among them: clients of HTTP and Redis, cryptography, JWT, name servers, WebSockets, readers of other gateways."""
+"""Not among them: compressors, clients of HTTP and Redis, cryptography, JWT, name servers, WebSockets, readers of other
+gateways."""
 
 SERVED = """
 import asyncio, json, sys
@@ -89,6 +88,8 @@ OF_OTHERS = (
     *("gateway.algorithms.conditions.compile", "gateway.algorithms.conditions.syntax"),
     *("gateway.auth.basic", "gateway.auth.htpasswd", "gateway.auth.mounted"),
     *("gateway.registry.dns", "gateway.registry.file", "gateway.registry.redis"),
+    *("gateway.middleware.compressors", "gateway.middleware.policy_loading", "gateway.upstream.asgi.application"),
+    *("gateway.balancing.hashing", "gateway.routes.explain"),
     *("gateway.control_messages", "gateway.server.side_connections", "gateway.upstream.split"),
     *OF_PARTS,
 )

@@ -23,13 +23,10 @@ _MEMBER: Final = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.)*(?:"|\\?$))+')
 _MONTHS: Final = b"jan feb mar apr may jun jul aug sep oct nov dec".split()
 _DAY: Final = rb"(?:mon|tue|wed|thu|fri|sat|sun)"
 _TIME: Final = rb"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
-_DATES: Final = tuple(
-    re.compile(pattern)
-    for pattern in (
-        _DAY + rb", (?P<day>\d\d) (?P<month>[a-z]{3}) (?P<year>\d{4}) " + _TIME + rb" gmt",
-        rb"[a-z]{6,9}, (?P<day>\d\d)-(?P<month>[a-z]{3})-(?P<year>\d\d) " + _TIME + rb" gmt",
-        _DAY + rb" (?P<month>[a-z]{3}) (?P<day>[ \d]\d) " + _TIME + rb" (?P<year>\d{4})",
-    )
+_DATES: Final = (  # which re compiles, and keeps, when a date is read
+    _DAY + rb", (?P<day>\d\d) (?P<month>[a-z]{3}) (?P<year>\d{4}) " + _TIME + rb" gmt",
+    rb"[a-z]{6,9}, (?P<day>\d\d)-(?P<month>[a-z]{3})-(?P<year>\d\d) " + _TIME + rb" gmt",
+    _DAY + rb" (?P<month>[a-z]{3}) (?P<day>[ \d]\d) " + _TIME + rb" (?P<year>\d{4})",
 )
 
 
@@ -77,7 +74,7 @@ def http_date(value: bytes) -> float | None:
     """Unix time of any of the three formats, in GMT; None where it is none of them."""
     value = value.strip().lower()
     for pattern in _DATES:
-        match = pattern.fullmatch(value)
+        match = re.fullmatch(pattern, value)
         if match is not None and match["month"] in _MONTHS:
             year, month = int(match["year"]), _MONTHS.index(match["month"]) + 1
             if year < 100:  # RFC 850, of which no server means a time before 1970

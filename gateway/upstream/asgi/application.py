@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import time
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -137,20 +136,3 @@ class Application:
 def _over(attempt: Attempt) -> None:
     """The exchange is over, and with it its only attempt."""
     attempt.took = time.perf_counter() - attempt.started
-
-
-@dataclass(frozen=True, slots=True)
-class Hosted:
-    """An application as one route uses it. A Handler."""
-
-    application: Application
-    timeouts: Timeouts
-    websocket: WebSocketLimits = field(default_factory=WebSocketLimits)
-
-    @property
-    def name(self) -> str:
-        return self.application.name
-
-    async def __call__(self, exchange: Exchange) -> Response:
-        """Call the application. Raises GatewayError."""
-        return await self.application.answer(exchange, self.timeouts, self.websocket)
