@@ -86,6 +86,8 @@ def run() -> None:
     """The command; it ends when it is done. Policies and applications may have left threads, or work for the end of
     the process, that never end: neither is waited for."""
     guard_terminals()
+    # What is checked here may hold secrets, and to look for plugins is to read what every library says of itself.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     code: Any = 0
     try:
         main(prog_name="gateway")

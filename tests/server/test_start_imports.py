@@ -200,6 +200,26 @@ def test_what_is_imported_at_the_start_builds_no_validators() -> None:
     assert built.strip() == "[]"
 
 
+def test_plugins_of_pydantic_see_no_configuration(tmp_path: Path) -> None:
+    """Secrets are among what is checked; and to look for plugins, every library is asked for what it has."""
+    _plain(tmp_path)
+    library = tmp_path / "library"
+    described = library / "watcher-1.dist-info"
+    described.mkdir(parents=True)
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: watcher\nVersion: 1\n")
+    (described / "entry_points.txt").write_text("[pydantic]\nwatcher = watcher:plugin\n")
+    (library / "watcher.py").write_text("raise SystemExit('a plugin was loaded')\n")
+    paths = f"{library}:{':'.join(sys.path)}"
+    command = [sys.executable, "-P", "-m", "gateway.cli", "check", "--config", str(tmp_path)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYDANTIC_DISABLE_PLUGINS"}
+    environment["PYTHONPATH"] = paths
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    environment["PYDANTIC_DISABLE_PLUGINS"] = ""
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "a plugin was loaded" in run.stderr  # whoever wants them says so
+
+
 CONFIGURED = """
 import sys
 from pathlib import Path
