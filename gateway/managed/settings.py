@@ -64,7 +64,7 @@ def read_settings(directory: Path, environment: MappingOf[str, str], secrets: Kn
     except (OSError, ValueError) as error:
         raise ConfigError([Problem(FILE, 0, 0, "", f"the file cannot be read: {error}")]) from None
     file = _read(data, Expander(environment, directory, secrets))
-    group = file.control_plane or ControlPlane()
+    group = file.control_plane or ControlPlane.unset()
     url = group.url or environment.get(URL, "").strip().rstrip("/") or None
     return Settings(
         url=url,

@@ -200,6 +200,24 @@ def test_what_is_imported_at_the_start_builds_no_validators() -> None:
     assert built.strip() == "[]"
 
 
+ALONE = """
+import sys
+from pathlib import Path
+from gateway.config.models.control_plane import ControlPlane
+from gateway.config.secrets import KnownSecrets
+from gateway.managed.settings import read_settings
+
+print(read_settings(Path(sys.argv[1]), {}, KnownSecrets()).url, ControlPlane.__pydantic_complete__)
+"""
+
+
+def test_a_gateway_without_a_control_plane_builds_no_validator_of_its_keys(tmp_path: Path) -> None:
+    """Each start asks for the keys of the control plane; most files have none."""
+    _plain(tmp_path)
+    run = subprocess.run([sys.executable, "-c", ALONE, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["None", "False"]
+
+
 def test_plugins_of_pydantic_see_no_configuration(tmp_path: Path) -> None:
     """Secrets are among what is checked; and to look for plugins, every library is asked for what it has."""
     _plain(tmp_path)
