@@ -14,6 +14,7 @@ from gateway.config.group_names import naming_routes
 from gateway.config.model_routes import with_models
 from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, RoutesFile, model_of
 from gateway.config.models.auth.plain_consumers import PlainConsumers
+from gateway.config.models.base import Section
 from gateway.config.models.errors import to_fault
 from gateway.config.models.routes import RoutesBesideModels
 from gateway.config.named_files import named_in
@@ -201,7 +202,8 @@ class _Reading:
         if self._kind is RoutesBesideModels and value is None:
             value = {}
         try:
-            self.model = self._kind.model_validate(value)
+            nothing = value is None and issubclass(self._kind, Section)
+            self.model = self._kind.unset() if nothing else self._kind.model_validate(value)
         except ValidationError as error:
             above = {path[:-1] for path in broken}
             for details in error.errors(include_url=False, include_input=False):

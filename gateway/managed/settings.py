@@ -85,6 +85,8 @@ def _read(data: bytes, expander: Expander) -> MiddlewareFile:
         raise ConfigError(problems)
     root = document.root if isinstance(document.root, Mapping) else Mapping(1, 1)
     own = {key: entry for key, entry in root.entries.items() if key in OWN}
+    if not own:
+        return MiddlewareFile.unset()
     converter = Converter(expander)
     value = converter.convert(Mapping(root.line, root.column, own))
     problems = [to_problem(document, fault) for fault in converter.faults]
