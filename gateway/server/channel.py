@@ -195,6 +195,7 @@ class ServerChannel(Channel):
     def disconnect(self) -> None:
         """The client went away: stop what is done for it."""
         self._left = True
+        self._wake()
         if self._serving is not None and not self.response_complete:
             self._serving.cancel()
 
@@ -219,7 +220,7 @@ class ServerChannel(Channel):
         while not self._pieces:
             if self.body_complete:
                 return b""
-            if self._failure is not None or self.response_complete:
+            if self._failure is not None or self.response_complete or self._left:
                 raise self._failure or GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
             if self._expects_continue and not self.response_started:
                 self._ask_for_body()

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.server.client import connected
 from tests.support import GatewayProcess, eventually, until
 
@@ -92,3 +94,45 @@ async def test_a_client_that_leaves_before_the_task_of_its_request_begins(tmp_pa
             gateway.signal(signal.SIGCONT)
             await eventually(lambda: gateway.access_log.count("client-gone") == len(clients))
         assert "Traceback" not in gateway.log
+
+
+READING = """
+import asyncio
+import logging
+from contextlib import suppress
+
+
+class Policy:
+    def wrap(self, handler):
+        async def handle(exchange):
+            if exchange.query == b"beside":
+                asyncio.create_task(self.read(exchange.body))
+            child = asyncio.create_task(asyncio.sleep(0.2))
+            logging.getLogger("gateway.mine").warning("asked")
+            with suppress(asyncio.CancelledError):
+                await child
+            await exchange.body.read()
+            await exchange.body.read()
+            return await handler(exchange)
+
+        return handle
+
+    async def read(self, body):
+        while await body.read():
+            pass
+"""
+
+
+@pytest.mark.parametrize("query", [b"", b"beside"])
+async def test_who_reads_the_body_of_a_client_that_left_learns_of_it(tmp_path: Path, query: bytes) -> None:
+    """Also in a policy that has caught the cancellation, which comes only once: its request ends, and is logged."""
+    half = b"POST /custom?%b HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n1234567890" % query
+    with serving(tmp_path, READING) as gateway:
+        async with contextlib.AsyncExitStack() as opened:
+            clients = [await opened.enter_async_context(connected(gateway.port)) for _ in range(10)]
+            for client in clients:
+                await client.send(half)
+            await eventually(lambda: gateway.log.count("asked") == len(clients))
+            for client in clients:
+                client.reset()
+            await eventually(lambda: gateway.access_log.count("client-gone") == len(clients))
