@@ -20,7 +20,7 @@ COUNTED = re.compile(r"^(\d+) calls in (\d+) files, (\d+) of built-in functions$
     ("way", "without_c", "most_calls", "most_files", "most_built_in"),
     [  # a twentieth more than there are, of calls
         ("bare", False, 81, 22, 78),
-        ("chain", False, 95, 24, 109),
+        ("chain", False, 95, 24, 117),
         ("policy", False, 118, 28, 114),
         ("bare", True, 100, 23, 144),
         ("chain", True, 110, 25, 175),
