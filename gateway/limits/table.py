@@ -10,11 +10,9 @@ S = TypeVar("S")
 MOST_KEYS: Final = 100_000
 """Keys that one limit keeps apart."""
 
-LOOKED_AT: Final = 2
-"""Slots that each new key looks at, to remove those that are idle, once the table is half full: twice as fast as
-keys can come."""
-
-LOOKED_AT_WHEN_FULL: Final = 16
+LOOKED_AT: Final = 16
+"""Slots that a new key looks at in a full table, to remove those that are idle. Not before it is full: as many keys as
+there may be are in use in turn without any that goes and comes again."""
 
 
 class Table(Generic[S]):
@@ -50,9 +48,8 @@ class Table(Generic[S]):
         found = self.by_key.get(key)
         if found is not None:
             return found
-        used = len(self.by_key)
-        if 2 * used >= self._most:
-            for _ in range(LOOKED_AT if used < self._most else LOOKED_AT_WHEN_FULL):
+        if len(self.by_key) >= self._most:
+            for _ in range(LOOKED_AT):
                 self._look(now)
         shared = self._overflow
         if len(self.by_key) >= self._most:

@@ -39,6 +39,13 @@ def test_idle_keys_make_room() -> None:
     assert keys.overflows == 0
 
 
+def test_as_many_keys_as_there_may_be_are_kept_while_they_come_in_turn() -> None:
+    """Slots that are idle stay until their room is needed: to make one anew costs more than to find it."""
+    keys = table(100)
+    slots = [use(keys, str(number), now=number, until=number) for number in range(100)]
+    assert all(keys.slot(str(number), 1000 + number) is slots[number] for number in range(100))
+
+
 def test_newcomers_share_one_entry_when_there_is_no_room() -> None:
     """In a full table new keys count together, and begin with what they owe together when there is room again."""
     keys = table(2)
