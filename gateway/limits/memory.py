@@ -63,8 +63,10 @@ class MemoryStore:
     def take(self, key: str, windows: WindowSet, cost: int, now: int) -> Taken:
         """Count a request if it fits into every window, otherwise nothing."""
         arrivals = self.table.by_key.get(key)
-        if arrivals is None:
-            arrivals = self.table.slot(key, now)
+        return self.count(self.table.slot(key, now) if arrivals is None else arrivals, windows, cost, now)
+
+    def count(self, arrivals: Arrivals, windows: WindowSet, cost: int, now: int) -> Taken:
+        """The same where the slot of the key is known."""
         if len(windows.intervals) == 1:  # as most limits have it
             ((seconds, interval, capacity),) = windows.intervals
             usual = arrivals.seconds == seconds  # then `get` and `put`, without the calls

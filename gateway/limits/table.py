@@ -26,7 +26,7 @@ class Table(Generic[S]):
     `make(key, shared)` makes a slot, which begins with what is owed in `shared`, if there is such a slot.
     """
 
-    __slots__ = ("_hand", "_idle", "_make", "_most", "_order", "_overflow", "by_key", "overflows")
+    __slots__ = ("_hand", "_idle", "_make", "_most", "_order", "_overflow", "by_key", "era", "overflows")
 
     def __init__(
         self, make: Callable[[str, S | None], S], idle: Callable[[S, int], bool], most: int = MOST_KEYS
@@ -35,6 +35,7 @@ class Table(Generic[S]):
         self._idle = idle
         self._most = most
         self.by_key: dict[str, S] = {}
+        self.era = object()  # of which there is another once a slot is removed: until then each is that of its key
         self._order: list[str] = []  # the keys, for the hand that goes around them
         self._hand = 0
         self._overflow: S | None = None
@@ -81,6 +82,7 @@ class Table(Generic[S]):
         key = order[self._hand]
         if self._idle(self.by_key[key], now):
             del self.by_key[key]
+            self.era = object()
             last = order.pop()
             if last != key:
                 order[self._hand] = last
