@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,14 @@ def numbered_keys(count: int) -> Mapping[str, str]:
     return {f"consumer-{number}": sha256(b"key %d" % number).hexdigest()[:40] for number in range(count)}
 
 
-def of_keys(keys: Mapping[str, str]) -> Request:
-    """Requests with each of the keys in turn."""
-    return Request(
-        f"{len(keys):,} keys", PATH, len(SMALL), variants=tuple(((KEY_HEADER, key),) for key in keys.values())
-    )
+def of_keys(keys: Mapping[str, str], count: int) -> Request:
+    """Requests with each of the keys in turn.
+
+    Their bytes are kept for so many of them, also where there are fewer keys: what sends them shares its cache with the
+    gateway, and should take as much of it whatever the keys are.
+    """
+    in_turn = islice(cycle(keys.values()), count)
+    return Request(f"{len(keys):,} keys", PATH, len(SMALL), variants=tuple(((KEY_HEADER, key),) for key in in_turn))
 
 
 @dataclass(frozen=True)

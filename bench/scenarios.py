@@ -122,10 +122,18 @@ def keys(bench: Bench) -> list[Result]:
     chains = Chains(bench.workshop)
     sets = [numbered_keys(count) for count in KEYS]
     programs = [chains.gateway(f"gateway, {len(held):,} keys", keys=held) for held in sets]
-    requests = {program.name: of_keys(held) for program, held in zip(programs, sets, strict=True)}
+    requests = {program.name: of_keys(held, max(KEYS)) for program, held in zip(programs, sets, strict=True)}
     programs = [replace(program, request=requests[program.name]) for program in programs]
-    (lines,) = bench.compare(programs, [of_keys(sets[0])])
-    return [Result("keys", "Chain, with many keys in use", COST, lines, "Every key is used in turn.")]
+    (lines,) = bench.compare(programs, [of_keys(sets[0], 1)])
+    return [
+        Result(
+            "keys",
+            "Chain, with many keys in use",
+            COST,
+            lines,
+            "Every key is used in turn, by requests that take equally much memory of the load generator.",
+        )
+    ]
 
 
 def streams(bench: Bench) -> list[Result]:
@@ -176,7 +184,7 @@ def start(bench: Bench) -> list[Result]:
     """From the start of a process to its first answer."""
     workshop, chains = bench.workshop, Chains(bench.workshop)
     many = numbered_keys(KEYS[1])
-    loaded = replace(chains.gateway("gateway, 100,000 keys", keys=many), request=of_keys(many))
+    loaded = replace(chains.gateway("gateway, 100,000 keys", keys=many), request=of_keys(many, len(many)))
     programs = [*_all(bench), loaded]
     begin, held = [Line(program.name) for program in programs], [Line(program.name) for program in programs]
     for number in range(bench.plan.rounds):

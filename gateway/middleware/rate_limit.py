@@ -273,9 +273,9 @@ def fields_passed(windows: WindowSet, debts: Sequence[int]) -> tuple[Field, Fiel
     for index, owed in enumerate(debts):
         # gcra.remaining and gcra.until_next in one: this is done for every request.
         _, interval, capacity = windows.intervals[index]
-        left, rest = divmod(capacity - owed, interval)
-        seconds = -(-min(owed, interval - rest) // NANOSECONDS)
-        items.append(f"{windows.prefixes[index]}{left};t={seconds}")
+        room = capacity - owed
+        seconds = -(-min(owed, interval - room % interval) // NANOSECONDS)
+        items.append(f"{windows.prefixes[index]}{room // interval};t={seconds}")
     return windows.policy, (b"ratelimit", ", ".join(items).encode())
 
 
