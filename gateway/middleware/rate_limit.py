@@ -86,8 +86,10 @@ class RateLimits:
             windows = limit.windows if same_for_all else limit.windows_for(identity)
             now = time.monotonic_ns()
             if memory is not None and isinstance(identity, KeyHolder):
-                arrivals = _arrivals(memory.table, identity, key, exchange, now)
-                taken: Taken | None = memory.count(arrivals, windows, cost, now)
+                slot = identity.slot if identity.era is memory.table.era else None
+                if not isinstance(slot, Arrivals):
+                    slot = _found(memory.table, identity, key, exchange, now)
+                taken: Taken | None = memory.count(slot, windows, cost, now)
             else:
                 taken = store.take(key(exchange), windows, cost, now)
             if taken is None:
@@ -256,10 +258,8 @@ class _Request:
             store.give_back(key, windows, cost, now)
 
 
-def _arrivals(table: Table[Arrivals], holder: KeyHolder, key: Key, exchange: Exchange, now: int) -> Arrivals:
-    """The slot of a caller with a key: mostly where it was before. To find one of 100,000 by name takes longer."""
-    if holder.era is table.era and isinstance(holder.slot, Arrivals):
-        return holder.slot
+def _found(table: Table[Arrivals], holder: KeyHolder, key: Key, exchange: Exchange, now: int) -> Arrivals:
+    """The slot of a caller with a key, who remembers it: to find one of 100,000 by name takes longer."""
     name = key(exchange)
     slot = table.slot(name, now)
     if table.by_key.get(name) is slot:  # and not the one that newcomers share
