@@ -24,7 +24,7 @@ from gateway.middleware.fixed_responses import FixedResponse
 from gateway.middleware.python_policy import PythonPolicy
 from gateway.middleware.redirects import Redirect
 from gateway.plurals import counted
-from gateway.routes.explain import Explanation
+from gateway.routes.explain import Explanation, path_taken
 from gateway.routes.rule import Form, Match, NoMatch, encoded_slash_refused
 from gateway.upstream.asgi import Hosted
 from gateway.upstream.cluster import Cluster
@@ -137,8 +137,7 @@ def why_taken(snapshot: Snapshot, route: str, method: str, host: str, path: str)
         return str(error)
     match = snapshot.table.match(method, host, normal.path, b"", [], {}, normal.pieces)
     if isinstance(match, Match) and match.rule.id == route:
-        explanation = snapshot.table.explain(method, host, normal.path, b"", [], {}, normal.pieces)
-        return _why(match.form, explanation.path)
+        return _why(match.form, path_taken(snapshot.table, match, method, host, normal.path))
     if route == QUOTA_PATH:
         return "the gateway itself answers this path, where there are quotas"
     rule = next((handler.route for handler in snapshot.handlers if handler.route.id == route), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from starlette.requests import Request
@@ -29,8 +30,10 @@ def recent_operations(reloader: Reloader, recent: RecentRequests) -> list[Operat
         found = [each for each in recent if request_id in (None, each.request_id) and wanted.has(each)]
         if not found and request_id is not None:
             raise Refused(404, _GONE)
-        hide = reloader.hide
-        explained = [without_secrets(_explained(reloader.current, each), hide) for each in page.of(found)]
+        snapshot, hide, explained = reloader.current, reloader.hide, []
+        for each in page.of(found):
+            explained.append(without_secrets(_explained(snapshot, each), hide))
+            await asyncio.sleep(0)  # between two of them, requests have their turn
         return json_answer(explained, headers=page.next("/requests", len(found)))
 
     async def one(request: Request) -> Response:

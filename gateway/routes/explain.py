@@ -1,10 +1,12 @@
 """Why a rule takes a request, and why the others do not."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import zip_longest
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from gateway.routes.candidate import Candidate
 from gateway.routes.conditions import Asked
@@ -20,6 +22,9 @@ from gateway.routes.pattern import (
 )
 from gateway.routes.rule import Form, Match, NoMatch, Rule
 from gateway.routes.wildcards import written_segments
+
+if TYPE_CHECKING:
+    from gateway.routes.table import RouteTable
 
 T = TypeVar("T")
 
@@ -97,6 +102,17 @@ def explain(
     reasons = [_loser(candidate, _misfit(candidate, request, fitting)) for fitting, candidate in listed]
     path = winner.shape.path if winner is not None else ""
     return Explanation(result, (*losers.values(), *reasons), len(missed) - len(listed), path)
+
+
+def path_taken(table: RouteTable[T], match: Match[T], method: str, host: str, path: str) -> str:
+    """By which of its paths, as it is written, a rule took a request without query and headers.
+
+    It looks at the rule's own forms only: an explanation looks at all rules there are.
+    """
+    asked = Asked(b"", [], {})
+    reached = (each for candidates, _ in table.find(host, path) for each in candidates)
+    forms = (each for each in reached if each.rule is match.rule and each.form == match.form)
+    return next((each.shape.path for each in forms if each.refusal(method, path, asked) is None), "")
 
 
 def _loser(candidate: Candidate[T], reason: str) -> Loser:

@@ -6,16 +6,22 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from starlette.applications import Starlette
 
+from gateway.admin.operations import routes_of
+from gateway.admin.recent_api import recent_operations
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Outcome
 from gateway.monitor.recent_requests import MOST, MOST_TEXT, RecentRequests
+from tests.admin.support import short_turns
 from tests.cli.support import gateway as cli
 from tests.lifecycle.support import admin_url, get
+from tests.resilience.support import running
 from tests.support import GatewayProcess, running_gateway
 
 ROUTES = """\
@@ -106,6 +112,23 @@ def test_an_unknown_request_is_reported(gateway: GatewayProcess) -> None:
         1,
         "error: this request is not among the last ones; look for its request_id in the access log\n",
     )
+
+
+async def test_many_requests_of_many_routes_hold_nothing_up(tmp_path: Path) -> None:
+    """All that are kept are shown with their reasons, and nothing else of the gateway waits longer than a moment."""
+    routes = "".join(f'- {{id: r{n}, path: "/r{n}/*", target: "asgi:tests.lifecycle.apps:one"}}\n' for n in range(3000))
+    async with running(tmp_path, f"routes:\n{routes}") as gateway:
+        for number in range(MOST):
+            await gateway.get(f"/r{number}/x")
+        recent = RecentRequests()
+        for exchange, outcome in gateway.outcomes:
+            recent.report(exchange, outcome)
+        api = httpx2.ASGITransport(Starlette(routes=routes_of(recent_operations(gateway.reloader, recent))))
+        async with httpx2.AsyncClient(transport=api, base_url="http://127.0.0.1") as admin, short_turns(0.1):
+            shown = (await admin.get("/requests")).json()
+        assert [each["why"] for each in reversed(shown)] == [
+            f"the path fits /r{number}/*, the most specific that does" for number in range(MOST)
+        ]
 
 
 def test_few_are_kept_and_little_of_each() -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from gateway.routes.explain import path_taken
 from gateway.routes.rule import Match, NoMatch, Predicate, Rule
 from tests.routes.support import table, why
 
@@ -195,3 +196,19 @@ def test_a_slash_is_blamed_only_where_it_is_to_blame(pattern: str, path: str, re
     the reason."""
     explanation = why(table(Rule("r", pattern)), path)
     assert [lost.reason for lost in explanation.losers] == [reason]
+
+
+@pytest.mark.parametrize("path", ["/a/x", "/b/x/y", "/b/c/d", "/api/b/x", "/new/x", "/q/x"])
+def test_the_path_alone_is_the_one_that_an_explanation_names(path: str) -> None:
+    """Of a rule with several paths and forms, whatever other rules come first that want more of a request."""
+    draft = Predicate("x-stage", equals="draft")
+    routes = table(
+        Rule("draft", "/b/*", headers=(draft,)),
+        Rule("w", "/a/{name}", also=("/b/*", "/b/c/*", "/q/{name}"), rewrite="/new/$1"),
+        Rule("put", "/a/x", methods=frozenset({"PUT"})),
+        base_path="/api",
+        accept_rewritten=True,
+    )
+    explanation = why(routes, path)
+    assert isinstance(explanation.result, Match)
+    assert path_taken(routes, explanation.result, "GET", "localhost", path) == explanation.path != ""
