@@ -1,7 +1,8 @@
 """Connections to what stands beside the gateway, such as the port of metrics, which anybody in a network may reach.
 
-uvicorn limits neither how large a request's head is nor how long one takes: a head without an end would take the memory
-of the gateway itself, and clients that send nothing its descriptors.
+uvicorn limits neither how large a request's head is nor how long one takes, nor how many requests wait behind one that
+is not answered: a head without an end or many requests at once would take the memory of the gateway itself, and clients
+that send nothing its descriptors.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any, Final, cast
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of all lines of a head and its trailers; the same of one line that has no end
 HEAD_SECONDS: Final = 15.0  # for a whole head, and for what is left of a body that was answered before its end
+MOST_WAITING: Final = 8  # requests of one connection that have come and are not answered
 MOST_CONNECTIONS: Final = 256  # to one port
 TICK_SECONDS: Final = 1.0  # after which the date of answers is another one
 END_SECONDS: Final = 1.0  # for what is under way at the end
@@ -30,12 +32,18 @@ class _TooLargeError(Exception):
     """More header lines have come than may."""
 
 
+class _TooManyError(Exception):
+    """More requests have come than may wait."""
+
+
 class SideConnection(HttpToolsProtocol):
     """One of them; how long nothing comes between two requests is limited by uvicorn."""
 
     _lines = 0  # bytes of the target and the header lines
     _unread = 0  # bytes since the parser has found something in them
     _too_large = False
+    _last = False  # whether nothing is read any more of what comes behind the requests that wait
+    _running: RequestResponseCycle | None = None  # the request that is being answered, or was
     _waiting: asyncio.TimerHandle | None = None  # until a request has come
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -46,6 +54,8 @@ class SideConnection(HttpToolsProtocol):
             self._await_request()
 
     def data_received(self, data: bytes) -> None:
+        if self._last:
+            return
         self._unread += len(data)
         super().data_received(data)
         if self._unread > HEAD_LIMIT and not self.transport.is_closing():
@@ -56,14 +66,20 @@ class SideConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_waiting()
         super().connection_lost(exc)
+        self.pipeline.clear()
+        if self._running is not None:  # uvicorn tells the newest request only
+            self._running.disconnected = True
+            self._running.message_event.set()
 
     def send_400_response(self, msg: str) -> None:
-        if self._too_large:
+        if self._too_large or self._is_behind:
             self._refuse()
         else:
             super().send_400_response(msg)
 
     def on_message_begin(self) -> None:
+        if not self._answered and len(self.pipeline) + 1 >= MOST_WAITING:
+            raise _TooManyError
         self._lines = 0
         super().on_message_begin()
 
@@ -96,9 +112,26 @@ class SideConnection(HttpToolsProtocol):
             self._too_large = True
             raise _TooLargeError
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether what comes now is part of a request behind others whose answers come first."""
+        return not self._answered and (self.cycle is not self._running or not self.cycle.more_body)
+
     def _refuse(self) -> None:
-        self.transport.write(_TOO_LARGE)
-        self.transport.close()
+        """Answer that it is too large; behind other requests, only close the connection once they are answered."""
+        if not self._is_behind:
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+            return
+        if self.cycle.more_body:  # only a part of this one has come
+            self.pipeline.popleft()
+            self.cycle = self.pipeline[0][0] if self.pipeline else cast(RequestResponseCycle, self._running)
+        self._last = True
+        self.cycle.keep_alive = False
 
     def _await_request(self) -> None:
         if self._waiting is None:

@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from starlette.types import ASGIApp
 
 from gateway.server import side_connections
-from gateway.server.side_connections import HEAD_LIMIT
+from gateway.server.side_connections import HEAD_LIMIT, MOST_WAITING
 from gateway.server.side_servers import SideServers
 from tests.support import exchange, lateness, read_head
 
@@ -33,10 +34,10 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[int]:
+async def served(app: ASGIApp = application) -> AsyncIterator[int]:
     """The port of a side server."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-    servers = SideServers([(application, [listener])])
+    servers = SideServers([(app, [listener])])
     servers.start()
     try:
         yield listener.getsockname()[1]
@@ -143,6 +144,87 @@ async def test_an_application_may_take_its_time(monkeypatch: pytest.MonkeyPatch)
         writer.write(b"0\r\n\r\n")
         await reader.readuntil(b"ok")
         writer.close()
+
+
+async def test_no_more_requests_wait_than_may() -> None:
+    """The first of many that are sent at once are answered, in order, and the last answer ends the connection."""
+    asked = []
+
+    async def counting(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope["path"])
+        await application(scope, receive, send)
+
+    async with served(counting) as port:
+        requests = [b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number for number in range(3 * MOST_WAITING)]
+        answers = (await exchange(port, b"".join(requests))).split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert asked == [f"/{number}" for number in range(MOST_WAITING)]
+    assert len(answers) == MOST_WAITING
+    assert [b"connection: close\r\n" in answer for answer in answers] == [False] * (MOST_WAITING - 1) + [True]
+
+
+async def test_as_many_as_may_wait_are_answered_again_and_again() -> None:
+    """A connection on which no more wait goes on, also with bodies among them."""
+    post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
+    async with served() as port, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):
+            writer.write((GET + b"\r\n" + post) * (MOST_WAITING // 2))
+            for _ in range(MOST_WAITING):
+                assert b"connection: close" not in await reader.readuntil(b"\r\n\r\nok")
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        pytest.param(b"nonsense\r\n\r\n", id="no request"),
+        pytest.param(GET + b"X: a\r\n" * (HEAD_LIMIT // 4), id="a large head"),
+        pytest.param(CHUNKED + b"1\r\na\r\nnonsense\r\n", id="a body that is none"),
+    ],
+)
+async def test_what_is_refused_does_not_overtake_answers(behind: bytes) -> None:
+    """What waits in front of it is answered, and then the connection is closed: a client takes answers by their
+    order."""
+    wait = asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await wait.wait()
+        await application(scope, receive, send)
+
+    async with served(slow) as port, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write((GET + b"\r\n") * 2 + behind)
+        await writer.drain()
+        asyncio.get_running_loop().call_later(0.1, wait.set)  # by when all has come
+        answers = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := await reader.read(PIECE):
+                answers += piece
+        writer.close()
+    assert [answer[:4] for answer in answers.split(b"HTTP/1.1 ")[1:3]] == [b"200 "] * 2
+
+
+async def test_a_request_whose_client_leaves_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Also with others behind it, which are not begun; what it answers then is no error."""
+    begun, told, asked = asyncio.Event(), asyncio.Event(), 0
+
+    async def waiting(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal asked
+        asked += 1
+        begun.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await application(scope, receive, send)
+        told.set()
+
+    async with served(waiting) as port, asyncio.timeout(30):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write((GET + b"\r\n") * 3)
+        await begun.wait()
+        writer.transport.abort()
+        await told.wait()
+    assert asked == 1
+    assert not caplog.records
 
 
 async def test_no_more_connections_are_kept_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
