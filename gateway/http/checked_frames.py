@@ -37,11 +37,15 @@ class CheckedFrames(FrameReader):
 
     def end_with(self, frame: bytes) -> bytes:
         """See `FrameReader`. A message that is held does not pass."""
+        if self.closed:
+            return b""
+        self.stop()
+        return frame
+
+    def stop(self) -> None:
+        """See `FrameReader`."""
         self._kept.clear()
-        left, self._left = self._left, 0
-        now = super().end_with(frame)
-        self._left = left
-        return now
+        super().stop()
 
     def read(self, data: bytes) -> bytes:
         """See `FrameReader`."""

@@ -101,6 +101,7 @@ class FrameReader:
         "behind",
         "close_seen",
         "closed",
+        "dropped",
         "messages",
         "plain",
         "violation",
@@ -135,6 +136,7 @@ class FrameReader:
         self.behind = False  # there is more to read in what has come: call `read` again in another turn
         self.closed = False  # the last frame has passed, and nothing more will
         self.close_seen = False  # a close frame has come; what comes behind it is not looked at
+        self.dropped = 0  # bytes that came after the last frame had passed
         self.messages = 0  # data messages whose last frame has begun
         self.violation: Violation | None = None  # nothing more will pass
 
@@ -168,11 +170,18 @@ class FrameReader:
         if self._left:
             self._last = frame
             return b""
+        self.stop()
+        return frame
+
+    def stop(self) -> None:
+        """End this direction where it is: there is nobody to pass it on to. What comes is read as after `end_with`."""
+        if self.closed:
+            return
+        self._bytes -= self._left
         self.closed = True
         self.plain = False
         if self.violation is not None and self.violation.code == TOO_BIG:
             self.violation = None  # what does not pass may have any size
-        return frame
 
     def read(self, data: bytes) -> bytes:
         """The received bytes that pass on. Afterwards, unless `plain`, check `violation`, `closed` and `behind`."""
@@ -184,6 +193,8 @@ class FrameReader:
                 self.messages += 1
                 return data
             self.plain = False
+        if self.closed:
+            self.dropped += len(data)
         if self.close_seen or self.violation is not None:
             return b""
         self.behind = False

@@ -15,7 +15,8 @@ How a tunnel ends:
 - the rules of RFC 6455 are broken, or `max_message`: 1002, 1007 or 1009 to both;
 - `close`, at drain or at a deadline: its code to both, each at the next boundary.
 
-An end that then neither closes nor takes anything for CLOSE_SECONDS is cut off.
+An end that then neither closes nor takes anything for CLOSE_SECONDS is cut off, and an upstream that sends more than
+CLOSE_BYTES where there is no client to send them to.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from gateway.http.frames import FAILED, GOING_AWAY, FrameReader, close_frame
 
 CLOSE_SECONDS: Final = 3.0
 CLOSE_LIMIT: Final = 30.0  # seconds, however slowly what is left is taken
+CLOSE_BYTES: Final = 16 * 1024 * 1024  # that are read of an upstream for its close frame, once there is no client
 HIGH_WATER: Final = 32 * 1024  # bytes that an end has not taken, above which the other one is not read
 LOOKS: Final = 4  # at each end, in an interval
 
@@ -157,6 +159,9 @@ class Tunnel:
     def stopped(self, end: End) -> None:
         """Nothing more passes from this end: it, or the gateway for it, has sent a close frame; or what it sent may
         not pass."""
+        if end is self._upstream and self.client.over and end.frames.dropped > CLOSE_BYTES:
+            end.abort()
+            return
         violation = end.frames.violation
         if violation is None or self._ending:
             self._go_on_closing()
@@ -179,6 +184,7 @@ class Tunnel:
                 self._upstream.part()
                 self.ended.set_result(None)
             return
+        other.frames.stop()
         other.let_go()
         if not end.frames.closed:
             if end is upstream and self.failure is None:

@@ -250,6 +250,19 @@ def test_large_frames_are_not_looked_through() -> None:
     assert (one.passed, one.at_boundary) == (100_000, False)
 
 
+def test_nothing_is_counted_once_there_is_nobody() -> None:
+    """A direction that stops in the middle of a frame has passed what came before; it is read on for a close frame."""
+    one = reader()
+    whole = frame(BINARY, bytes(1000))
+    one.read(whole[:-100])
+    one.stop()
+    rest = whole[-100:] + whole * 3
+    assert one.read(rest) == b""
+    assert (one.passed, one.dropped, one.close_seen) == (900, len(rest), False)
+    assert one.read(frame(CLOSE, b"\x03\xe8")) == b""
+    assert one.close_seen
+
+
 @given(st.binary(max_size=125), st.booleans())
 def test_frames_of_our_own_are_valid(payload: bytes, masked: bool) -> None:
     """A ping or close frame that the gateway inserts passes its own reader."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -226,6 +227,38 @@ async def test_a_line_in_the_access_log(tmp_path: Path) -> None:
         fine, wrong = sorted(echo.records(), key=lambda record: str(record["path"]))
     assert (fine["status"], fine["bytes_in"], fine["bytes_out"], fine["error"]) == (101, 100, 100, None)
     assert (wrong["status"], wrong["error"]) == (101, "bad-request: the client sent the unknown opcode 3")
+
+
+async def test_what_nobody_received_is_not_counted(tmp_path: Path) -> None:
+    """A backend that sends without a pause is soon cut off when its client leaves, in the middle of a frame or not;
+    `bytes_out` has what was on its way to the client."""
+    frames = (b"\x82\x7e\x40\x00" + bytes(2**14)) * 64
+    sent = 0
+    over = asyncio.Event()
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        accept = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept_of(KEY)
+        writer.write(b"HTTP/1.1 101 \r\n" + accept + b"\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(frames)
+                await writer.drain()
+                sent += len(frames)
+        over.set()
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    routes = f"routes: [{{path: /*, target: '127.0.0.1:{server.sockets[0].getsockname()[1]}'}}]"
+    with running_gateway(tmp_path, routes) as gateway:
+        async with connected(gateway.port) as client:
+            await opened(client, handshake())
+            await client.reader.readexactly(10**6)
+        await asyncio.wait_for(over.wait(), 30)
+        await eventually(lambda: gateway.access_log.count("\n") == 1)
+        assert 900_000 < orjson.loads(gateway.access_log)["bytes_out"] < 32 * 2**20  # buffers of the kernel included
+        assert sent < 64 * 2**20
+    server.close()
 
 
 async def test_sigterm_ends_sessions_without_a_word_in_the_log(tmp_path: Path) -> None:
