@@ -148,9 +148,10 @@ class Tunnel:
         if client.frames.closed and upstream.frames.closed:
             self.limit()
 
-    def abort(self) -> None:
-        """Cut off both ends."""
+    def abort(self, failure: GatewayError | None = None) -> None:
+        """Cut off both ends. `failure`: why, where nothing else is to blame."""
         if not self.ended.done():
+            self.failure = self.failure or failure
             self.client.abort()
             self._upstream.abort()
 

@@ -10,6 +10,7 @@ import struct
 from typing import Final
 
 from gateway.deadlines import NEVER
+from gateway.errors import ErrorKind, GatewayError
 from gateway.http.frames import PING, FrameReader, encode_frame
 from gateway.turns import ClientTurns
 from gateway.upstream.tunnel import HIGH_WATER, LOOKS, End, Tunnel
@@ -211,4 +212,4 @@ class Side(asyncio.BufferedProtocol):
         with contextlib.suppress(OSError, AttributeError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if self._tunnel is not None:
-            self._tunnel.abort()
+            self._tunnel.abort(GatewayError(ErrorKind.CLIENT_GONE, "its connection was cut off"))

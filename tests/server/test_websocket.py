@@ -262,7 +262,8 @@ async def test_what_nobody_received_is_not_counted(tmp_path: Path) -> None:
 
 
 async def test_sigterm_ends_sessions_without_a_word_in_the_log(tmp_path: Path) -> None:
-    """Each gets a close frame with 1001, those in the middle of a message are reset at the deadline; no traceback."""
+    """Each gets a close frame with 1001, those in the middle of a message are reset at the deadline, which the access
+    log says of them; no traceback."""
     limits = "drain: {window: 0s, deadline: 5s}"
     async with echo_site(tmp_path, limits) as echo, connected(echo.port) as one, connected(echo.port) as other:
         await opened(one, handshake())
@@ -278,6 +279,8 @@ async def test_sigterm_ends_sessions_without_a_word_in_the_log(tmp_path: Path) -
         with pytest.raises(ConnectionResetError):
             await other.rest()
         assert await asyncio.to_thread(echo.gateway.wait, 30) == 0
+        cut_off = "client-gone: the gateway ended (drain.deadline), and its connection was cut off"
+        assert sorted(str(record["error"]) for record in echo.records()) == ["None", cut_off]
 
 
 async def test_who_does_not_read_is_let_go(tmp_path: Path) -> None:
