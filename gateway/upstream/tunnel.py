@@ -5,13 +5,14 @@ An end of a tunnel is a connection (`tunnel_side.Side`), or an application that 
 one read.
 
 An end that has sent nothing for `ping_interval` is sent a ping. Any byte counts as an answer; the pong itself is not
-passed on. Where none comes in twice that time, the end is given up. Silence does not count while the gateway
-itself does not read, unless nothing is taken either of what waits to be sent.
+passed on. Where none comes in twice that time, the end is given up: three times `ping_interval` in all. Silence does
+not count while the gateway itself does not read, unless nothing is taken either of what waits to be sent.
 
 How a tunnel ends:
 
 - a close frame passed in each direction, and an end closed: the other is closed, once it has everything;
 - an end closed without one: the other is sent 1001 or 1011, at a frame's boundary, and closed;
+- an end given up: 1001 or 1011 to both, as if it were closed;
 - the rules of RFC 6455 are broken, or `max_message`: 1002, 1007 or 1009 to both;
 - `close`, at drain or at a deadline: its code to both, each at the next boundary.
 
@@ -33,6 +34,7 @@ CLOSE_LIMIT: Final = 30.0  # seconds, however slowly what is left is taken
 CLOSE_BYTES: Final = 16 * 1024 * 1024  # that are read of an upstream for its close frame, once there is no client
 HIGH_WATER: Final = 32 * 1024  # bytes that an end has not taken, above which the other one is not read
 LOOKS: Final = 4  # at each end, in an interval
+UNANSWERED: Final = 2  # intervals that a ping may remain without an answer
 
 
 class End(Protocol):
@@ -222,7 +224,26 @@ class Tunnel:
             if not end.gone:
                 look_again = end.looked_at(now, self._interval)
                 if not look_again:
-                    end.abort()
-                    look_again = NEVER
+                    self._give_up(end)
+                    return
                 deadline = min(deadline, look_again)
         self.deadline = deadline
+
+    def _give_up(self, end: End) -> None:
+        """Nothing comes from this end any more. It may still read: it is told, as the other one is."""
+        upstream = self._upstream
+        if end is upstream:
+            other, code, kind, name = self.client, FAILED, ErrorKind.UPSTREAM_TIMEOUT, "upstream"
+        else:
+            other, code, kind, name = upstream, GOING_AWAY, ErrorKind.CLIENT_GONE, "client"
+        seconds = (1 + UNANSWERED) * self._interval
+        silent = f"nothing came from the {name} for {seconds:g} s, not even the answer to a ping"
+        self.failure = GatewayError(kind, f"{silent} (websocket.ping_interval)")
+        self.close(code)
+        if not end.frames.closed:  # in the middle of a frame
+            other.finish()
+        end.finish()
+        end.frames.stop()
+        other.frames.stop()
+        other.let_go()
+        self.limit()

@@ -13,10 +13,9 @@ from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http.frames import PING, FrameReader, encode_frame
 from gateway.turns import ClientTurns
-from gateway.upstream.tunnel import HIGH_WATER, LOOKS, End, Tunnel
+from gateway.upstream.tunnel import HIGH_WATER, LOOKS, UNANSWERED, End, Tunnel
 
 READ_BUFFER: Final = 64 * 1024  # bytes of the buffer that all connections read into
-UNANSWERED: Final = 2  # intervals that a ping may remain without an answer
 
 
 class Side(asyncio.BufferedProtocol):

@@ -229,6 +229,12 @@ async def test_a_line_in_the_access_log(tmp_path: Path) -> None:
     assert (wrong["status"], wrong["error"]) == (101, "bad-request: the client sent the unknown opcode 3")
 
 
+async def _accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    accept = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept_of(KEY)
+    writer.write(b"HTTP/1.1 101 \r\n" + accept + b"\r\n\r\n")
+
+
 async def test_what_nobody_received_is_not_counted(tmp_path: Path) -> None:
     """A backend that sends without a pause is soon cut off when its client leaves, in the middle of a frame or not;
     `bytes_out` has what was on its way to the client."""
@@ -238,9 +244,7 @@ async def test_what_nobody_received_is_not_counted(tmp_path: Path) -> None:
 
     async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
-        await reader.readuntil(b"\r\n\r\n")
-        accept = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept_of(KEY)
-        writer.write(b"HTTP/1.1 101 \r\n" + accept + b"\r\n\r\n")
+        await _accepted(reader, writer)
         with contextlib.suppress(ConnectionError):
             while True:
                 writer.write(frames)
@@ -305,8 +309,8 @@ async def test_who_does_not_read_is_let_go(tmp_path: Path) -> None:
 
 
 async def test_pings_only_to_who_is_silent(tmp_path: Path) -> None:
-    """A silent client is sent a ping, whose pong goes no further; who answers nothing is let go; who speaks is not
-    asked."""
+    """A silent client is sent a ping, whose pong goes no further; who answers nothing is told and let go, and the
+    access log says why; who speaks is not asked."""
     async with echo_site(tmp_path, "websocket: {ping_interval: 3s}") as echo, connected(echo.port) as client:
         await opened(client, handshake())
         for _ in range(2):
@@ -318,4 +322,41 @@ async def test_pings_only_to_who_is_silent(tmp_path: Path) -> None:
             await echoed(client, b"I am here")
         ping = await asyncio.wait_for(client.reader.readexactly(10), 20)
         async with asyncio.timeout(20):
-            assert await client.rest() == b""
+            assert await client.rest() == b"\x88\x02\x03\xe9"
+        await eventually(lambda: len(echo.records()) == 1)
+        error = (
+            "client-gone: nothing came from the client for 9 s, not even the answer to a ping (websocket.ping_interval)"
+        )
+        assert echo.records()[0]["error"] == error
+
+
+@pytest.mark.parametrize("sends", [b"", b"\x82\x7e\x40\x00half a message"])
+async def test_a_silent_backend_is_named(tmp_path: Path, sends: bytes) -> None:
+    """Its client is sent 1011, or nothing in the middle of a message; in the log is the silence, and not that the
+    backend went away."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _accepted(reader, writer)
+        writer.write(sends)
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    routes = f"routes: [{{path: /*, target: '127.0.0.1:{server.sockets[0].getsockname()[1]}'}}]"
+    with running_gateway(tmp_path, routes, "websocket: {ping_interval: 500ms}") as gateway:
+        async with connected(gateway.port) as client:
+            await opened(client, handshake())
+            received = b""
+            async with asyncio.timeout(20):
+                while piece := await client.reader.read(100):
+                    if piece[:2] == b"\x89\x08":
+                        await client.send(frame(10, piece[2:]))
+                        continue
+                    received += piece
+                    if piece[0] == 0x88:
+                        await client.send(frame(8, piece[2:]))
+        assert received == (sends or b"\x88\x02\x03\xf3")
+        await eventually(lambda: gateway.access_log.count("\n") == 1)
+        error = orjson.loads(gateway.access_log)["error"]
+        assert error.startswith("upstream-timeout: nothing came from the upstream for 1.5 s")
+    server.close()

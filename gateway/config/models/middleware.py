@@ -95,7 +95,8 @@ class WebSocket(Section):
     ping_interval: Duration = Field(
         30,
         description="Silence of a client or a backend after which the gateway sends it a ping. Where nothing comes in "
-        "twice that time, the connection is closed.",
+        "twice that time, so after three times `ping_interval` of silence in all, the WebSocket is closed, and `error` "
+        "in the access log names the side that was silent.",
     )
 
 
