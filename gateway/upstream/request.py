@@ -241,6 +241,12 @@ def is_chunked(exchange: Exchange) -> bool:
     return b"content-length" not in exchange.fields
 
 
+def announced_length(exchange: Exchange) -> int:
+    """The length of the request body; -1 where it is unknown."""
+    length = exchange.fields.get(b"content-length")
+    return -1 if length is None else int(length)
+
+
 class Rereadable(WrappedBody):
     """A Body that can be read once more, as long as what was read of it is not over REREADABLE_LIMIT."""
 

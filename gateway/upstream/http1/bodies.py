@@ -13,7 +13,7 @@ from gateway.http.bodies import Flowing, Take, chunk, trailers_of
 from gateway.http.messages import Attempt
 from gateway.outbox import Writer
 from gateway.upstream.http1.codec import DONE, HEAD, ResponseReader, encode_last_chunk
-from gateway.upstream.request import Request, is_chunked, request_trailers
+from gateway.upstream.request import Request, announced_length, request_trailers
 
 logger = logging.getLogger("gateway.upstream")
 
@@ -69,9 +69,14 @@ class Line(Protocol):
 
 def sent_at_once(line: Line, request: Request, body: Body, attempt: Attempt) -> bool:
     """Send a small body that is there as a whole with the head, in one write; False where it is to be uploaded."""
-    data = body.take(AT_ONCE) if isinstance(body, WholeBody) and not is_chunked(request.exchange) else b""
+    if not isinstance(body, WholeBody):
+        return False
+    length = announced_length(request.exchange)
+    data = body.take(AT_ONCE) if length >= 0 else b""
     if not data:
         return False
+    if len(data) != length:
+        raise _misfit(request.exchange, len(data), length)
     attempt.sent = len(data)
     line.writer.write(data)
     line.request_sent = True
@@ -99,7 +104,8 @@ async def _send(line: Line, request: Request, body: Body, attempt: Attempt, expe
     """Send the body as it comes, no faster than the upstream takes it. Returns whether all of it was sent."""
     if expecting and not await _is_wanted(line):
         return False
-    chunked, writer = is_chunked(request.exchange), line.writer
+    length, writer = announced_length(request.exchange), line.writer
+    chunked = length < 0
     while True:
         if line.reader.phase is HEAD:
             line.deadline = line.exchange_ends  # it is the client's turn, whom the server keeps an eye on
@@ -108,15 +114,35 @@ async def _send(line: Line, request: Request, body: Body, attempt: Attempt, expe
             return False
         if not piece:
             break
+        if not chunked and attempt.sent + len(piece) > length:  # the endpoint would take the rest for a request
+            raise _misfit(request.exchange, attempt.sent + len(piece), length)
         attempt.sent += len(piece)
         writer.write(chunk(piece) if chunked else piece)
         line.set_deadline(line.idle_seconds)
         drained = line.drained
         if drained is not None:
             await drained
+    if (attempt.sent < length) if not chunked else _is_consumed(request.exchange, attempt):
+        raise _misfit(request.exchange, attempt.sent, length)
     if chunked:
         writer.write(encode_last_chunk(request_trailers(request.exchange, trailers_of(body))))
     return True
+
+
+def _is_consumed(exchange: Exchange, attempt: Attempt) -> bool:
+    """Whether nothing came of a body of unknown length because an attempt before this one has sent it."""
+    return not attempt.sent and any(earlier.sent for earlier in exchange.attempts)
+
+
+def _misfit(exchange: Exchange, size: int, length: int) -> GatewayError:
+    """The failure of a body that is not what was announced. Clients are held to that, so it was changed here."""
+    found = f"{size} bytes, and {length} are announced" if length >= 0 else "nothing left, as it was sent before"
+    detail = (
+        f"the request body has {found}: a body can be read and sent once, so a policy that reads it, or hands the "
+        "request on twice, has to read it whole, and set exchange.body = WholeBody(data, []) before each handler call"
+    )
+    logger.error("request %s: %s", exchange.request_id, detail)
+    return GatewayError(ErrorKind.INTERNAL, detail)
 
 
 async def _is_wanted(line: Line) -> bool:

@@ -1,0 +1,121 @@
+"""Policies that take a request body from the backend: by reading it, or by handing the request on twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.lifecycle.support import admin_url
+from tests.support import GatewayProcess, eventually, exchange, running_gateway, scripted_backend
+from tests.upstream.wire import read_message
+
+POLICY = """
+import copy
+from gateway.http import WholeBody
+
+async def read_whole(exchange):
+    data = b""
+    while piece := await exchange.body.read():
+        data += piece
+    return data
+
+class P:
+    def wrap(self, handler):
+        async def answered(exchange):
+            do = exchange.query.decode()
+            if do == "twice":
+                await handler(exchange)
+            elif do == "copies":
+                await handler(copy.copy(exchange))
+                return await handler(copy.copy(exchange))
+            elif do == "read":
+                await exchange.body.read()
+            elif do == "longer":
+                exchange.body = WholeBody(await read_whole(exchange) + b"GET /smuggled", [])
+            elif do == "shorter":
+                exchange.body = WholeBody((await read_whole(exchange))[1:], [])
+            elif do == "whole-twice":
+                data = await read_whole(exchange)
+                exchange.body = WholeBody(data, [])
+                await handler(exchange)
+                exchange.body = WholeBody(data, [])
+            return await handler(exchange)
+        return answered
+"""
+
+
+@asynccontextmanager
+async def served(directory: Path) -> AsyncIterator[tuple[GatewayProcess, list[bytes]]]:
+    """A gateway with the policy, and the bodies of the requests that its backend has had whole."""
+    bodies: list[bytes] = []
+
+    async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            bodies.append((await read_message(reader)).body)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+    (directory / "config").mkdir()
+    (directory / "config" / "p.py").write_text(POLICY)
+    async with scripted_backend(backend) as port:
+        routes = f"- {{path: /*, target: '127.0.0.1:{port}'}}\n"
+        with running_gateway(directory, routes, "policies: {mine: {class: 'p.py:P'}}") as gateway:
+            yield gateway, bodies
+
+
+async def _ask(gateway: GatewayProcess, method: str, do: str, framing: str) -> bytes:
+    length, body = ("Content-Length: 5", "abcde") if framing == "announced" else ("Transfer-Encoding: chunked", "")
+    if not body:
+        body = "5\r\nabcde\r\n0\r\n\r\n"
+    request = f"{method} /?{do} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{length}\r\n\r\n{body}"
+    async with asyncio.timeout(20):
+        return await exchange(gateway.port, request.encode())
+
+
+async def _failures(gateway: GatewayProcess) -> float:
+    async with httpx2.AsyncClient() as client:
+        text = (await client.get(admin_url(gateway, "/metrics"))).text
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if line.startswith("gateway_endpoint_failures_total")
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "do", "framing", "whole"),
+    [
+        ("POST", "twice", "announced", [b"abcde"]),
+        ("PUT", "twice", "announced", [b"abcde"]),
+        ("POST", "twice", "chunked", [b"abcde"]),
+        ("POST", "copies", "announced", [b"abcde"]),
+        ("POST", "read", "announced", []),
+        ("POST", "longer", "announced", []),
+        ("POST", "shorter", "announced", []),
+    ],
+)
+async def test_a_body_that_is_not_what_was_announced_fails_at_once(
+    tmp_path: Path, method: str, do: str, framing: str, whole: list[bytes]
+) -> None:
+    """The backend never takes a part for a request, the log says what the policy has to do, and no endpoint is blamed
+    for it."""
+    async with served(tmp_path) as (gateway, bodies):
+        answer = await _ask(gateway, method, do, framing)
+        assert answer.startswith(b"HTTP/1.1 500 ")
+        assert b"internal-error" in answer
+        assert bodies == whole
+        await eventually(lambda: "set exchange.body = WholeBody" in gateway.log)
+        assert await _failures(gateway) == 0
+
+
+@pytest.mark.parametrize("framing", ["announced", "chunked"])
+async def test_a_body_that_is_put_back_is_sent_each_time(tmp_path: Path, framing: str) -> None:
+    """A policy that has read it whole can hand the request on as often as it likes."""
+    async with served(tmp_path) as (gateway, bodies):
+        assert (await _ask(gateway, "POST", "whole-twice", framing)).startswith(b"HTTP/1.1 200 ")
+        assert bodies == [b"abcde", b"abcde"]
+        assert "WholeBody" not in gateway.log
