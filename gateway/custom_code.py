@@ -17,7 +17,9 @@ logger = logging.getLogger("gateway")
 
 MAX_TEXT = 2000  # characters of what an error says
 
-_LIBRARIES = tuple(f"{path}/" for path in (Path(os.__file__).parent, *site.getsitepackages(), Path(__file__).parent))
+_OWN = Path(__file__).parent
+_LIBRARIES = tuple(f"{path}/" for path in (Path(os.__file__).parent, *site.getsitepackages(), _OWN))
+_COMPILED = f"{_OWN.name}/"  # what the files of compiled code begin with
 
 
 def is_failure(error: BaseException) -> bool:
@@ -47,8 +49,11 @@ def place_of(error: BaseException) -> str:
 
 
 def is_library(file: str) -> bool:
-    """Whether a file of code is Python's, the gateway's or an installed package's."""
-    return file.startswith(("<frozen", *_LIBRARIES))
+    """Whether a file of code, or a place in it, is Python's, the gateway's or an installed package's."""
+    if file.startswith(("<frozen", *_LIBRARIES)):
+        return True
+    name = file.partition(":")[0]
+    return name.startswith(_COMPILED) and (_OWN.parent / name).is_file()
 
 
 def described(error: BaseException) -> str:
