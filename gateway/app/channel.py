@@ -31,6 +31,11 @@ class Channel(AtHand):
     refused: bool = False  # by this gateway, for what the request is
     driver: Driver | None = None  # of what answers it; None in a task
 
+    @property
+    def given_up(self) -> bool:
+        """Whether what answers it may have been cancelled from outside: always, where another server does so."""
+        return True
+
     # The request body: a Body.
 
     trailers: Headers

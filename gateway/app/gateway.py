@@ -24,7 +24,7 @@ from gateway.app.destination import MOVING, check_destination
 from gateway.app.health import PROBES, health
 from gateway.app.sending import send_stream
 from gateway.build import RouteHandler, Snapshot
-from gateway.custom_code import is_failure
+from gateway.custom_code import is_failure, place_of
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Outcome, Report, Response, WebSocketSession
 from gateway.http.messages import RequestHead
@@ -85,7 +85,7 @@ class Gateway:
                 try:
                     response = await handler_of(exchange, snapshot)(exchange)
                 except BaseException as error:  # a policy or an application may raise anything
-                    response = problem_of(error, exchange, snapshot)
+                    response = problem_of(error, exchange, snapshot, given_up=channel.given_up)
                     channel.refused = response.status < 500
                 outcome.status = response.status
                 body = response.body
@@ -101,7 +101,7 @@ class Gateway:
             except GatewayError as error:
                 exchange.error = error  # too late for another status: the connection is cut off
             except BaseException as error:
-                if not is_failure(error):
+                if not is_failure(error) and channel.given_up:
                     exchange.error = GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
                     outcome.status = outcome.status or ErrorKind.CLIENT_GONE.status
                     raise
@@ -207,15 +207,18 @@ def _cannot_be_sent(exchange: Exchange, error: BaseException) -> None:
         logger.exception("request %s: the response cannot be sent", exchange.request_id, exc_info=error)
 
 
-def problem_of(error: BaseException, exchange: Exchange, snapshot: Snapshot | None) -> Response:
+def problem_of(
+    error: BaseException, exchange: Exchange, snapshot: Snapshot | None, *, given_up: bool = True
+) -> Response:
     """The problem that a client sees in place of a response; raises what is no failure. A bare status where a policy
-    has left nothing to make a problem of."""
-    if not isinstance(error, GatewayError) and not is_failure(error):
+    has left nothing to make a problem of. Not `given_up`: what has cancelled the request can only be custom code."""
+    if not isinstance(error, GatewayError) and given_up and not is_failure(error):
         raise error
     exchange.error = error
     _trace(exchange, snapshot)
     if not isinstance(error, GatewayError):
-        logger.error("request %s: %s %s failed", exchange.request_id, exchange.method, exchange.path, exc_info=error)
+        request, place = f"{exchange.request_id}: {exchange.method} {exchange.path}", place_of(error)
+        logger.error("request %s failed at %s", request, place, exc_info=error)
         error = GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id")
     try:
         return problem_for(error, exchange, full=_shows_detail(snapshot))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
+import httpx2
+import orjson
 import pytest
 
 from gateway.custom_code import is_library, place_of
 from gateway.errors import GatewayError
 from gateway.http.testing import make_exchange
 from tests.middleware.support import answering, build, chained, context
+from tests.support import eventually, running_gateway, scripted_backend
+from tests.upstream.wire import connected, read_message
 
 IN_COMPILED_CODE = """\
 SET = compile("def refuse(): raise TypeError('str object expected')", "gateway/http/messages.py", "exec")
@@ -38,3 +45,67 @@ def test_a_file_in_a_directory_of_that_name_is_not_the_gateways() -> None:
     with pytest.raises(ZeroDivisionError) as raised:
         exec(compile("1 / 0", "gateway/policies.py", "exec"))
     assert place_of(raised.value) == "gateway/policies.py:1"
+
+
+CANCELLING = """\
+import asyncio
+
+class P:
+    def wrap(self, handler):
+        async def answered(exchange):
+            task, do = asyncio.current_task(), exchange.query.decode()
+            if do == "now":
+                task.cancel()
+            elif do == "later":
+                asyncio.get_running_loop().call_later(0.1, task.cancel)
+            elif do == "stream":
+                response = await handler(exchange)
+                task.cancel()
+                return response
+            if do:
+                await asyncio.sleep(60)  # line 16
+            return await handler(exchange)
+        return answered
+"""
+
+
+async def test_a_policy_that_cancels_its_own_task_has_failed(tmp_path: Path) -> None:
+    """It is no client that left: the answer is a 500, or is cut off where it has begun, and the log has the place. The
+    next request on the same connection is served."""
+    came = asyncio.Event()
+
+    async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = await read_message(reader)
+            if "stream" in request.start:
+                writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+            elif "wait" in request.start:
+                came.set()
+            else:
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "p.py").write_text(CANCELLING)
+    async with scripted_backend(backend) as port:
+        routes = f"- {{path: /*, target: '127.0.0.1:{port}'}}\n"
+        with running_gateway(tmp_path, routes, "policies: {mine: {class: 'p.py:P'}}") as gateway:
+            async with httpx2.AsyncClient(base_url=gateway.url, timeout=20) as client:
+                for do in ("now", "later"):
+                    assert (await client.get(f"/{do}?{do}")).status_code == 500
+                    assert (await client.get("/")).text == "ok"
+                with pytest.raises(httpx2.TransportError):
+                    await client.get("/stream?stream")
+            async with connected(gateway.port) as (_, writer):
+                writer.write(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+                await came.wait()
+            await eventually(lambda: gateway.access_log.count("\n") == 6, message=gateway.access_log)
+            log, lines = gateway.log, [orjson.loads(line) for line in gateway.access_log.splitlines()]
+    failed = {line["path"]: (line["status"], line["error"]) for line in lines if line["status"] != 200 or line["error"]}
+    assert failed == {
+        "/now": (500, "CancelledError()"),
+        "/later": (500, "CancelledError()"),
+        "/stream": (200, "CancelledError()"),
+        "/wait": (499, "client-gone: the client went away"),
+    }
+    assert log.count("failed at") == log.count("p.py:16\\n") == 2
+    assert log.count("the response cannot be sent") == 1

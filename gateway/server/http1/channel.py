@@ -45,6 +45,10 @@ class Http1Channel(ServerChannel):
     _length_stands: bool = False  # in the lines of the response
     _promises_trailers: bool = False
 
+    @property
+    def given_up(self) -> bool:
+        return self._left or self.response_complete  # that of a WebSocket is
+
     def _ask_for_body(self) -> None:
         self._carrier.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
