@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+_USERINFO: Final = re.compile(r"\A((?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]+|[/\\]{2,})?)[^/\\]*@")
+"""What is before the host of a URL; also of one that lacks its scheme or a slash, as browsers take it nevertheless."""
+
 
 def without_userinfo(text: str) -> str:
     """A host or a request target without the user and the password that a refused request may have before its host."""
@@ -18,11 +24,7 @@ def shown_url(url: str) -> str:
     before, mark, query = url.partition("?")
     if "@" not in before:
         return f"{before}?{_without_values(query)}" if mark else url
-    scheme, separator, rest = before.partition("://")
-    if not separator:
-        scheme, rest = "", before
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}{mark}{_without_values(query)}"
+    return _USERINFO.sub(r"\1", before) + mark + _without_values(query)
 
 
 def _without_values(query: str) -> str:

@@ -28,6 +28,13 @@ SECRET = "sesame-open-4711"
         (f"https://user:{SECRET}@a.b:8/c", "https://a.b:8/c"),
         (f"https://u@{SECRET}@a.b?k={SECRET}", "https://a.b?k=(hidden)"),
         (f"https://a.b?k={SECRET}/x@y", "https://a.b?k=(hidden)"),
+        (f"//user:{SECRET}@a.b/c@d", "//a.b/c@d"),
+        (f"http:/user:{SECRET}@a.b/c", "http:/a.b/c"),
+        (f"http:///user:{SECRET}@a.b/c", "http:///a.b/c"),
+        (f"https:\\\\user:{SECRET}@a.b\\c", "https:\\\\a.b\\c"),
+        (f"user:{SECRET}@a.b/c", "a.b/c"),
+        ("https://a.b/@c", "https://a.b/@c"),
+        ("/a@b/c@d", "/a@b/c@d"),
     ],
 )
 def test_a_url_is_shown_without_what_is_secret(url: str, shown: str) -> None:
