@@ -31,6 +31,7 @@ from gateway.http.messages import RequestHead
 from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, is_plain, normalise
 from gateway.http.problems import problem_for
+from gateway.http.usual import BODYLESS
 from gateway.limits.quota_report import PATH as QUOTA_PATH
 from gateway.middleware.cors import Cors, announced_method
 from gateway.middleware.request_id import RequestIds
@@ -93,7 +94,7 @@ class Gateway:
                     waiting = channel.respond(response.status, response.headers, body)
                     if waiting is not None:
                         await waiting
-                    outcome.sent = len(body)
+                    outcome.sent = 0 if head.method == "HEAD" or response.status in BODYLESS else len(body)
                 else:
                     over = self._carry(channel, exchange, response, outcome)
                     del response, body  # a WebSocket may be open for days, and there may be many
@@ -139,7 +140,7 @@ class Gateway:
         _trace(exchange, snapshot)
         response = problem_for(error, exchange, full=_shows_detail(snapshot))
         outcome.status = response.status
-        if isinstance(response.body, bytes):
+        if isinstance(response.body, bytes) and head.method != "HEAD":
             outcome.sent = len(response.body)
         self.report(exchange, outcome)
         return response

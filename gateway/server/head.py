@@ -26,6 +26,9 @@ _WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
 _ABSOLUTE: Final = re.compile(rb"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 
+_BEGUN: Final = re.compile(rb"([A-Z]{1,32}) ((?:/|https?://)[^ \r\n]{0,1024})")
+_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f-\x9f]")
+
 _OF_AN_UPGRADE: Final = frozenset({b"upgrade", b"http2-settings"})
 _LONGEST_HOST: Final = 255 + 6  # bytes of a name (RFC 1035, 2.3.4) and a port
 _REMEMBERED_LENGTH: Final = 100  # bytes of a Host; longer ones are looked at each time
@@ -59,6 +62,12 @@ def check_head(method: str, version: str, url: bytes, headers: Headers, fields: 
         path, _, query = url.partition(b"?")
         return path, query
     return _unusual_target(method, url, headers, fields)
+
+
+def shown_line(line: bytes) -> tuple[str, bytes]:
+    """Method and target for the log of what begins like a request line, but is none; without control characters."""
+    begun = _BEGUN.match(line)
+    return ("-", b"") if begun is None else (begun[1].decode(), _CONTROL.sub(b"*", begun[2]))
 
 
 def check_method(method: str) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 import httpx2
 import orjson
+import pytest
 
 from gateway.config.models.access_log import FIELDS
 from tests.lifecycle.support import admin_url, health
-from tests.support import GatewayProcess, running_gateway, until
+from tests.support import GatewayProcess, exchange, running_gateway, until
 
 ROUTES = "routes:\n- path: /x\n  target: asgi:tests.lifecycle.apps:one\n"
 AUTH = f"""
@@ -59,6 +60,38 @@ def test_a_header_that_is_a_credential_is_left_out(tmp_path: Path) -> None:
     assert record["referer"] is None
     assert record["refused_by"] == "authentication:keys"
     assert "an expired key" not in process.access_log
+
+
+async def test_what_is_not_sent_is_not_counted(tmp_path: Path) -> None:
+    """To HEAD, answers of the gateway have no body on the wire, and none in the log."""
+    routes = "routes:\n- {path: /x, respond: {body: hello}}\n"
+    with running_gateway(tmp_path, routes) as process:
+        for method in (b"HEAD", b"GET"):
+            for path in (b"/x", b"/none", b"/caf\xc3\xa9"):
+                request = method + b" " + path + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+                _, _, body = (await exchange(process.port, request)).partition(b"\r\n\r\n")
+                assert (method == b"HEAD") == (body == b"")
+        lines = [(each["bytes_out"] > 0, each["method"], each["status"]) for each in records(process, 6)]
+    expected = {(method == "GET", method, status) for method in ("HEAD", "GET") for status in (200, 400, 404)}
+    assert set(lines) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "method", "path"),
+    [
+        (b"GET /caf\xc3\xa9?key=s3cret HTTP/1.1", "GET", "/cafÃ©"),
+        (b"GET /\xc3\x89\x1b[2J HTTP/1.1", "GET", "/Ã**[2J"),
+        (b"GET http://u:s3cret@a/\xff HTTP/1.1", "GET", "a/ÿ"),
+        (b"\x16\x03\x01 /s3cret", "-", "/"),
+    ],
+)
+async def test_the_path_of_what_is_no_request(tmp_path: Path, line: bytes, method: str, path: str) -> None:
+    """It is logged as far as it came, if it looks like one, with nothing that a terminal would act upon."""
+    with running_gateway(tmp_path, ROUTES) as process:
+        assert (await exchange(process.port, line + b"\r\nHost: a\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+        (record,) = records(process, 1)
+    assert (record["method"], record["path"], record["original_path"]) == (method, path, path)
+    assert "s3cret" not in process.access_log
 
 
 def test_why_a_request_was_refused(tmp_path: Path) -> None:

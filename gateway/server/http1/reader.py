@@ -20,7 +20,7 @@ from gateway.http import Headers
 from gateway.http.fields import packed, unpacked
 from gateway.http.messages import RequestHead
 from gateway.native import RequestCodec, plain_request
-from gateway.server.head import bad, check_head, check_method, head_without_upgrade, is_websocket
+from gateway.server.head import bad, check_head, check_method, head_without_upgrade, is_websocket, shown_line
 from gateway.server.http1.line_ends import end_of_empty_line, end_of_large_head, share_of
 
 BLANK_LINES: Final = 8  # before a request (RFC 9112, 2.2 asks for one)
@@ -252,6 +252,7 @@ class RequestReader:
         if line is None:
             self._line = data[start:]
             if not _REQUEST_LINE_SO_FAR.fullmatch(self._line):
+                self.method, self.url = shown_line(self._line)
                 raise _no_request()
             return b""
         self._line = b""
