@@ -159,9 +159,22 @@ def _behind(handler: Handler) -> Handler:
         except BaseException as error:
             asked.failure = error
             raise
+        finally:
+            if exchange is not asked.exchange:
+                _take_over(asked.exchange, exchange)
         return asked.response
 
     return behind
+
+
+def _take_over(asked: Exchange, handed_on: Exchange) -> None:
+    """Have the request know what came of it where the policy has handed on a copy, or an exchange of its own."""
+    known = {*map(id, asked.attempts), *map(id, asked.decisions)}
+    asked.attempts += tuple([each for each in handed_on.attempts if id(each) not in known])
+    asked.decisions += tuple([each for each in handed_on.decisions if id(each) not in known])
+    asked.upstream = handed_on.upstream or asked.upstream
+    asked.cache = handed_on.cache or asked.cache
+    asked.model = handed_on.model or asked.model
 
 
 def _can_be_sent(error: GatewayError, exchange: Exchange) -> bool:

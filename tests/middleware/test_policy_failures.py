@@ -109,3 +109,46 @@ async def test_a_policy_that_cancels_its_own_task_has_failed(tmp_path: Path) -> 
     }
     assert log.count("failed at") == log.count("p.py:16\\n") == 2
     assert log.count("the response cannot be sent") == 1
+
+
+HANDS_ON = """\
+import asyncio
+import copy
+
+class P:
+    def wrap(self, handler):
+        async def answered(exchange):
+            if exchange.query == b"copy":
+                return await handler(copy.copy(exchange))
+            if exchange.query == b"both":
+                await asyncio.gather(handler(copy.copy(exchange)), handler(copy.copy(exchange)))
+            return await handler(exchange)
+        return answered
+
+class Q(P):
+    pass
+"""
+
+
+async def test_what_comes_of_a_copy_is_logged_with_the_request(tmp_path: Path) -> None:
+    """Also through a second policy that does the same, and for each of several copies."""
+
+    async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_message(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "p.py").write_text(HANDS_ON)
+    async with scripted_backend(backend) as port:
+        routes = f"- {{path: /*, target: '127.0.0.1:{port}'}}\n"
+        policies = "policies: {one: {class: 'p.py:P'}, two: {class: 'p.py:Q'}}"
+        with running_gateway(tmp_path, routes, policies) as gateway:
+            async with httpx2.AsyncClient(base_url=gateway.url, timeout=20) as client:
+                for query in ("", "?copy", "?both"):
+                    assert (await client.get(f"/{query}")).status_code == 200
+            await eventually(lambda: gateway.access_log.count("\n") == 3, message=gateway.access_log)
+            lines = [orjson.loads(line) for line in gateway.access_log.splitlines()]
+    assert [(line["upstream"], line["endpoint"]) for line in lines] == [(f"127.0.0.1:{port}", f"127.0.0.1:{port}")] * 3
+    assert [len(line["attempts"]) for line in lines] == [1, 1, 9]
+    assert {attempt["status"] for line in lines for attempt in line["attempts"]} == {200}
