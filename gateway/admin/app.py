@@ -169,6 +169,8 @@ class _Admin:
         self._reloader = reloader
         self._metrics = metrics
         self._recent = recent
+        self._making = asyncio.Lock()
+        self._beginning = asyncio.Lock()
 
     async def health(self, request: Request) -> Response:
         report = self._reloader.report()
@@ -184,11 +186,12 @@ class _Admin:
         handlers = page.of(snapshot.handlers)
         hide = self._reloader.hide
 
-        def shown() -> list[Any]:
+        def answer() -> Response:
             dumped = (handler.route.model_dump(mode="json", exclude_defaults=True) for handler in handlers)
-            return [without_secrets(route, hide) for route in dumped]
+            shown = [without_secrets(route, hide) for route in dumped]
+            return json_answer(shown, headers=page.next("/routes", len(snapshot.handlers)))
 
-        return json_answer(await asyncio.to_thread(shown), headers=page.next("/routes", len(snapshot.handlers)))
+        return await self._made(answer)
 
     async def config(self, request: Request) -> Response:
         snapshot = loaded(self._reloader)
@@ -202,8 +205,18 @@ class _Admin:
         at = request.query_params.get("at", "")
         page = page_of(request.query_params, CONFIG_ITEMS)
         found = find(files, at)
-        shown = await asyncio.to_thread(Shown(page, self._reloader.hide).top, found, at, page)
-        return json_answer(shown if at else {"digest": configuration.digest, **shown})
+        hide = self._reloader.hide
+
+        def answer() -> Response:
+            shown = Shown(page, hide).top(found, at, page)
+            return json_answer(shown if at else {"digest": configuration.digest, **shown})
+
+        return await self._made(answer)
+
+    async def _made(self, answer: Callable[[], Response]) -> Response:
+        """A large answer, made on a thread: one at a time, since the event loop waits its turn behind all of them."""
+        async with self._making:
+            return await asyncio.to_thread(answer)
 
     async def explain(self, request: Request) -> Response:
         snapshot = loaded(self._reloader)
@@ -227,6 +240,8 @@ class _Admin:
         try:
             client, body = request.query_params.get("client", LOOPBACK), request.query_params.get("body")
             sent = None if body is None else body.encode()
+            async with self._beginning:  # of many at once, each has a turn of the event loop of its own
+                await asyncio.sleep(0)
             answer = await explain(snapshot, method, url, pairs, client, sent, self._why_none)
             answer |= self._source(answer)
         except ValueError as error:

@@ -89,14 +89,14 @@ class _Api:
         headers = page.next("/map", len(found)) | counts
         monitor, total = self._states.monitor, sum(row.requests for row in rows)
         shown, hide = [], self._reloader.hide
-        for row in page.of(found):
-            minute = last_minute(monitor, "route", row.shown["route"])
-            shown.append(
-                {**without_secrets(row.shown, hide), "share": row.requests / total if total else None, "minute": minute}
-            )
-            if len(shown) % AT_ONCE == 0:
-                await asyncio.sleep(0)
-        return json_answer(shown, headers=headers)
+        async with self._making:  # one at a time: many large pages at once would each have a part of the same turn
+            for row in page.of(found):
+                minute = last_minute(monitor, "route", row.shown["route"])
+                share = row.requests / total if total else None
+                shown.append({**without_secrets(row.shown, hide), "share": share, "minute": minute})
+                if len(shown) % AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            return json_answer(shown, headers=headers)
 
     async def _map(self, snapshot: Snapshot) -> Sequence[Row]:
         async with self._making:
