@@ -6,7 +6,8 @@ one read.
 
 An end that has sent nothing for `ping_interval` is sent a ping. Any byte counts as an answer; the pong itself is not
 passed on. Where none comes in twice that time, the end is given up: three times `ping_interval` in all. Silence does
-not count while the gateway itself does not read, unless nothing is taken either of what waits to be sent.
+not count while the gateway itself does not read, unless nothing is taken either of what waits to be sent; nor while
+something is taken of that, be it in the kernel, where a ping may have megabytes before it.
 
 How a tunnel ends:
 

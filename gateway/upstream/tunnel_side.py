@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import struct
+import sys
 from typing import Final
 
 from gateway.deadlines import NEVER
@@ -16,6 +17,10 @@ from gateway.turns import ClientTurns
 from gateway.upstream.tunnel import HIGH_WATER, LOOKS, UNANSWERED, End, Tunnel
 
 READ_BUFFER: Final = 64 * 1024  # bytes of the buffer that all connections read into
+TCP_INFO: Final = socket.TCP_INFO if sys.platform == "linux" else -1  # others have other members in it
+TCP_INFO_SIZE: Final = 148  # bytes of Linux's struct tcp_info, up to what is read here
+ACKNOWLEDGED_AT: Final = 120  # in it: tcpi_bytes_acked, three other members, tcpi_notsent_bytes
+ACKNOWLEDGED_AND_NOT_SENT: Final = struct.Struct("=Q16xI")
 
 
 class Side(asyncio.BufferedProtocol):
@@ -30,6 +35,7 @@ class Side(asyncio.BufferedProtocol):
         "_held",
         "_peer",
         "_reading",
+        "_taken",
         "_transport",
         "_tunnel",
         "_turns",
@@ -67,7 +73,8 @@ class Side(asyncio.BufferedProtocol):
         self._heard = False  # since it was last looked at
         self._heard_at = asyncio.get_running_loop().time()
         self._asked_at = NEVER  # when a ping was sent that has had no answer
-        self._unsent = 0  # bytes that it had not taken, when last looked at
+        self._unsent = 0  # bytes for which there was no room at its end, when last looked at
+        self._taken = 0  # bytes that its kernel had acknowledged by then
 
     def join(self, tunnel: Tunnel, peer: End) -> None:
         """Begin."""
@@ -180,11 +187,23 @@ class Side(asyncio.BufferedProtocol):
     # Signs of life.
 
     def takes(self) -> bool:
-        before, self._unsent = self._unsent, 0 if self.gone else self._transport.get_write_buffer_size()
-        return self._unsent < before
+        unsent, taken = self._unsent, self._taken
+        self._unsent, self._taken = (0, taken) if self.gone else self._progress()
+        return self._unsent < unsent or (unsent > 0 and self._taken > taken)
+
+    def _progress(self) -> tuple[int, int]:
+        """Bytes that have not been sent, those in the kernel included, which may be megabytes before a ping; and bytes
+        that have been acknowledged."""
+        unsent = self._transport.get_write_buffer_size()
+        try:
+            info = self._transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, TCP_INFO, TCP_INFO_SIZE)
+            acknowledged, in_kernel = ACKNOWLEDGED_AND_NOT_SENT.unpack_from(info, ACKNOWLEDGED_AT)
+        except (OSError, AttributeError, struct.error):  # no TCP, or another system
+            return unsent, 0
+        return unsent + in_kernel, acknowledged
 
     def looked_at(self, now: float, interval: float) -> float:
-        if self.takes() or self._heard:
+        if self._heard or self.takes():
             self._heard = False
             self._heard_at, self._asked_at = now, NEVER
         if self._asked_at == NEVER and now - self._heard_at >= interval and (self._ask() or self._unsent):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import orjson
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from gateway.http.frames import mask
 from gateway.http.handshake import accept_of
 from tests.server.client import Client, connected
 from tests.server.conftest import BEFORE_LONG, Site
@@ -306,6 +308,38 @@ async def test_who_does_not_read_is_let_go(tmp_path: Path) -> None:
                 await opened(client, handshake())
                 client.stop_reading()
                 await asyncio.wait_for(gone.wait(), 60)
+
+
+async def test_who_reads_slowly_is_alive(tmp_path: Path) -> None:
+    """A client that answers no ping, since megabytes wait before it that it takes slowly, is not let go."""
+    whole = (b"\x82\x7e\x40\x00" + bytes(2**14)) * 150
+
+    async def burst(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _accepted(reader, writer)
+        writer.write(whole)
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:  # a backend that answers pings
+                ping = await reader.readexactly(2 + 4 + 8)
+                writer.write(b"\x8a\x08" + mask(ping[6:], ping[2:6]))
+        writer.close()
+
+    server = await asyncio.start_server(burst, "127.0.0.1", 0)
+    routes = f"routes: [{{path: /*, target: '127.0.0.1:{server.sockets[0].getsockname()[1]}'}}]"
+    with running_gateway(tmp_path, routes, "websocket: {ping_interval: 400ms}") as gateway:
+        loop = asyncio.get_running_loop()
+        with socket.create_connection(("127.0.0.1", gateway.port), 30) as client:  # what it has read, it has taken
+            client.setblocking(False)
+            await loop.sock_sendall(client, handshake())
+            head = await asyncio.wait_for(loop.sock_recv(client, 2**14), 30)
+            received = len(head.partition(b"\r\n\r\n")[2])
+            while received < len(whole):
+                await asyncio.sleep(0.04)  # which is how slowly it reads
+                piece = await asyncio.wait_for(loop.sock_recv(client, 2**14), 30)
+                assert piece, f"the end after {received} bytes"
+                received += len(piece)
+        await eventually(lambda: gateway.access_log.count("\n") == 1)
+        assert orjson.loads(gateway.access_log)["error"] is None
+    server.close()
 
 
 async def test_pings_only_to_who_is_silent(tmp_path: Path) -> None:
