@@ -107,15 +107,18 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def outside_make() -> dict[str, str]:
+    """The environment without what the make that runs the tests has put there, which would have another say more."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+
+
 def start(network: Network, directory: Path, **variables: str) -> subprocess.Popen[str]:
     """`make run`, with its virtual environment taken for installed, once its demo backends listen.
 
     In the network of this machine another program may take a port meanwhile: then it is started again.
     """
     command = network.command(require("make"), "--old-file=.venv/.runnable", "run")
-    # Nothing of the make that runs the tests, which would have this one say more; unbuffered, as in containers and CI.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    environment |= {"PYTHONUNBUFFERED": "1"} | variables
+    environment = outside_make() | {"PYTHONUNBUFFERED": "1"} | variables  # as in containers and CI
     for _ in range(1 if network.enter else 3):
         said = directory / "stderr"
         with said.open("w") as errors:
@@ -210,7 +213,7 @@ def test_an_old_python_is_refused_with_a_remedy(tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     command = [require("make"), f"PYTHON={old}", "run"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, cwd=tmp_path, env=outside_make(), capture_output=True, text=True, check=False)
     assert ended.returncode != 0
     assert "is not Python 3.11 or newer; name one that is: make PYTHON=" in ended.stderr
     assert not (tmp_path / ".venv").exists()
@@ -232,7 +235,7 @@ def test_an_installation_says_what_it_does(tmp_path: Path) -> None:
     """The first `make run` takes a while: one line says with what."""
     installed_by_nothing(tmp_path)
     command = [require("make"), ".venv/.runnable"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    ended = subprocess.run(command, cwd=tmp_path, env=outside_make(), capture_output=True, text=True, check=True)
     assert ended.stdout == "Installing the gateway and its packages in .venv: about 20 s, and only once.\n"
 
 
@@ -243,7 +246,12 @@ def test_to_compile_keeps_the_results_of_the_benchmark(tmp_path: Path) -> None:
     (build / "lib").mkdir(parents=True)
     (build / "bench.json").write_text("{}")
     ended = subprocess.run(
-        [require("make"), "CC=sh", "compiled"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [require("make"), "CC=sh", "compiled"],
+        cwd=tmp_path,
+        env=outside_make(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 0, ended.stderr
     assert [each.name for each in build.iterdir()] == ["bench.json"]
