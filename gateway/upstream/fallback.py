@@ -8,11 +8,10 @@ from typing import Final
 
 from gateway.errors import GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
+from gateway.http.usual import BODYLESS
 from gateway.upstream.retry import can_be_sent_again
 
 FALLBACK: Final = "fallback"  # another service was asked
-
-_BODYLESS: Final = frozenset({204, 304})
 
 Instead = Callable[[Exchange], Awaitable[Response | None]]
 """The other answer; None where there is none, so that the client gets the failure."""
@@ -61,7 +60,7 @@ class FixedAnswer:
     async def __call__(self, exchange: Exchange) -> Response:
         """Never None."""
         headers = [(b"cache-control", b"no-store")]
-        if self.status not in _BODYLESS:
+        if self.status not in BODYLESS:
             headers.append((b"content-length", b"%d" % len(self.body)))
         if self.body:
             headers.append((b"content-type", self.content_type))

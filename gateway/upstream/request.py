@@ -74,9 +74,9 @@ def request_headers(exchange: Exchange) -> Headers:
         headers.append((b"x-request-id", exchange.request_id.encode()))
     if exchange.body is not None:
         headers.append(
-            (b"transfer-encoding", b"chunked")
-            if is_chunked(exchange)
-            else (b"content-length", fields[b"content-length"].lstrip(b"0") or b"0")
+            (b"content-length", fields[b"content-length"].lstrip(b"0") or b"0")
+            if b"content-length" in fields
+            else (b"transfer-encoding", b"chunked")
         )
     elif b"content-length" in fields:
         headers.append((b"content-length", b"0"))
@@ -234,11 +234,6 @@ def request_trailers(exchange: Exchange, trailers: Headers) -> Headers:
     passes = (exchange.header_filter or STRANGERS).passes
     lines = [line for line in trailers if may_be_trailer(line[0]) and passes(line[0])]
     return [line for line in lines if line[0].replace(b"_", b"-") not in hidden]
-
-
-def is_chunked(exchange: Exchange) -> bool:
-    """Whether the request body is of unknown length."""
-    return b"content-length" not in exchange.fields
 
 
 def announced_length(exchange: Exchange) -> int:
