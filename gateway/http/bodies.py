@@ -115,6 +115,11 @@ class WholeBody(AtHand):
     def ready(self) -> bool:
         return True
 
+    @property
+    def size(self) -> int:
+        """Bytes that were not read yet."""
+        return len(self._data)
+
     def take(self, most: int) -> bytes:
         if self.trailers or len(self._data) > most:
             return b""

@@ -23,7 +23,7 @@ from gateway.config.problems import Problem
 from gateway.context import Builder, Context, Middleware
 from gateway.custom_code import current_task, is_failure, is_library, place_of
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Decision, Exchange, Handler, Response
+from gateway.http import Decision, Exchange, Handler, Response, WholeBody
 from gateway.http.decisions import Mode, deny
 from gateway.http.problems import problem_for
 from gateway.http.validity import check_exchange, check_request, check_response, repair
@@ -153,6 +153,8 @@ def _behind(handler: Handler) -> Handler:
         if task is not None and task is not asked.task:
             exchange.defer(task.cancel)
         check_request(exchange)
+        if isinstance(exchange.body, WholeBody):
+            _announce(exchange, exchange.body)
         asked.reached = True
         try:
             asked.response = await handler(exchange)
@@ -165,6 +167,15 @@ def _behind(handler: Handler) -> Handler:
         return asked.response
 
     return behind
+
+
+def _announce(exchange: Exchange, body: WholeBody) -> None:
+    """Have the backend be told how long the body is that a policy has put in the place of the client's."""
+    length = [] if body.trailers else [(b"content-length", b"%d" % body.size)]  # with trailers, it is sent in chunks
+    exchange.headers = [line for line in exchange.headers if line[0] != b"content-length"] + length
+    exchange.fields = {**exchange.fields, **dict(length)}
+    if not length:
+        exchange.fields.pop(b"content-length", None)
 
 
 def _take_over(asked: Exchange, handed_on: Exchange) -> None:

@@ -16,7 +16,13 @@ from tests.upstream.wire import read_message
 
 POLICY = """
 import copy
-from gateway.http import WholeBody
+from gateway.http import WholeBody, WrappedBody
+
+def added_to(body, data):
+    pieces = [b"", data]
+    async def read():
+        return await body.read() or pieces.pop()
+    return WrappedBody(body, read)
 
 async def read_whole(exchange):
     data = b""
@@ -36,9 +42,18 @@ class P:
             elif do == "read":
                 await exchange.body.read()
             elif do == "longer":
-                exchange.body = WholeBody(await read_whole(exchange) + b"GET /smuggled", [])
+                exchange.body = added_to(exchange.body, b"GET /smuggled")
             elif do == "shorter":
+                await exchange.body.read()
+                exchange.body = added_to(exchange.body, b"a")
+            elif do == "whole-longer":
+                exchange.body = WholeBody(await read_whole(exchange) + b"fg", [])
+            elif do == "whole-shorter":
                 exchange.body = WholeBody((await read_whole(exchange))[1:], [])
+            elif do == "whole-empty":
+                exchange.body = WholeBody(b"", [])
+            elif do == "whole-trailers":
+                exchange.body = WholeBody(await read_whole(exchange) + b"fg", [(b"x-sum", b"1")])
             elif do == "whole-twice":
                 data = await read_whole(exchange)
                 exchange.body = WholeBody(data, [])
@@ -110,6 +125,24 @@ async def test_a_body_that_is_not_what_was_announced_fails_at_once(
         assert bodies == whole
         await eventually(lambda: "set exchange.body = WholeBody" in gateway.log)
         assert await _failures(gateway) == 0
+
+
+@pytest.mark.parametrize("framing", ["announced", "chunked"])
+@pytest.mark.parametrize(
+    ("do", "whole"),
+    [
+        ("whole-longer", b"abcdefg"),
+        ("whole-shorter", b"bcde"),
+        ("whole-empty", b""),
+        ("whole-trailers", b"abcdefg"),
+    ],
+)
+async def test_a_body_of_another_length_goes_out_as_it_is(tmp_path: Path, framing: str, do: str, whole: bytes) -> None:
+    """A policy may put a longer or a shorter body in the client's place, and the backend is told how long it is."""
+    async with served(tmp_path) as (gateway, bodies):
+        for _ in range(2):  # the second on the same connection to the backend
+            assert (await _ask(gateway, "POST", do, framing)).startswith(b"HTTP/1.1 200 ")
+        assert bodies == [whole, whole]
 
 
 @pytest.mark.parametrize("framing", ["announced", "chunked"])
