@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.plurals import counted
-from gateway.upstream.connection import Connection
+from gateway.upstream.connection import Connection, Owner
 from gateway.upstream.idle_limit import IdleLimit
 from gateway.upstream.member import Address
 from gateway.upstream.transport import Connector
@@ -105,7 +105,7 @@ class Pool(Generic[C, W]):
         return drained
 
 
-class Connections:
+class Connections(Owner):
     """Those of one endpoint, idle or in an exchange, and the queue for them."""
 
     __slots__ = (

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.deadlines import Deadlines
 from gateway.driver import Driver
+from gateway.upstream.connection import Connection
 from gateway.upstream.http1.bodies import go_on
 from gateway.upstream.http1.codec import HEAD, ResponseReader
 
 
-class Awaited(asyncio.BufferedProtocol):
+class Awaited(Connection):
     """A connection that one at a time waits for."""
 
     __slots__ = ("_driver", "_loop", "_waiter", "closed", "reader", "wanted")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, deadlines: Deadlines) -> None:
+        super().__init__(deadlines)
+        self._loop = asyncio.get_running_loop()
         self.reader = ResponseReader()
         self.closed = False
         self.wanted: asyncio.Future[None] | None = None  # set while a 100 is waited for

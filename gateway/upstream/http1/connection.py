@@ -22,7 +22,6 @@ from gateway.http.messages import REFUSALS, Attempt
 from gateway.http.retry_after import seconds_to_wait
 from gateway.outbox import Outbox, Writer
 from gateway.turns import ClientTurns
-from gateway.upstream.connection import Owner
 from gateway.upstream.http1.awaited import Awaited
 from gateway.upstream.http1.bodies import StreamedBody, pass_hints_on, sent_at_once, upload
 from gateway.upstream.http1.codec import (
@@ -58,34 +57,23 @@ class Connection(Awaited):
         "_transport",
         "_unsent",
         "asked",
-        "certificate_until",
         "deadline",
-        "deadlines",
         "drained",
-        "dropped",
         "exchange_ends",
         "failure",
         "flowing",
         "idle_seconds",
-        "idle_since",
-        "idled",
-        "kept",
         "label",
-        "opened",
-        "owner",
         "request_sent",
-        "used",
         "writer",
     )
     __deletable__ = ["_transport", "writer"]  # noqa: RUF012  for the compiler
 
     def __init__(self, label: str, authority: bytes, buffer: memoryview, deadlines: Deadlines, outbox: Outbox) -> None:
-        super().__init__(asyncio.get_running_loop())
-        self.owner: Owner | None = None
+        super().__init__(deadlines)
         self.label = label  # of the endpoint
         self._authority = authority
         self._buffer = buffer
-        self.deadlines = deadlines
         self._outbox = outbox
         self._transport: asyncio.Transport
         self.writer: Writer
@@ -97,11 +85,6 @@ class Connection(Awaited):
         self.request_sent = self._repeatable = False
         self._unsent = 0  # bytes in the write buffer when the clock was last set
         self.idle_seconds = self.exchange_ends = self.deadline = self.asked = NEVER
-        self.dropped = False
-        self.used = 0
-        self.opened = self.idle_since = time.perf_counter()
-        self.idled = 0.0
-        self.kept = self.certificate_until = NEVER
 
     @property
     def available(self) -> bool:
