@@ -20,7 +20,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 MODULES = """
-    outbox deadlines turns driver
+    outbox deadlines turns driver snapshot
     http/messages http/bodies http/fields http/forwarded http/header_filter http/answers http/decisions http/redaction
     http/addresses http/hosts http/methods http/frames http/checked_frames http/handshake
     http/problems http/parameters http/retry_after http/usual http/span http/trace_context http/model_record

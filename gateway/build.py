@@ -5,13 +5,12 @@ A handler chain, in the order of `middleware/table.py`, is composed once per rou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial, reduce
 from operator import or_
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from gateway.access.blocklist import Blocklist, blocklist_of
+from gateway.access.blocklist import blocklist_of
 from gateway.auth.scheme import Locations, Scheme
 from gateway.config.load import ConfigError, Configuration, Problem
 from gateway.config.model_routes import target_of
@@ -21,8 +20,6 @@ from gateway.config.values.addresses import (
     AsgiTarget,
     parse_target,
 )
-from gateway.config.yaml.document import Mapping as YamlMapping
-from gateway.config.yaml.document import Sequence as YamlSequence
 from gateway.context import Context, Middleware
 from gateway.driver import with_task
 from gateway.http import Handler
@@ -36,17 +33,17 @@ from gateway.middleware import redirects, request_id
 from gateway.middleware.authentication import Authentication
 from gateway.middleware.fixed_responses import FixedResponse, fixed_response
 from gateway.middleware.order import Placed, arrange
-from gateway.middleware.reads import Reads, reads_of
+from gateway.middleware.reads import reads_of
 from gateway.middleware.redirects import Redirect
-from gateway.middleware.request_id import RequestIds
 from gateway.middleware.trace import Trace, without_route
-from gateway.monitor.known import Known, known_of, rules_of
+from gateway.monitor.known import known_of, rules_of
 from gateway.registry.registered import registered_of
 from gateway.resilience import Resilience, timeouts_of
 from gateway.roles import ALL, Roles
 from gateway.routes.table import RouteTable, RuleErrors
 from gateway.routes.wildcards import PatternError
 from gateway.services import Services
+from gateway.snapshot import RouteHandler, Snapshot
 from gateway.upstream.asgi import Hosted
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.configured import time_limits_of
@@ -56,66 +53,10 @@ from gateway.upstream.transport import Connector
 from gateway.upstream.way_back import WayBack, replaced_by
 from gateway.upstream.websocket import WebSocketLimits
 
-if TYPE_CHECKING:  # the last two are imported where there is a models.yaml
-    from gateway.llm.handler import Models
+if TYPE_CHECKING:  # they are imported where there is a models.yaml
     from gateway.llm.money import Money
-    from gateway.mcp.configured import Endpoint as McpEndpoint
     from gateway.model_targets import ModelTargets
-
-    Answering: TypeAlias = Cluster | Hosted | Redirect | FixedResponse | Models | McpEndpoint
-    """The target of routes."""
-
-
-@dataclass(frozen=True, slots=True)
-class RouteHandler:
-    """A route, ready to take exchanges."""
-
-    route: RouteConfig
-    middlewares: tuple[Middleware, ...]
-    target: Answering
-    forward: Handler  # behind the policies: the target, with what the route does about failures
-    handle: Handler
-    reads: Reads | None  # what no request may have twice
-    worded: Callable[[Handler], Handler] | None = None  # has errors be in the format of its clients
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All of one configuration, compiled."""
-
-    configuration: Configuration
-    table: RouteTable[RouteHandler]
-    handlers: tuple[RouteHandler, ...]
-    proxies: TrustedProxies
-    request_ids: RequestIds
-    header_filters: Mapping[bool, HeaderFilter]  # for what trusted proxies send, and for all other clients
-    quota: Handler | None  # what answers /quota
-    quota_paths: frozenset[str]  # where; empty where there is none
-    quotas: tuple[Quota, ...]
-    money: Money | None  # budgets and prices of models, where there are any
-    blocklist: Blocklist
-    tracing: Trace | None  # for what no route takes
-    credentials: Locations  # where any scheme in use looks for one
-    known: Known  # what metrics have labels of
-
-    @property
-    def digest(self) -> str:
-        """Identifies the contents of the files."""
-        return self.configuration.digest
-
-    def pieces(self) -> list[object]:
-        """Its largest parts: routes, compiled, as configured, and as in the files."""
-        configuration = self.configuration
-        pieces: list[object] = [*self.handlers, *configuration.routes.routes, *configuration.auth.consumers]
-        pieces += self.table.pieces()
-        for document in configuration.documents.values():
-            root = document.root
-            for entry in root.entries.values() if isinstance(root, YamlMapping) else ():
-                if isinstance(entry.node, YamlSequence):
-                    pieces += entry.node.items
-            if isinstance(root, YamlSequence):
-                pieces += root.items
-        return pieces
+    from gateway.snapshot import Answering
 
 
 def build(configuration: Configuration, plan: Plan, connector: Connector, roles: Roles = ALL) -> Snapshot:

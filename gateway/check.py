@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.auth import password_costs
-from gateway.build import Snapshot, build
+from gateway.build import build
 from gateway.config import checks
 from gateway.config.checks import Check
 from gateway.config.host_names import Place, host_names, perhaps_meant
@@ -27,6 +27,7 @@ from gateway.managed import here as control_plane_here
 from gateway.middleware import order
 from gateway.outside.here import Port, missing_here
 from gateway.outside.host_lookups import HostLookups
+from gateway.snapshot import Snapshot
 from gateway.trial import try_out
 from gateway.upstream.transport import Connector, Resolver
 

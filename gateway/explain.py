@@ -9,7 +9,6 @@ from urllib.parse import SplitResult
 
 from gateway.auth.credentials import without_parameters
 from gateway.auth.token_locations import secret_parameters
-from gateway.build import RouteHandler, Snapshot
 from gateway.context import Explaining
 from gateway.deadlines import NEVER
 from gateway.errors import GatewayError
@@ -26,6 +25,7 @@ from gateway.middleware.redirects import Redirect
 from gateway.plurals import counted
 from gateway.routes.explain import Explanation, path_taken
 from gateway.routes.rule import Form, Match, NoMatch, encoded_slash_refused
+from gateway.snapshot import RouteHandler, Snapshot
 from gateway.upstream.asgi import Hosted
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.considered import considered, has_choice, not_asked

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.build import Snapshot, build
+from gateway.build import build
 from gateway.config import watch
 from gateway.config.history import History, Version, difference
 from gateway.config.large_files import LargeFiles
@@ -33,6 +33,7 @@ from gateway.live.paced import let_go
 from gateway.plurals import counted
 from gateway.registry.discovery import Discovery
 from gateway.roles import ALL, Roles, named
+from gateway.snapshot import Snapshot
 from gateway.trial import try_out
 from gateway.upstream.transport import Connector
 

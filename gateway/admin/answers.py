@@ -10,8 +10,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.build import Snapshot
 from gateway.reload import Reloader
+from gateway.snapshot import Snapshot
 
 
 class Refused(Exception):

@@ -41,7 +41,6 @@ from gateway.admin.sessions import Sessions, session_operations
 from gateway.admin.tokens import Credentials, Holder
 from gateway.admin.traffic_map import map_operations
 from gateway.auth.scheme import Locations
-from gateway.build import Snapshot
 from gateway.explain import LOOPBACK, explain
 from gateway.http.asked import split_url
 from gateway.http.parameters import query_values
@@ -50,6 +49,7 @@ from gateway.monitor.exposition.page import Exposition
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.registry.discovery import Discovery
 from gateway.reload import Reloader
+from gateway.snapshot import Snapshot
 from gateway.upstream.service import Upstream
 
 logger = logging.getLogger("gateway.admin")

@@ -16,11 +16,11 @@ from starlette.responses import Response
 from gateway.admin.answers import Refused, json_answer, loaded
 from gateway.admin.operations import Operation, Parameter
 from gateway.algorithms.percentiles import Sketch
-from gateway.build import Snapshot
 from gateway.http import Exchange, Identity
 from gateway.limits.holds import Line
 from gateway.monitor.model_traffic import SUMS, Used
 from gateway.reload import Reloader
+from gateway.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from gateway.llm.claims import Budget, Limit

@@ -11,11 +11,11 @@ from starlette.responses import Response
 
 from gateway.admin.answers import Refused, json_answer, loaded
 from gateway.admin.operations import Operation, Parameter
-from gateway.build import Snapshot
 from gateway.http import Exchange, Identity
 from gateway.limits.quota import Quota
 from gateway.limits.quota_report import state_of
 from gateway.reload import Reloader
+from gateway.snapshot import Snapshot
 
 logger = logging.getLogger("gateway.limits")
 

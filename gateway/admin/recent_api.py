@@ -12,11 +12,11 @@ from gateway.admin.answers import Refused, json_answer
 from gateway.admin.operations import Operation, Parameter
 from gateway.admin.pages import PAGE, page_of, without_secrets
 from gateway.admin.wanted_requests import WANTED, wanted_requests
-from gateway.build import Snapshot
 from gateway.config.values.instants import format_instant
 from gateway.explain import why_taken
 from gateway.monitor.recent_requests import RecentRequest, RecentRequests
 from gateway.reload import Reloader
+from gateway.snapshot import Snapshot
 
 _GONE = "this request is not among the last ones; look for its request_id in the access log"
 

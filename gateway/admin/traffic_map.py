@@ -19,10 +19,10 @@ from gateway.admin.pages import PAGE, page_of, without_secrets
 from gateway.admin.service_states import STATES, ServiceState, ServiceStates, State
 from gateway.admin.ways import Way, ways_of
 from gateway.algorithms.circuit_breaker import State as Breaking
-from gateway.build import RouteHandler, Snapshot
 from gateway.middleware.fixed_responses import FixedResponse
 from gateway.middleware.redirects import Redirect
 from gateway.reload import Reloader
+from gateway.snapshot import RouteHandler, Snapshot
 from gateway.upstream.service import Upstream
 
 AT_ONCE: Final = 20  # routes that are looked at before requests get a turn

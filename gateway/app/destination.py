@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gateway.build import RouteHandler
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange
 from gateway.http.fields import value_of
 from gateway.http.paths import PathError, normalise
 from gateway.routes.rule import NoMatch, Rule
 from gateway.routes.table import RouteTable
+from gateway.snapshot import RouteHandler
 
 MOVING: Final = frozenset({"COPY", "MOVE"})
 _HEADER: Final = b"destination"

@@ -23,7 +23,6 @@ from gateway.app.channel import Channel
 from gateway.app.destination import MOVING, check_destination
 from gateway.app.health import PROBES, health
 from gateway.app.sending import send_stream
-from gateway.build import RouteHandler, Snapshot
 from gateway.custom_code import is_failure, place_of
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Outcome, Report, Response, WebSocketSession
@@ -38,6 +37,7 @@ from gateway.middleware.request_id import RequestIds
 from gateway.reload import Reloader
 from gateway.routes.rule import Match, NoMatch, encoded_slash_refused
 from gateway.routes.table import RouteTable
+from gateway.snapshot import RouteHandler, Snapshot
 
 logger = logging.getLogger("gateway")
 

@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 
 from gateway.admin.listening import NO_TOKEN, Listening
 from gateway.admin.tokens import FILE, Credentials, LocalToken, local_token
-from gateway.build import Snapshot
 from gateway.config.models.admin import Admin
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.secrets import KnownSecrets
+from gateway.snapshot import Snapshot
 
 logger = logging.getLogger("gateway.admin")
 

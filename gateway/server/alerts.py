@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gateway.build import Snapshot
 from gateway.bus.bus import Bus
 from gateway.config.problems import ConfigError
 from gateway.config.secrets import KnownSecrets
@@ -18,6 +17,7 @@ from gateway.monitor.watch import Monitor
 from gateway.outside.redis_link import RedisLink
 from gateway.reload import Reloader
 from gateway.roles import Roles
+from gateway.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from gateway.server.alert_looking import Looking

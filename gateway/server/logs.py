@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway.build import Snapshot
 from gateway.config.models import AccessLog as AccessLogConfig
 from gateway.config.problems import ConfigError, Problem
 from gateway.http import Report
@@ -20,6 +19,7 @@ from gateway.monitor.log_writer import STANDARD
 from gateway.monitor.process_log import SERVICE as PROCESS_LOG
 from gateway.monitor.process_log import ProcessLog
 from gateway.monitor.telemetry.exports import line_sink
+from gateway.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.app import Gateway
 from gateway.auth.metrics import FetchedKeys, issuer_metrics
-from gateway.build import Snapshot
 from gateway.bus.bus import Bus
 from gateway.bus.configured import bus_of
 from gateway.bus.memory import MemoryBus
@@ -41,6 +40,7 @@ from gateway.roles import Roles
 from gateway.server.alerts import AlertSending, AlertsOfGateway
 from gateway.server.loop_watch import LoopTroubles, LoopWatch
 from gateway.server.process_metrics import build_metrics, config_metrics, process_metrics
+from gateway.snapshot import Snapshot
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.service import Upstream
 from gateway.upstream.steps import Stepwise

@@ -24,7 +24,6 @@ from gateway.auth.replays import SERVICE as REPLAYS
 from gateway.auth.replays import ReplayMemory
 from gateway.auth.token_times import SERVICE as TOKEN_TIMES
 from gateway.auth.token_times import TokenTimes
-from gateway.build import Snapshot
 from gateway.config.models import ClientLimits
 from gateway.config.problems import ConfigError
 from gateway.config.secrets import KnownSecrets
@@ -57,6 +56,7 @@ from gateway.server.state_directory import SERVICE as STATE_DIRECTORY
 from gateway.server.state_directory import StateDirectory
 from gateway.server.succession import Places, Succession
 from gateway.server.systemd import READY, notify, reloading, sockets_of_systemd, status
+from gateway.snapshot import Snapshot
 from gateway.upstream.transport import Connector, Resolver
 
 logger = logging.getLogger("gateway")

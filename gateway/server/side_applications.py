@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from gateway.app import Gateway
 from gateway.app.health import PROBES, probe
-from gateway.build import Snapshot
 from gateway.config.secrets import KnownSecrets
 from gateway.monitor.audit_log import AdminChange
 from gateway.server.listen import Kind
 from gateway.server.observed import Observed
 from gateway.server.succession import Places
+from gateway.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

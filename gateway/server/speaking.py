@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from gateway.build import Snapshot
 from gateway.bus.configured import PLACE, bus_identity, bus_of
 from gateway.config.models.agents import Agents
 from gateway.config.problems import ConfigError, Problem
@@ -21,6 +20,7 @@ from gateway.registry.discovery import Discovery
 from gateway.registry.feedback import FeedbackListener
 from gateway.roles import ALL, Roles, named
 from gateway.server.observed import Observed
+from gateway.snapshot import Snapshot
 from gateway.upstream.service import Upstream
 
 if TYPE_CHECKING:  # what a bus between processes and a bridge need is imported for those who have one: see parts.py

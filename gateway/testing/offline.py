@@ -15,7 +15,7 @@ from typing import Any
 from gateway.app.gateway import Gateway, handler_of, problem_of
 from gateway.app.health import PROBES
 from gateway.auth.replays import ReplayMemory
-from gateway.build import RouteHandler, Snapshot, build, table_of
+from gateway.build import build, table_of
 from gateway.config.models import Configuration
 from gateway.config.models.audit import AuditLog
 from gateway.deadlines import Deadlines
@@ -31,6 +31,7 @@ from gateway.middleware.fixed_responses import FixedResponse
 from gateway.middleware.policy_loading import LivingPolicy
 from gateway.middleware.redirects import Redirect
 from gateway.reload import Reloader
+from gateway.snapshot import RouteHandler, Snapshot
 from gateway.testing.model import Request
 from gateway.upstream.asgi import Hosted
 from gateway.upstream.cluster import Cluster

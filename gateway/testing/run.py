@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.build import Snapshot
 from gateway.config.models import Configuration
 from gateway.explain import explain
+from gateway.snapshot import Snapshot
 from gateway.testing.file import PlacedCase
 from gateway.testing.model import Expect, Request
 from gateway.testing.offline import Offline, Outcome

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from gateway.build import Snapshot
 from gateway.check import compile_offline
 from gateway.explain import explain
+from gateway.snapshot import Snapshot
 from tests.cli.support import configured, gateway
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from gateway.build import Snapshot
 from gateway.check import check, compile_offline
 from gateway.explain import explain
 from gateway.importing.importer import Imported, import_file
+from gateway.snapshot import Snapshot
 
 DATA = Path(__file__).parent / "data"
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from gateway.app.gateway import handler_of, problem_of
-from gateway.build import Snapshot, build
+from gateway.build import build
 from gateway.config.load import parse
 from gateway.deadlines import Deadlines
 from gateway.demo_models import DemoModels, serving
@@ -21,6 +21,7 @@ from gateway.http.model_record import ModelRecord
 from gateway.http.testing import Pieces, make_exchange
 from gateway.live import Owner
 from gateway.llm.handler import Models
+from gateway.snapshot import Snapshot
 from gateway.upstream.transport import Connector, Resolver
 from tests.support import Script, read_head
 

@@ -17,7 +17,6 @@ from gateway.admin.listening import Listening
 from gateway.admin.tokens import Credentials, local_token
 from gateway.app import Gateway
 from gateway.app.asgi import Application
-from gateway.build import RouteHandler
 from gateway.config.models.admin import Admin
 from gateway.deadlines import Deadlines
 from gateway.http import Exchange, Outcome
@@ -28,6 +27,7 @@ from gateway.monitor.resilience_metrics import resilience_metrics
 from gateway.monitor.traffic import Traffic
 from gateway.monitor.traffic_metrics import traffic_metrics
 from gateway.reload import Reloader
+from gateway.snapshot import RouteHandler
 from gateway.upstream.transport import Connector, Resolver
 from tests.support import eventually, free_port
 from tests.upstream.wire import Wire, read_message, reset
