@@ -6,19 +6,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
+from gateway.errors import GatewayError
 from gateway.http.bodies import Message, Receive, Send
-from gateway.http.frames import FAILED, GOING_AWAY, INVALID_DATA, NORMAL, FrameReader
+from gateway.http.frames import FAILED, GOING_AWAY, INVALID_DATA, LOST, NO_CODE, NORMAL, PONG, FrameReader
 from gateway.upstream.tunnel import HIGH_WATER, End, Tunnel
 
 logger = logging.getLogger("gateway.websocket")
 
-NO_CODE = 1005
-LOST = 1006
+OVERHEAD: Final = 512  # bytes that a message takes beside what it holds
+_PONG: Final = bytes((0x80 | PONG,))
 
 
 class MessageEnd:
@@ -32,12 +33,13 @@ class MessageEnd:
         self._protocol = Protocol(Side.CLIENT if client else Side.SERVER, max_size=None, logger=logger)
         self._tunnel: Tunnel | None = None
         self._peer: End | None = None
-        self._parts: list[bytes] = []  # of the message that is under way to it
+        self._part = bytearray()  # of the message that is under way to it
         self._is_text = False
         self._messages: deque[tuple[Message, int]] = deque()
-        self._size = 0  # bytes of them
+        self._size = 0  # bytes of them, overhead included
         self._disconnect: Message | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._came = asyncio.Event()
+        self._pong = b""  # that waits until the other end takes something
         self._may_send = asyncio.Event()
         self._may_send.set()
 
@@ -59,35 +61,53 @@ class MessageEnd:
         for frame in self._protocol.events_received():
             if isinstance(frame, Frame):
                 self._take(frame)
-        self._flush()
-        if self._size > HIGH_WATER and self._peer is not None:
-            self._peer.hold()
+        close = self._protocol.close_rcvd
+        if close is not None:
+            self._disconnected(int(close.code), close.reason)
+        self._flush(self._answers())
+        if self._disconnect is None:
+            if self._size > HIGH_WATER and self._peer is not None:
+                self._peer.hold()
+        elif self.masks and self.frames.closed:  # a server closes as soon as both have said so
+            self.finish()
+
+    def _answers(self) -> bytes:
+        """Pongs, and the answer to a close frame. While the other end takes nothing, the latest pong waits, which
+        answers for those before it (RFC 6455, 5.5.3)."""
+        answers = self._protocol.data_to_send()
+        if not self._may_send.is_set():
+            pongs = [answer for answer in answers if answer.startswith(_PONG)]
+            if pongs:
+                self._pong = pongs[-1]
+                answers = [answer for answer in answers if not answer.startswith(_PONG)]
+        return b"".join(answers)
 
     def _take(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.CLOSE:
-            close = self._protocol.close_rcvd
-            code, reason = (close.code, close.reason) if close is not None else (NO_CODE, "")
-            self._disconnected(int(code), reason)
-        elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            if frame.opcode is not Opcode.CONT:
-                self._is_text = frame.opcode is Opcode.TEXT
-            self._parts.append(bytes(frame.data))
-            if frame.fin:
-                data = b"".join(self._parts)
-                self._parts.clear()
-                message: Message = {"type": "websocket.receive", "text": None, "bytes": None}
-                if self._is_text:
-                    try:
-                        message["text"] = data.decode()
-                    except UnicodeDecodeError:
-                        if self._tunnel is not None:
-                            self._tunnel.close(INVALID_DATA)
-                        return
-                else:
-                    message["bytes"] = data
-                self._messages.append((message, len(data)))
-                self._size += len(data)
-                self._wake()
+        if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT) or self.frames.closed:
+            return
+        if frame.opcode is not Opcode.CONT:
+            self._is_text = frame.opcode is Opcode.TEXT
+        data = bytes(frame.data)
+        if self._part or not frame.fin:
+            self._part += data
+            if not frame.fin:
+                return
+            data = bytes(self._part)
+            self._part = bytearray()
+        message: Message = {"type": "websocket.receive", "text": None, "bytes": None}
+        if self._is_text:
+            try:
+                message["text"] = data.decode()
+            except UnicodeDecodeError:
+                if self._tunnel is not None:
+                    self._tunnel.close(INVALID_DATA)
+                return
+        else:
+            message["bytes"] = data
+        size = len(data) + OVERHEAD
+        self._messages.append((message, size))
+        self._size += size
+        self._came.set()
 
     def hold(self) -> None:
         """The other end takes nothing: senders of messages wait."""
@@ -96,6 +116,9 @@ class MessageEnd:
     def let_go(self) -> None:
         """The other end accepts data again."""
         self._may_send.set()
+        pong, self._pong = self._pong, b""
+        if pong and not self.frames.closed:
+            self._flush(pong)
 
     def finish(self) -> None:
         """The other end has ended."""
@@ -124,11 +147,10 @@ class MessageEnd:
     def _disconnected(self, code: int, reason: str | None) -> None:
         if self._disconnect is None:
             self._disconnect = {"type": "websocket.disconnect", "code": code, "reason": reason}
-            self._wake()
+            self._came.set()
 
-    def _flush(self) -> None:
-        """Pass on what the library has to say, pongs and the answer to a close frame included."""
-        data = b"".join(self._protocol.data_to_send())
+    def _flush(self, data: bytes) -> None:
+        """Pass on what the library has to say: whole frames."""
         while data or self.frames.behind:
             passed = self.frames.read(data)
             if passed and self._peer is not None:
@@ -144,17 +166,13 @@ class MessageEnd:
         while not self._messages:
             if self._disconnect is not None:
                 return dict(self._disconnect)
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+            self._came.clear()
+            await self._came.wait()
         message, size = self._messages.popleft()
         self._size -= size
         if self._size <= HIGH_WATER and self._peer is not None:
             self._peer.let_go()
         return message
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     async def send_message(self, message: Message) -> None:
         """Take a `websocket.send` or a `websocket.close`. Raises OSError once the other end is closed."""
@@ -172,8 +190,26 @@ class MessageEnd:
                 self._protocol.send_text(text.encode())
         else:
             raise RuntimeError(f"{message['type']!r} where websocket.send or websocket.close belongs")
-        self._flush()
+        self._flush(b"".join(self._protocol.data_to_send()))
+        if message["type"] == "websocket.close":
+            self._said_close()
         await self._may_send.wait()
+
+    def _said_close(self) -> None:
+        """What has come and was not taken never will be: read on, up to the other end's close frame."""
+        self._messages.clear()
+        self._size = 0
+        if self._peer is not None:
+            self._peer.let_go()
+        if self.masks and self._tunnel is not None:
+            self._tunnel.limit()  # or it would be open as long as the application runs
+
+    def leave(self, failure: GatewayError | None) -> None:
+        """The application has returned. `failure`: that of the WebSocket, where it failed before either side closed."""
+        if self._tunnel is not None:
+            if not self.frames.closed:
+                self._tunnel.failure = self._tunnel.failure or failure
+            self._tunnel.close(NORMAL if failure is None else FAILED)
 
 
 async def carry(end: MessageEnd, receive: Receive, send: Send) -> None:
