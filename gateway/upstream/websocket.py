@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gateway.deadlines import NEVER, Deadlines
 from gateway.http import Headers
@@ -14,6 +15,9 @@ from gateway.http.handshake import Negotiated
 from gateway.turns import ClientTurns, Turns
 from gateway.upstream.connection import Connection
 from gateway.upstream.tunnel import End, Tunnel
+
+if TYPE_CHECKING:
+    from gateway.upstream.messages import MessageEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +105,11 @@ def size_of(message: Message) -> int:
 
 def tunnel_to_application(
     client: Callable[[FrameReader], End], deadlines: Deadlines, limits: WebSocketLimits, ends_at: float
-) -> tuple[Tunnel, Receive, Send]:
-    """A tunnel between a client and an application in this process, and the channel that the application has."""
+) -> tuple[Tunnel, MessageEnd]:
+    """A tunnel between a client and an application in this process, and the end that speaks with the application."""
     from gateway.upstream.messages import MessageEnd  # noqa: PLC0415  rarely needed, and not small
 
     end = MessageEnd(FrameReader(masked=False, max_message=limits.max_message), client=False)
     tunnel = Tunnel(deadlines, limits.ping_interval, ends_at)
     tunnel.begin(client(FrameReader(masked=True, max_message=limits.max_message)), end)
-    return tunnel, end.receive_message, end.send_message
+    return tunnel, end

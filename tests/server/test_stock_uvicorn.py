@@ -139,3 +139,22 @@ async def test_a_websocket(tmp_path: Path, backend: Backend) -> None:
         await asyncio.wait_for(one.wait_closed(), 30)
         assert (one.close_code, one.close_reason) == (3001, "bye")
         await eventually(lambda: any(outcome.status == 101 for _, outcome in records))
+
+
+@pytest.mark.parametrize("name", ["fails", "fails_to_connect"])
+async def test_an_application_that_fails_on_a_websocket(tmp_path: Path, backend: Backend, name: str) -> None:
+    """The client gets an error, and what is reported has it."""
+    async with stock_uvicorn(tmp_path, backend, "httptools") as (port, records):
+        (tmp_path / "routes.yaml").write_text("routes: [{path: /a/*, target: 'asgi:tests.upstream.sessions:app'}]")
+        for _ in range(300):  # until the new target is served
+            try:
+                one = await connect(f"ws://127.0.0.1:{port}/a/{name}", proxy=None)
+                break
+            except InvalidStatus:
+                await asyncio.sleep(0.1)
+        await asyncio.wait_for(one.wait_closed(), 30)
+        assert one.close_code == 1011
+        await eventually(lambda: any(outcome.status == 101 for _, outcome in records))
+    (error,) = (exchange.error for exchange, outcome in records if outcome.status == 101)
+    assert isinstance(error, GatewayError)
+    assert error.kind is ErrorKind.UPSTREAM_RESET

@@ -53,6 +53,7 @@ def hosting(directory: Path) -> Iterator[Hosted]:
     - {{path: /same/*, target: '{MODULE}:app', max_body: 1KiB}}
     - {{path: /failing, target: '{MODULE}:failing'}}
     - {{path: /simple, target: '{MODULE}:simple'}}
+    - {{path: /sessions/*, target: 'asgi:tests.upstream.sessions:app'}}
     """
     environment = {"NOTES": str(notes), "PYTHONPATH": str(ROOT)}
     drain = "drain: {window: 0s, deadline: 5s}"

@@ -13,6 +13,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Headers, Response
 from gateway.http.bodies import Message
 from gateway.upstream.asgi.messages import AsgiCallable, BadMessage, data_of, headers_of, status_of
+from gateway.upstream.asgi.running import Running
 from gateway.upstream.request import Timeouts
 
 logger = logging.getLogger("gateway.asgi")
@@ -26,12 +27,16 @@ class _Phase(Enum):
 
 class Answer:
     """The application is one message ahead of the client at most. What it does after its response is complete
-    (background tasks) is its own affair; before that, it is cancelled when the response is no longer wanted.
+    (background tasks) is its own affair; before that, it is cancelled when the response is no longer wanted. Where it
+    is told so, because it listens for that, it may finish what it has to do.
     """
 
-    def __init__(self, exchange: Exchange, name: str, timeouts: Timeouts, deadlines: Deadlines) -> None:
+    def __init__(
+        self, exchange: Exchange, name: str, running: Running, timeouts: Timeouts, deadlines: Deadlines
+    ) -> None:
         self._exchange = exchange
         self._name = name
+        self._running = running
         self._timeouts = timeouts
         self._idle = timeouts.idle
         self._deadlines = deadlines
@@ -44,19 +49,21 @@ class Answer:
         self._owed: int | None = None  # bytes of the announced length that have not come yet
         self._bodyless = exchange.method == "HEAD"
         self._body_over = exchange.body is None
+        self._reading = asyncio.Lock()  # the body has one reader at a time
+        self._listeners = 0  # calls that wait for the end
         self._end_sent = False  # that the request body is over
         self._ended = False  # nothing more is read, or nothing more will come
+        self._closed = False
         self._disconnected = asyncio.Event()
         self._failure: GatewayError | None = None
         self.deadline = NEVER
         self.trailers: Headers = []
 
-    def begin(self, app: AsgiCallable, scope: dict[str, Any]) -> asyncio.Task[None]:
+    def begin(self, app: AsgiCallable, scope: dict[str, Any]) -> None:
         """Call the application."""
-        self._task = asyncio.create_task(self._run(app, scope))
+        self._task = self._running.begin(self._run(app, scope))
         self._due(self._timeouts.response_header if self._body_over else self._idle)
         self._deadlines.watch(self)
-        return self._task
 
     async def _run(self, app: AsgiCallable, scope: dict[str, Any]) -> None:
         try:
@@ -127,23 +134,31 @@ class Answer:
     # What the application calls.
 
     async def _receive(self) -> Message:
-        if not self._body_over:
-            assert self._exchange.body is not None
-            self._due(NEVER)  # it is the client's turn, whom the server keeps an eye on
-            try:
-                data = await self._exchange.body.read()
-            except GatewayError as failure:
-                self._end(failure)
-                return {"type": "http.disconnect"}
-            self._body_over = self._end_sent = not data
-            if not self._ended:
-                self._due(self._timeouts.response_header if self._body_over else self._idle)
-            return {"type": "http.request", "body": data, "more_body": bool(data)}
-        if not self._end_sent:
-            self._end_sent = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        await self._disconnected.wait()
+        async with self._reading:
+            if not (self._body_over or self._ended):
+                return await self._read_body()
+            if self._body_over and not self._end_sent:
+                self._end_sent = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+        self._listeners += 1
+        try:
+            await self._disconnected.wait()
+        finally:
+            self._listeners -= 1
         return {"type": "http.disconnect"}
+
+    async def _read_body(self) -> Message:
+        assert self._exchange.body is not None
+        self._due(NEVER)  # it is the client's turn, whom the server keeps an eye on
+        try:
+            data = await self._exchange.body.read()
+        except GatewayError as failure:
+            self._end(failure)
+            return {"type": "http.disconnect"}
+        self._body_over = self._end_sent = not data
+        if not self._ended:
+            self._due(self._timeouts.response_header if self._body_over else self._idle)
+        return {"type": "http.request", "body": data, "more_body": bool(data)}
 
     async def _send(self, message: Message) -> None:
         kind = message["type"]
@@ -211,7 +226,15 @@ class Answer:
 
     def close(self) -> None:
         """Stop reading."""
+        if self._closed:
+            return
+        self._closed = True
+        told = self._ended or self._listeners > 0
         if not self._ended:
             self._end(None)
-            if self._phase is not _Phase.COMPLETE:
-                self._task.cancel()
+        if self._phase is _Phase.COMPLETE or self._task.cancelling():
+            return
+        if told:
+            self._running.leave(self._task, self._exchange.request_id)
+        else:
+            self._task.cancel()

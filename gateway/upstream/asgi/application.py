@@ -17,6 +17,7 @@ from gateway.http.messages import Attempt
 from gateway.upstream.asgi.answer import Answer
 from gateway.upstream.asgi.lifespan import Lifespan
 from gateway.upstream.asgi.messages import AsgiCallable
+from gateway.upstream.asgi.running import Running
 from gateway.upstream.asgi.session import Session
 from gateway.upstream.request import Timeouts, request_headers
 from gateway.upstream.websocket import WebSocketLimits
@@ -55,7 +56,7 @@ class Application:
         self._app = app
         self._retiring: asyncio.Task[None] | None = None
         self._lifespan = Lifespan(name, app)
-        self._running: set[asyncio.Task[None]] = set()
+        self._running = Running(name)
         self._deadlines: Deadlines | None = None
 
     async def answer(self, exchange: Exchange, timeouts: Timeouts, websocket: WebSocketLimits) -> Response:
@@ -75,37 +76,30 @@ class Application:
         if self._deadlines is None:
             self._deadlines = Deadlines(loop)
         if exchange.websocket:
-            key = exchange.fields.get(b"sec-websocket-key", b"")
-            session = Session(self.name, key, websocket, self._deadlines, exchange.deadline)
+            session = Session(exchange, self.name, self._running, websocket, self._deadlines)
             exchange.defer(session.release)
-            self._keep(session.begin(self._app, self._scope(exchange, "websocket", headers)))
+            session.begin(self._app, self._scope(exchange, "websocket", headers))
             response = await session.answer(timeouts.response_header)
         else:
-            answer = Answer(exchange, self.name, timeouts, self._deadlines)
+            answer = Answer(exchange, self.name, self._running, timeouts, self._deadlines)
             exchange.defer(answer.close)
-            self._keep(answer.begin(self._app, self._scope(exchange, "http", headers)))
+            answer.begin(self._app, self._scope(exchange, "http", headers))
             response = await answer.response()
         attempt.seconds = time.perf_counter() - attempt.started
         attempt.status = response.status
         return response
-
-    def _keep(self, task: asyncio.Task[None]) -> None:
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
 
     def retire(self) -> None:
         """No route leads here any more: stop, once what is in flight is over."""
         self._retiring = asyncio.create_task(self._retire())
 
     async def _retire(self) -> None:
-        if self._running:
-            await asyncio.wait(list(self._running), timeout=RETIRE_SECONDS)
+        await self._running.over(RETIRE_SECONDS)
         await self.stop()
 
     async def stop(self) -> None:
         """End what still runs, and run the lifespan's shutdown, if it was started."""
-        for task in self._running:
-            task.cancel()
+        await self._running.stop()
         await self._lifespan.stop()
 
     def _scope(self, exchange: Exchange, kind: str, headers: Headers) -> dict[str, Any]:

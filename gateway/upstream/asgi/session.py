@@ -12,12 +12,13 @@ from typing import Any, Final
 from gateway.custom_code import is_failure, place_of
 from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Headers, Response
+from gateway.http import Exchange, Headers, Response
 from gateway.http.bodies import Message, Receive, Send
-from gateway.http.frames import FAILED, NORMAL, TOO_BIG, FrameReader
+from gateway.http.frames import FAILED, LOST, TOO_BIG, FrameReader
 from gateway.http.handshake import accept_of
 from gateway.turns import ClientTurns
 from gateway.upstream.asgi.messages import AsgiCallable, BadMessage, headers_of
+from gateway.upstream.asgi.running import Running
 from gateway.upstream.tunnel import End, Tunnel
 from gateway.upstream.websocket import WebSocketLimits, size_of, tunnel_to_application
 
@@ -28,38 +29,44 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
 
 class Session:
     """The application is asked first, so that what it accepts or refuses is seen before the client is answered; then
-    it is given the client's own channel."""
+    it is given the client's own channel. When the client has left, it is told, and may finish what it has to do then.
+    """
 
-    def __init__(self, name: str, key: bytes, limits: WebSocketLimits, deadlines: Deadlines, ends_at: float) -> None:
+    def __init__(
+        self, exchange: Exchange, name: str, running: Running, limits: WebSocketLimits, deadlines: Deadlines
+    ) -> None:
         loop = asyncio.get_running_loop()
         self._name = name
+        self._request_id = exchange.request_id
+        self._running = running
         self._task: asyncio.Task[None]
         self._answer: asyncio.Future[Message] = loop.create_future()
         self._channel: asyncio.Future[tuple[Receive, Send]] = loop.create_future()
         self._ended: asyncio.Future[int] = loop.create_future()
         self._asked = False
         self._failed = False
+        self._gone = False  # a message could not be sent any more
+        self._over = False  # the application has closed it, or knows that it is closed
         self._limits = limits
         self._deadlines = deadlines
-        self._ends_at = ends_at  # loop time
-        self._key = key
+        self._ends_at = exchange.deadline
+        self._key = exchange.fields.get(b"sec-websocket-key", b"")
         self._tunnel: Tunnel | None = None
         self.handshake: Headers = []
 
-    def begin(self, app: AsgiCallable, scope: dict[str, Any]) -> asyncio.Task[None]:
+    def begin(self, app: AsgiCallable, scope: dict[str, Any]) -> None:
         """Call the application."""
-        self._task = asyncio.create_task(self._run(app, scope))
-        return self._task
+        self._task = self._running.begin(self._run(app, scope))
 
     async def _run(self, app: AsgiCallable, scope: dict[str, Any]) -> None:
         try:
             await app(scope, self._receive, self._send)
         except BaseException as error:
-            gone = isinstance(error, OSError) and self._channel.done()
+            gone = self._gone and isinstance(error, OSError)  # it noticed what `_send` raises
             if is_failure(error) and not gone:
                 self._failed = True
                 place = place_of(error)
-                logger.exception("%s failed on a WebSocket at %s", self._name, place)
+                logger.exception("%s failed on a WebSocket, request %s, at %s", self._name, self._request_id, place)
         if not self._answer.done():
             self._answer.set_exception(self._bad("ended before it took or refused a WebSocket"))
             self._answer.exception()  # whether it is waited for or not
@@ -84,14 +91,18 @@ class Session:
 
     def join(self, client: Callable[[FrameReader], End], turns: ClientTurns) -> Tunnel:
         """Join a client whose frames are ours to read."""
-        tunnel, receive, send = tunnel_to_application(client, self._deadlines, self._limits, self._ends_at)
-        self._tunnel = tunnel
-        self._channel.set_result((receive, send))
-        self._task.add_done_callback(lambda _: tunnel.close(FAILED if self._failed else NORMAL))
-        return tunnel
+        self._tunnel, end = tunnel_to_application(client, self._deadlines, self._limits, self._ends_at)
+        self._channel.set_result((end.receive_message, end.send_message))
+        self._task.add_done_callback(lambda _: end.leave(self._failure() if self._failed else None))
+        return self._tunnel
+
+    def _failure(self) -> GatewayError:
+        """As that of a backend's connection."""
+        detail = f"{self._name} failed in the middle of a WebSocket; the gateway's log has the cause, under this id"
+        return GatewayError(ErrorKind.UPSTREAM_RESET, detail)
 
     async def run(self, receive: Receive, send: Send, headers: Headers) -> None:
-        """Give the application the channel of another server's client."""
+        """Give the application the channel of another server's client. Raises GatewayError if it fails."""
         await receive()  # websocket.connect
         await send({**self._answer.result(), "headers": headers})
 
@@ -107,9 +118,10 @@ class Session:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if self._ended.done():
             await send({"type": "websocket.close", "code": self._ended.result()})
-        elif self._failed:
-            with contextlib.suppress(OSError, RuntimeError):  # it may have been closed before
+        elif self._failed and not self._over:
+            with contextlib.suppress(OSError, RuntimeError):  # the client may have left
                 await send({"type": "websocket.close", "code": FAILED})
+            raise self._failure()
 
     def close(self, code: int) -> None:
         """End it with this code."""
@@ -120,9 +132,14 @@ class Session:
 
     def release(self) -> None:
         """End the session, whether the client was ever connected to it or not."""
-        self._task.cancel()
+        if not self._channel.done():
+            self._channel.set_result((_nobody_sends, _nobody_takes))
         if self._tunnel is not None:
             self._tunnel.abort()
+        if self._answer.done():
+            self._running.leave(self._task, self._request_id)
+        else:
+            self._task.cancel()
 
     # What the application calls.
 
@@ -131,12 +148,19 @@ class Session:
             self._asked = True
             return {"type": "websocket.connect"}
         receive, _ = await asyncio.shield(self._channel)
-        return await receive()
+        message = await receive()
+        self._over = self._over or message["type"] == "websocket.disconnect"
+        return message
 
     async def _send(self, message: Message) -> None:
         if self._answer.done():
             _, send = await asyncio.shield(self._channel)
-            await send(message)
+            self._over = self._over or message["type"] == "websocket.close"
+            try:
+                await send(message)
+            except OSError:
+                self._gone = self._over = True
+                raise
             return
         try:
             self._answer.set_result(self._checked(message))
@@ -157,3 +181,12 @@ class Session:
         if subprotocol is not None and not (isinstance(subprotocol, str) and _TOKEN.fullmatch(subprotocol)):
             raise BadMessage(f"the subprotocol {subprotocol!r:.100}, which is no token (RFC 6455, 4.2.2)")
         return {"type": kind, "subprotocol": subprotocol, "headers": headers}
+
+
+async def _nobody_sends() -> Message:
+    return {"type": "websocket.disconnect", "code": LOST, "reason": None}
+
+
+async def _nobody_takes(message: Message) -> None:
+    if message["type"] != "websocket.close":
+        raise ConnectionResetError("the client was never connected")
