@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from gateway.reload import Reloader
@@ -37,10 +37,13 @@ async def json_body(request: Request, most: int, what: str, example: str) -> dic
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refused(415, f"send {what} as application/json")
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > most:
-            raise Refused(413, f"{what} has at most {most} bytes")
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > most:
+                raise Refused(413, f"{what} has at most {most} bytes")
+    except ClientDisconnect:  # or it was too slow, and has its answer
+        raise Refused(408, f"{what} did not come whole") from None
     try:
         fields = orjson.loads(bytes(body))
     except ValueError:

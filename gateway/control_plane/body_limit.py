@@ -16,6 +16,7 @@ USUAL: Final = 1024**2
 SECONDS: Final = 30.0  # for a body, and in addition as long as it takes at this rate
 BYTES_PER_SECOND: Final = 64 * 1024
 INTERNAL: Final = "/api/internal/"
+SLOW: Final = "the body comes too slowly"
 
 
 class BodyLimit:
@@ -37,7 +38,7 @@ class BodyLimit:
             await response(scope, receive, send)
             return
         seen, more = 0, True
-        ends = asyncio.get_running_loop().time() + SECONDS + most / BYTES_PER_SECOND
+        ends = asyncio.get_running_loop().time() + seconds_for(most)
 
         async def counting() -> Message:
             nonlocal seen, more
@@ -47,13 +48,18 @@ class BodyLimit:
                 async with asyncio.timeout_at(ends):
                     message = await receive()
             except TimeoutError:
-                raise HTTPException(408, "the body comes too slowly", {"connection": "close"}) from None
+                raise HTTPException(408, SLOW, {"connection": "close"}) from None
             seen, more = seen + len(message.get("body", b"")), message.get("more_body", False)
             if seen > most:
                 raise HTTPException(413, _too_large(most))  # FastAPI turns others into a 400
             return message
 
         await self._app(scope, counting, send)
+
+
+def seconds_for(most: int) -> float:
+    """How long a body of at most so many bytes may take."""
+    return SECONDS + most / BYTES_PER_SECOND
 
 
 def _too_large(most: int) -> str:

@@ -12,7 +12,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
 
-HEAD_SECONDS: Final = 15.0  # for the head of a request, from its first byte on, or from the connection on
+HEAD_SECONDS: Final = 15.0
+"""For the head of a request, from its first byte on, or from the connection on; and for what is left of a body that is
+answered already."""
 
 
 class Connection(H11Protocol):
@@ -26,7 +28,7 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
+        if not self._is_to_come:
             self._end_head()
         elif self._head is None:
             self._await_head()
@@ -35,12 +37,18 @@ class Connection(H11Protocol):
         self._end_head()
         super().connection_lost(exc)
 
+    @property
+    def _is_to_come(self) -> bool:
+        """Whether nothing is done before more comes: a head, or what is left of a body that is answered already."""
+        their = self.conn.their_state
+        return their is h11.IDLE or (their is h11.SEND_BODY and self.cycle.response_complete)
+
     def _await_head(self) -> None:
         self._head = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._give_up)
 
     def _give_up(self) -> None:
         self._head = None
-        if self.conn.their_state is h11.IDLE:
+        if self._is_to_come:
             self.transport.close()
 
     def _end_head(self) -> None:

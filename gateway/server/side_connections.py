@@ -1,14 +1,15 @@
 """Connections to what stands beside the gateway, such as the port of metrics, which anybody in a network may reach.
 
-uvicorn limits neither how large a request's head is nor how long one takes, nor how many requests wait behind one that
-is not answered: a head without an end or many requests at once would take the memory of the gateway itself, and clients
-that send nothing its descriptors.
+uvicorn limits neither how large a request's head is nor how long one takes, or its body, nor how many requests wait
+behind one that is not answered, nor how long an answer is not read: a head without an end or many requests at once
+would take the memory of the gateway itself, and clients that send nothing, or read nothing, its descriptors.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import Iterator
 from typing import Any, Final, cast
@@ -17,8 +18,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.outbox import Outbox, Writer
+from gateway.server.progress import Progress
+
 HEAD_LIMIT: Final = 64 * 1024  # bytes of all lines of a head and its trailers; the same of one line that has no end
-HEAD_SECONDS: Final = 15.0  # for a whole head, and for what is left of a body that was answered before its end
+HEAD_SECONDS: Final = 15.0  # for a whole head, for a whole body, and for what is left of one that is answered already
+READ_SECONDS: Final = 15.0  # in which a client has to read something of its answers
 MOST_WAITING: Final = 8  # requests of one connection that have come and are not answered
 MOST_CONNECTIONS: Final = 256  # to one port
 TICK_SECONDS: Final = 1.0  # after which the date of answers is another one
@@ -26,6 +31,9 @@ END_SECONDS: Final = 1.0  # for what is under way at the end
 LOOK_SECONDS: Final = 0.01  # at the end: whether it is still
 
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_TOO_SLOW: Final = (
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+)
 
 
 class _TooLargeError(Exception):
@@ -44,10 +52,13 @@ class SideConnection(HttpToolsProtocol):
     _too_large = False
     _last = False  # whether nothing is read any more of what comes behind the requests that wait
     _running: RequestResponseCycle | None = None  # the request that is being answered, or was
-    _waiting: asyncio.TimerHandle | None = None  # until a request has come
+    _waiting: asyncio.TimerHandle | None = None  # until a head, or a body, has come
+    _looking: asyncio.TimerHandle | None = None  # whether answers are read
+    _progress: Progress  # of the client's reading
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._progress = Progress(transport.get_extra_info("socket"), Writer(transport, Outbox()))
         if len(self.connections) > MOST_CONNECTIONS:
             transport.abort()
         else:
@@ -65,11 +76,11 @@ class SideConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_waiting()
+        if self._looking is not None:
+            self._looking.cancel()
         super().connection_lost(exc)
         self.pipeline.clear()
-        if self._running is not None:  # uvicorn tells the newest request only
-            self._running.disconnected = True
-            self._running.message_event.set()
+        self._leave_running()  # uvicorn tells the newest request only
 
     def send_400_response(self, msg: str) -> None:
         if self._too_large or self._is_behind:
@@ -100,6 +111,19 @@ class SideConnection(HttpToolsProtocol):
         self._unread = 0
         super().on_body(body)
 
+    def on_message_complete(self) -> None:
+        self._end_waiting()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._end_waiting()
+        super().on_response_complete()
+        self._expect_reads()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reads()
+
     @property
     def _answered(self) -> bool:
         """Whether there is no request that an application has to answer still."""
@@ -115,6 +139,8 @@ class SideConnection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
+        if cycle.more_body:
+            self._await_request()
 
     @property
     def _is_behind(self) -> bool:
@@ -124,14 +150,26 @@ class SideConnection(HttpToolsProtocol):
     def _refuse(self) -> None:
         """Answer that it is too large; behind other requests, only close the connection once they are answered."""
         if not self._is_behind:
-            self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            self._end_with(_TOO_LARGE)
             return
         if self.cycle.more_body:  # only a part of this one has come
             self.pipeline.popleft()
             self.cycle = self.pipeline[0][0] if self.pipeline else cast(RequestResponseCycle, self._running)
         self._last = True
         self.cycle.keep_alive = False
+
+    def _end_with(self, answer: bytes) -> None:
+        """Close the connection behind this answer to the request that is under way, if that has none."""
+        if self._running is None or self._answered or not self._running.response_started:
+            self.transport.write(answer)
+        self._leave_running()
+        self.transport.close()
+
+    def _leave_running(self) -> None:
+        """Tell the application that no answer of its own is sent any more."""
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
 
     def _await_request(self) -> None:
         if self._waiting is None:
@@ -141,6 +179,24 @@ class SideConnection(HttpToolsProtocol):
         self._waiting = None
         if self._answered:
             self.transport.close()
+        elif self.flow.read_paused:  # it is not the client who is slow: nothing asks for more of its body
+            self._await_request()
+        elif self._running is not None and not self._running.response_started:
+            said = f"the body of the request did not come within {HEAD_SECONDS:g} s: send all of it at once"
+            content = json.dumps({"error": said}).encode()
+            self._end_with(_TOO_SLOW % len(content) + content)
+
+    def _expect_reads(self) -> None:
+        """Look after a while whether the client has read something, where it has to."""
+        if self._looking is None and self.transport.get_write_buffer_size():
+            self._looking = self.loop.call_later(READ_SECONDS, self._look, self._progress.unsent)
+
+    def _look(self, before: int) -> None:
+        self._looking = None
+        if self._progress.unsent == before:
+            self.transport.abort()
+        else:
+            self._expect_reads()
 
     def _end_waiting(self) -> None:
         if self._waiting is not None:

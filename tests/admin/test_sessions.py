@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +20,10 @@ from gateway.admin.tokens import Credentials, Holder, hash_of
 from gateway.config.models.admin import Admin, AdminToken
 from gateway.monitor.audit_log import AdminChange
 from gateway.monitor.recent_requests import RecentRequests
+from gateway.server import side_connections
+from gateway.server.side_servers import SideServers
 from tests.resilience.support import InProcess, running
+from tests.support import exchange
 
 READER, WRITER = "gwa_a-token-that-may-read-only", "gwa_a-token-that-may-also-write"
 HOST = "192.0.2.7:9001"
@@ -48,6 +53,7 @@ class Port:
             lambda: self.credentials,
             self.changes.append,
         )
+        self.app = app
         transport = httpx2.ASGITransport(cast(Any, app), client=("203.0.113.9", 1))
         self.client = httpx2.AsyncClient(transport=transport, base_url=f"http://{HOST}")
 
@@ -71,6 +77,28 @@ async def test_the_page_is_open_and_what_it_shows_is_not(tmp_path: Path) -> None
         assert (await it.client.get("/session")).json() == {"name": None, "signed_in": False, "may_read": False}
         for path in ("/health", "/events", "/requests", "/map", "/config", "/metrics", "/openapi.json", "/page"):
             assert (await it.client.get(path)).status_code == 401, path
+
+
+async def test_half_a_token_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a 408, and one of a client that leaves is no error in the log; the audit log has both."""
+    head = f"POST /session HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+    listener = socket.create_server(("127.0.0.1", 0))
+    number = listener.getsockname()[1]
+    async with port(tmp_path) as it, asyncio.timeout(30):
+        servers = SideServers([(it.app, [listener])])
+        servers.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", number)
+        writer.write(head.replace("Host", "Expect: 100-continue\r\nHost").encode() + b"{")
+        await reader.readuntil(b"100 Continue\r\n\r\n")
+        writer.transport.abort()
+        monkeypatch.setattr(side_connections, "HEAD_SECONDS", 0.1)
+        assert (await exchange(number, head.encode() + b"{")).startswith(b"HTTP/1.1 408 ")
+        await servers.stop()
+        assert [(change.path, change.status) for change in it.changes] == [("/session", 408)] * 2
+    listener.close()
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 async def test_a_token_is_exchanged_for_a_cookie_that_reads(tmp_path: Path) -> None:

@@ -123,13 +123,27 @@ async def test_a_slow_head_holds_no_connection(plane: Plane, monkeypatch: pytest
             writer.close()
 
 
-async def test_a_slow_body_is_not_waited_for(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body that does not come in time is a 408."""
+async def test_the_rest_of_a_body_holds_no_connection(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that goes on sending a little of a body that is answered already is left."""
+    async with serving(plane) as served, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(served.url).port)
+        writer.write(b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 500\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+        rest = asyncio.create_task(reader.read())
+        while not (await asyncio.wait({rest}, timeout=0.05))[0]:
+            writer.write(b"a")
+        writer.close()
+
+
+@pytest.mark.parametrize("path", ["/api/v1/environments", "/api/internal/v1/gateways/join"])
+async def test_a_slow_body_is_not_waited_for(plane: Plane, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """A body that does not come in time is a 408, also where nobody has looked at the token yet."""
     monkeypatch.setattr(body_limit, "SECONDS", 0.2)
     monkeypatch.setattr(body_limit, "BYTES_PER_SECOND", 1024**3)
     async with serving(plane) as served, asyncio.timeout(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(served.url).port)
-        head = f"POST /api/v1/environments HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {served.token}\r\n"
+        head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {served.token}\r\n"
         writer.write(head.encode() + b"content-type: application/json\r\ncontent-length: 100\r\n\r\n{")
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
         writer.close()

@@ -19,6 +19,7 @@ from tests.support import exchange, lateness, read_head
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 500\r\n\r\n"
 MOST_SENT = 64 * 1024 * 1024  # bytes: far more than sockets keep by themselves
 PIECE = 64 * 1024
 
@@ -132,18 +133,69 @@ async def test_so_does_one_behind_an_answer(monkeypatch: pytest.MonkeyPatch, fir
 
 
 async def test_an_application_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once a head has come, the time for one does not count, while its body comes."""
+    """Once a request has come whole, no time for one counts; nor where the application does not ask for its body."""
+    monkeypatch.setattr(side_connections, "HEAD_SECONDS", 0.15)
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.2)
+        await application(scope, receive, send)
+
+    async with served(slow) as port:
+        post = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        for size in (2, 4 * PIECE):
+            assert (await exchange(port, post % size + b"a" * size)).endswith(b"ok")
+
+
+@pytest.mark.parametrize("head", [CHUNKED, POST], ids=["chunked", "with a length"])
+@pytest.mark.parametrize("piece", [b"", b"1\r\na\r\n"], ids=["nothing", "a byte at a time"])
+async def test_a_body_that_does_not_come_is_a_408(monkeypatch: pytest.MonkeyPatch, head: bytes, piece: bytes) -> None:
+    """After a while, also if a little of it comes again and again: its connection ends, and the next client is
+    served."""
+    monkeypatch.setattr(side_connections, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(side_connections, "MOST_CONNECTIONS", 1)
     async with served() as port, asyncio.timeout(30):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(CHUNKED.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
-        await reader.readuntil(b"100 Continue\r\n\r\n")  # the application reads
-        monkeypatch.setattr(side_connections, "HEAD_SECONDS", 0.01)
-        for _ in range(3):
-            writer.write(b"1\r\na\r\n")
-            await asyncio.sleep(0.02)
-        writer.write(b"0\r\n\r\n")
-        await reader.readuntil(b"ok")
+        writer.write(head)
+        answer = asyncio.create_task(reader.read())
+        while not (await asyncio.wait({answer}, timeout=0.05))[0]:
+            writer.write(piece)
+        assert answer.result().startswith(b"HTTP/1.1 408 ")
+        assert b'{"error": "the body of the request did not come within 0.2 s' in answer.result()
         writer.close()
+        assert (await exchange(port, GET + b"Connection: close\r\n\r\n")).endswith(b"ok")
+
+
+async def test_an_answer_that_is_not_read_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that is written already; a client that reads slowly gets all of it."""
+    monkeypatch.setattr(side_connections, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(side_connections, "MOST_CONNECTIONS", 1)
+
+    async def long(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if scope["path"] == "/pieces":
+            for _ in range(MOST_SENT // 4 // PIECE):
+                await send({"type": "http.response.body", "body": b"a" * PIECE, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await send({"type": "http.response.body", "body": b"a" * (MOST_SENT // 4)})
+
+    async with served(long) as port, asyncio.timeout(30):
+        for path in (b"/pieces", b"/at-once"):
+            get = b"GET %b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" % path
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(get)
+            received = 0
+            while piece := await reader.read(MOST_SENT):
+                received += len(piece)
+                await asyncio.sleep(0.005)
+            assert received > MOST_SENT // 4
+            writer.close()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(get)
+            await reader.readexactly(1)
+            while not await exchange(port, b"GET / HTTP/1.0\r\n\r\n"):
+                pass  # until the server has given up the other one
+            writer.close()
 
 
 async def test_no_more_requests_wait_than_may() -> None:

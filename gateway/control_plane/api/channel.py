@@ -18,6 +18,7 @@ from gateway.bundles import MOST_BYTES as MOST_FILES
 from gateway.control_messages import INSTANCE, DeploymentAck, Heartbeat, Join, Message, read
 from gateway.control_messages import MOST_BYTES as MOST_MESSAGE
 from gateway.control_plane.acknowledging import acknowledge
+from gateway.control_plane.body_limit import SLOW, seconds_for
 from gateway.control_plane.database.connection import DatabaseUnavailable
 from gateway.control_plane.database.tables import Deployment, Revision
 from gateway.control_plane.drift import uploaded
@@ -164,10 +165,14 @@ async def _caller(plane: Plane, connection: HTTPConnection, id: str | None = Non
 
 async def _body(request: Request, most: int) -> bytes:
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > most:
-            raise Problem(413, f"the body is larger than {most // 1024} KiB", headers={"connection": "close"})
+    try:
+        async with asyncio.timeout(seconds_for(most)):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > most:
+                    raise Problem(413, f"the body is larger than {most // 1024} KiB", headers={"connection": "close"})
+    except TimeoutError:
+        raise Problem(408, SLOW, headers={"connection": "close"}) from None
     return bytes(body)
 
 
