@@ -1,14 +1,15 @@
 """Custom policies, in Python: see docs/writing-middleware.md.
 
-A policy refuses by ending an exchange before it hands it on, or by raising GatewayError, also when it has seen the
-response; Refusal is one with any status and problem type. That is recorded like every other decision. In shadow mode it
-is only recorded. What else a policy raises is its own failure: the request is refused, because it is not known what the
-policy would have said. That holds for SystemExit, KeyboardInterrupt and a CancelledError of the policy's own too:
-nothing that it raises reaches beyond its request.
+A policy refuses by ending an exchange before it hands it on, by answering with an error of its own where there was
+none, or by raising GatewayError, also when it has seen the response; Refusal is one with any status and problem type.
+That is recorded like every other decision. In shadow mode it is only recorded. What else a policy raises is its own
+failure: the request is refused, because it is not known what the policy would have said. That holds for SystemExit,
+KeyboardInterrupt and a CancelledError of the policy's own too: nothing that it raises reaches beyond its request.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from contextvars import ContextVar
@@ -28,6 +29,7 @@ from gateway.http.decisions import Mode, deny
 from gateway.http.problems import problem_for
 from gateway.http.validity import check_exchange, check_request, check_response, repair
 from gateway.middleware.declaration import Declaration, Rules
+from gateway.middleware.kept_response import KeptResponse
 
 logger = logging.getLogger("gateway.policy")
 
@@ -57,14 +59,15 @@ class PythonPolicy:
         wrapped: _Wrapped = self.policy.wrap(_behind(handler))
 
         async def guarded(exchange: Exchange) -> Response:
-            outer, asked = _ASKED.get(), _Asked(exchange)
+            outer, asked = _ASKED.get(), _Asked(exchange, self.mode)
             _ASKED.set(asked)
             try:
                 response = check_response(await wrapped(exchange), exchange)
                 check_exchange(exchange)
-                if asked.reached or (self.mode == "enforce" and response.status < 400):
-                    return response
                 enforced, reason = self.mode == "enforce", f"the policy answered {response.status}"
+                if asked.failed or (response.status < 400 and (asked.reached or enforced)):
+                    asked.let_go(response)
+                    return response
                 exchange.decisions += (Decision(self.rule, "deny" if enforced else "shadow-deny", reason),)
                 if enforced:
                     return response
@@ -76,7 +79,7 @@ class PythonPolicy:
             finally:
                 _ASKED.set(outer)
                 exchange.deferred = asked.former.deferred  # whatever the policy made of it
-            return asked.response or await handler(exchange)
+            return await asked.answer() or await handler(exchange)
 
         return guarded
 
@@ -126,15 +129,41 @@ class PythonPolicy:
 class _Asked:
     """A policy is asked about an exchange: what came of handing it on, the last time that it did."""
 
-    __slots__ = ("exchange", "failure", "former", "reached", "response", "task")
+    __slots__ = ("came", "exchange", "failed", "failure", "former", "kept", "mode", "reached", "response", "task")
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, mode: Mode) -> None:
         self.exchange = exchange
         self.former = copy(exchange)
+        self.mode = mode
         self.task = current_task()
         self.reached = False
+        self.failed = False  # with an error, or a response that is one; any of the times that it did
         self.failure: BaseException | None = None
         self.response: Response | None = None
+        self.kept: KeptResponse | None = None  # in shadow mode, that response as it came
+        self.came: asyncio.Event | None = None  # where it is handed on in another task: that anything came of it
+
+    def answered(self, response: Response) -> None:
+        """This came of it."""
+        self.failed |= response.status >= 400
+        self.response = response
+        if self.mode == "shadow":
+            self.let_go()
+            self.kept = KeptResponse(response)
+
+    def let_go(self, passed: Response | None = None) -> None:
+        """Keep the response for the case of a refusal no longer."""
+        if self.kept is not None:
+            self.kept.let_go(passed)
+            self.kept = None
+
+    async def answer(self) -> Response | None:
+        """What would be the answer without the policy; None where that is not known. Raises what came instead of it."""
+        if self.came is not None and self.response is None:
+            await self.came.wait()
+            if self.failure is not None:
+                raise self.failure
+        return self.response if self.kept is None else self.kept.restored()
 
 
 _ASKED: ContextVar[_Asked | None] = ContextVar("gateway_policy", default=None)
@@ -150,21 +179,27 @@ def _behind(handler: Handler) -> Handler:
             return await handler(exchange)
         exchange.deferred = asked.former.deferred  # also that of a copy, or of one that the policy made itself
         task = current_task()
+        came = None
         if task is not None and task is not asked.task:
             exchange.defer(task.cancel)
+            came = asyncio.Event()
         check_request(exchange)
         if isinstance(exchange.body, WholeBody):
             _announce(exchange, exchange.body)
-        asked.reached = True
+        asked.reached, asked.came = True, came
+        asked.let_go()
         try:
-            asked.response = await handler(exchange)
+            response = await handler(exchange)
+            asked.answered(response)
         except BaseException as error:
-            asked.failure = error
+            asked.failure, asked.failed = error, True
             raise
         finally:
             if exchange is not asked.exchange:
                 _take_over(asked.exchange, exchange)
-        return asked.response
+            if came is not None:
+                came.set()
+        return response
 
     return behind
 

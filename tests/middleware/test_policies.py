@@ -1,5 +1,6 @@
 """Policies in Python: loading them, their mistakes, refusals and shadow mode, and where they stand."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from gateway.config.load import ConfigError
 from gateway.config.watch import look, same
 from gateway.errors import ErrorKind, GatewayError
-from gateway.http import Exchange, Response
+from gateway.http import Exchange, Handler, Response
 from gateway.http.testing import make_exchange
 from gateway.live import Owner
 from gateway.middleware.order import completed
@@ -19,6 +20,7 @@ from .support import ROUTES, answering, build, chained, context, errors
 
 HEAD = """\
 from __future__ import annotations
+import asyncio
 from dataclasses import dataclass
 from pydantic import BaseModel, Field, field_validator
 from gateway.errors import ErrorKind, GatewayError
@@ -70,11 +72,28 @@ class Policy:
                 return Response(418, [])
             if case == b"break":
                 raise KeyError("oops")
-            response = await handler(exchange)
+            if case == b"task":
+                self.task = asyncio.create_task(self.hand_on(handler, exchange))
+                await asyncio.sleep(0)
+                return Response(403, [])
+            try:
+                response = await handler(exchange)
+            except GatewayError:
+                if case == b"page":
+                    return Response(503, [])
+                raise
+            if case == b"replace":
+                return Response(403, [])
+            if case in (b"change", b"change and break"):
+                response.status, response.body = 403, b"changed"
+                response.headers.append((b"x-changed", b"1") if case == b"change" else "nonsense")
             if case == b"late":
                 raise GatewayError(ErrorKind.FORBIDDEN, "too much")
             return response
         return asked
+
+    async def hand_on(self, handler: Handler, exchange: Exchange) -> Response:
+        return await handler(exchange)
 """
 )
 CLASS = "policies: {mine: {class: 'p.py:Counter', config: {name: x-n}}}"
@@ -310,13 +329,15 @@ def test_errors_of_all_policies_are_reported_at_once() -> None:
     assert len(errors(text, sources={"a.py": "import nope_a", "b.py": "import nope_b"})) == 2
 
 
-async def outcome(case: str, mode: str = "enforce") -> tuple[object, list[str]]:
+async def outcome(case: str, mode: str = "enforce", backend: Handler | None = None) -> tuple[object, list[str]]:
     """Status or kind of error of a request, and the verdicts that were recorded."""
     text = f"policies: {{mine: {{class: 'p.py:Policy', mode: {mode}}}}}"
-    handle = chained(build(context(text, sources={"p.py": REFUSING})), answering())
+    handle = chained(build(context(text, sources={"p.py": REFUSING})), backend or answering())
     exchange = make_exchange(headers=[("case", case)])
     try:
-        result: object = (await handle(exchange)).status
+        response = await handle(exchange)
+        result: object = response.status
+        assert response.status != 200 or (response.headers, response.body) == ([], b"fine")
     except GatewayError as error:
         result = error.kind
     return result, [f"{decision.rule} {decision.verdict}" for decision in exchange.decisions]
@@ -329,12 +350,37 @@ async def test_what_a_policy_refuses_is_recorded() -> None:
     assert await outcome("answer") == (418, ["policy:mine deny"])
     assert await outcome("late") == (ErrorKind.FORBIDDEN, ["policy:mine deny"])
     assert await outcome("break") == (ErrorKind.INTERNAL, ["policy:mine deny"])
+    assert await outcome("replace") == (403, ["policy:mine deny"])
+    assert await outcome("change") == (403, ["policy:mine deny"])
+    assert await outcome("change and break") == (ErrorKind.INTERNAL, ["policy:mine deny"])
+    assert await outcome("task", backend=late) == (403, ["policy:mine deny"])
 
 
-@pytest.mark.parametrize("case", ["raise", "answer", "late", "break"])
+REFUSALS = ["raise", "answer", "late", "break", "replace", "change", "change and break", "task"]
+
+
+@pytest.mark.parametrize("case", REFUSALS)
 async def test_shadow_mode_lets_pass_what_a_policy_refuses(case: str) -> None:
     """However it refuses, the request is answered as if it were not there."""
-    assert await outcome(case, "shadow") == (200, ["policy:mine shadow-deny"])
+    assert await outcome(case, "shadow", late if case == "task" else None) == (200, ["policy:mine shadow-deny"])
+
+
+async def late(exchange: Exchange) -> Response:
+    """A backend that takes its time."""
+    await asyncio.sleep(0.05)
+    return Response(200, [], b"fine")
+
+
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+async def test_an_error_in_the_place_of_another_is_no_refusal(mode: str) -> None:
+    """What a policy makes of an error of the backend, or of a failure to reach it, goes out in any mode."""
+
+    async def failing(exchange: Exchange) -> Response:
+        raise GatewayError(ErrorKind.UPSTREAM_REFUSED, "no")
+
+    assert await outcome("replace", mode, answering(lambda: Response(500, []))) == (403, [])
+    assert await outcome("change", mode, answering(lambda: Response(404, []))) == (403, [])
+    assert await outcome("page", mode, failing) == (503, [])
 
 
 @pytest.mark.parametrize("mode", ["enforce", "shadow"])

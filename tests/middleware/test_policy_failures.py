@@ -111,6 +111,62 @@ async def test_a_policy_that_cancels_its_own_task_has_failed(tmp_path: Path) -> 
     assert log.count("the response cannot be sent") == 1
 
 
+FILTERING = """\
+from gateway.errors import ErrorKind, GatewayError
+from gateway.http import Response
+
+class P:
+    def wrap(self, handler):
+        async def answered(exchange):
+            response = await handler(exchange)
+            how = exchange.query.decode()
+            if "part" in how:
+                await response.body.read()
+            if "all" in how:
+                while await response.body.read():
+                    pass
+            if "close" in how:
+                response.body.close()
+            if "raise" in how:
+                raise GatewayError(ErrorKind.FORBIDDEN, "secrets")
+            return Response(403, [], b"secrets") if how else response
+        return answered
+"""
+
+
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+async def test_a_policy_that_refuses_a_response_is_recorded(tmp_path: Path, mode: str) -> None:
+    """Whatever it has done to the response; in shadow mode the client gets all of that, and the connection goes on."""
+
+    async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_message(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+            await asyncio.sleep(0.05)
+            writer.write(b"6\r\nsecond\r\n0\r\n\r\n")
+
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "p.py").write_text(FILTERING)
+    refusing = ["return", "part", "all", "close", "part,close", "raise", "all,close,raise"]
+    async with scripted_backend(backend) as port:
+        routes = f"- {{path: /*, target: '127.0.0.1:{port}'}}\n"
+        policies = f"policies: {{mine: {{class: 'p.py:P', mode: {mode}}}}}"
+        with running_gateway(tmp_path, routes, policies) as gateway:
+            async with httpx2.AsyncClient(base_url=gateway.url, timeout=20) as client:
+                got = [await client.get(f"/{how and '?'}{how}") for how in ("", *refusing)]
+            await eventually(lambda: gateway.access_log.count("\n") == len(got), message=gateway.access_log)
+            lines = [orjson.loads(line) for line in gateway.access_log.splitlines()]
+            metrics = httpx2.get(f"http://127.0.0.1:{gateway.admin_port}/metrics").text
+    enforced = mode == "enforce"
+    assert (got[0].status_code, got[0].text) == (200, "firstsecond")
+    for each in got[1:]:
+        assert each.status_code == (403 if enforced else 200)
+        assert "secrets" in each.text if enforced else each.text == "firstsecond"
+    assert [line["refused_by"] for line in lines] == [None, *["policy:mine" if enforced else None] * len(refusing)]
+    verdict = "deny" if enforced else "shadow-deny"
+    assert f'gateway_decisions_total{{rule="policy:mine",verdict="{verdict}"}} {len(refusing)}.0\n' in metrics
+
+
 HANDS_ON = """\
 import asyncio
 import copy
