@@ -29,7 +29,7 @@ from gateway.http.decisions import Mode, deny
 from gateway.http.problems import problem_for
 from gateway.http.validity import check_exchange, check_request, check_response, repair
 from gateway.middleware.declaration import Declaration, Rules
-from gateway.middleware.kept_response import KeptResponse
+from gateway.middleware.lent import KeptResponse, LentBody
 
 logger = logging.getLogger("gateway.policy")
 
@@ -59,7 +59,7 @@ class PythonPolicy:
         wrapped: _Wrapped = self.policy.wrap(_behind(handler))
 
         async def guarded(exchange: Exchange) -> Response:
-            outer, asked = _ASKED.get(), _Asked(exchange, self.mode)
+            outer, asked = _ASKED.get(), _Asked(exchange, self)
             _ASKED.set(asked)
             try:
                 response = check_response(await wrapped(exchange), exchange)
@@ -79,6 +79,7 @@ class PythonPolicy:
             finally:
                 _ASKED.set(outer)
                 exchange.deferred = asked.former.deferred  # whatever the policy made of it
+                asked.take_back()
             return await asked.answer() or await handler(exchange)
 
         return guarded
@@ -129,12 +130,29 @@ class PythonPolicy:
 class _Asked:
     """A policy is asked about an exchange: what came of handing it on, the last time that it did."""
 
-    __slots__ = ("came", "exchange", "failed", "failure", "former", "kept", "mode", "reached", "response", "task")
+    __slots__ = (
+        "came",
+        "exchange",
+        "failed",
+        "failure",
+        "former",
+        "kept",
+        "lent",
+        "policy",
+        "reached",
+        "response",
+        "shadow",
+        "task",
+    )
 
-    def __init__(self, exchange: Exchange, mode: Mode) -> None:
+    def __init__(self, exchange: Exchange, policy: PythonPolicy) -> None:
         self.exchange = exchange
         self.former = copy(exchange)
-        self.mode = mode
+        self.policy = policy.name
+        self.shadow = policy.mode == "shadow"
+        self.lent: LentBody | None = None  # in the place of the request body
+        if exchange.body is not None:
+            exchange.body = self.lent = LentBody(exchange.body, kept=self.shadow)
         self.task = current_task()
         self.reached = False
         self.failed = False  # with an error, or a response that is one; any of the times that it did
@@ -143,11 +161,23 @@ class _Asked:
         self.kept: KeptResponse | None = None  # in shadow mode, that response as it came
         self.came: asyncio.Event | None = None  # where it is handed on in another task: that anything came of it
 
+    def hand_on(self, exchange: Exchange) -> None:
+        """The policy calls the handler: it has done what it does to the request body."""
+        if self.lent is not None:
+            if exchange.body is self.lent:
+                exchange.body = self.lent.handed_on(self.policy, exchange.request_id)
+            self.lent.let_go()
+
+    def take_back(self) -> None:
+        """The policy is over. In shadow mode the request may go on without it, with all of its body."""
+        if self.lent is not None and (self.exchange.body is self.lent or self.exchange.body is self.former.body):
+            self.exchange.body = self.lent.restored()
+
     def answered(self, response: Response) -> None:
         """This came of it."""
         self.failed |= response.status >= 400
         self.response = response
-        if self.mode == "shadow":
+        if self.shadow:
             self.let_go()
             self.kept = KeptResponse(response)
 
@@ -187,6 +217,7 @@ def _behind(handler: Handler) -> Handler:
         if isinstance(exchange.body, WholeBody):
             _announce(exchange, exchange.body)
         asked.reached, asked.came = True, came
+        asked.hand_on(exchange)
         asked.let_go()
         try:
             response = await handler(exchange)

@@ -16,6 +16,7 @@ from tests.upstream.wire import read_message
 
 POLICY = """
 import copy
+from gateway.errors import ErrorKind, GatewayError
 from gateway.http import WholeBody, WrappedBody
 
 def added_to(body, data):
@@ -41,6 +42,21 @@ class P:
                 return await handler(copy.copy(exchange))
             elif do == "read":
                 await exchange.body.read()
+            elif do == "read-all":
+                await read_whole(exchange)
+            elif do == "close":
+                exchange.body.close()
+            elif do == "peek":
+                body, pieces = exchange.body, [await exchange.body.read()]
+                async def again():
+                    return pieces.pop() if pieces else await body.read()
+                exchange.body = WrappedBody(body, again)
+            elif do.startswith("refuse"):
+                if "read" in do:
+                    await exchange.body.read()
+                if "close" in do:
+                    exchange.body.close()
+                raise GatewayError(ErrorKind.FORBIDDEN, do)
             elif do == "longer":
                 exchange.body = added_to(exchange.body, b"GET /smuggled")
             elif do == "shorter":
@@ -65,7 +81,7 @@ class P:
 
 
 @asynccontextmanager
-async def served(directory: Path) -> AsyncIterator[tuple[GatewayProcess, list[bytes]]]:
+async def served(directory: Path, mode: str = "enforce") -> AsyncIterator[tuple[GatewayProcess, list[bytes]]]:
     """A gateway with the policy, and the bodies of the requests that its backend has had whole."""
     bodies: list[bytes] = []
 
@@ -77,16 +93,22 @@ async def served(directory: Path) -> AsyncIterator[tuple[GatewayProcess, list[by
     (directory / "config").mkdir()
     (directory / "config" / "p.py").write_text(POLICY)
     async with scripted_backend(backend) as port:
-        routes = f"- {{path: /*, target: '127.0.0.1:{port}'}}\n"
-        with running_gateway(directory, routes, "policies: {mine: {class: 'p.py:P'}}") as gateway:
+        routes = f"- {{path: /*, target: '127.0.0.1:{port}'}}\n- {{path: /here, respond: 204}}\n"
+        policies = f"policies: {{mine: {{class: 'p.py:P', mode: {mode}}}}}"
+        with running_gateway(directory, routes, policies) as gateway:
             yield gateway, bodies
 
 
-async def _ask(gateway: GatewayProcess, method: str, do: str, framing: str) -> bytes:
-    length, body = ("Content-Length: 5", "abcde") if framing == "announced" else ("Transfer-Encoding: chunked", "")
-    if not body:
-        body = "5\r\nabcde\r\n0\r\n\r\n"
-    request = f"{method} /?{do} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{length}\r\n\r\n{body}"
+FRAMINGS = {
+    "announced": ("Content-Length: 5", "abcde"),
+    "chunked": ("Transfer-Encoding: chunked", "5\r\nabcde\r\n0\r\n\r\n"),
+    "empty": ("Transfer-Encoding: chunked", "0\r\n\r\n"),
+}
+
+
+async def _ask(gateway: GatewayProcess, method: str, do: str, framing: str, path: str = "/") -> bytes:
+    length, body = FRAMINGS[framing]
+    request = f"{method} {path}?{do} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{length}\r\n\r\n{body}"
     async with asyncio.timeout(20):
         return await exchange(gateway.port, request.encode())
 
@@ -109,6 +131,11 @@ async def _failures(gateway: GatewayProcess) -> float:
         ("POST", "twice", "chunked", [b"abcde"]),
         ("POST", "copies", "announced", [b"abcde"]),
         ("POST", "read", "announced", []),
+        ("POST", "read", "chunked", []),
+        ("POST", "read-all", "announced", []),
+        ("POST", "read-all", "chunked", []),
+        ("POST", "close", "announced", []),
+        ("POST", "close", "chunked", []),
         ("POST", "longer", "announced", []),
         ("POST", "shorter", "announced", []),
     ],
@@ -152,3 +179,25 @@ async def test_a_body_that_is_put_back_is_sent_each_time(tmp_path: Path, framing
         assert (await _ask(gateway, "POST", "whole-twice", framing)).startswith(b"HTTP/1.1 200 ")
         assert bodies == [b"abcde", b"abcde"]
         assert "WholeBody" not in gateway.log
+
+
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+async def test_a_body_that_nothing_is_missing_of_is_sent(tmp_path: Path, mode: str) -> None:
+    """Where what was read stands in front of the rest again, or there was nothing to read. Where no backend gets it,
+    nobody misses it."""
+    async with served(tmp_path, mode) as (gateway, bodies):
+        for framing in ("announced", "chunked"):
+            assert (await _ask(gateway, "POST", "peek", framing)).startswith(b"HTTP/1.1 200 ")
+            assert (await _ask(gateway, "POST", "read-all", framing, "/here")).startswith(b"HTTP/1.1 204 ")
+        assert (await _ask(gateway, "POST", "read-all", "empty")).startswith(b"HTTP/1.1 200 ")
+        assert bodies == [b"abcde", b"abcde", b""]
+        assert "WholeBody" not in gateway.log
+
+
+@pytest.mark.parametrize("framing", ["announced", "chunked"])
+async def test_shadow_mode_sends_what_a_policy_has_read_before_it_refused(tmp_path: Path, framing: str) -> None:
+    """As a policy does that compares a signature of the body: the backend gets all of it."""
+    async with served(tmp_path, "shadow") as (gateway, bodies):
+        for do in ("refuse", "refuse-read", "refuse-close", "refuse-read-close"):
+            assert (await _ask(gateway, "POST", do, framing)).startswith(b"HTTP/1.1 200 ")
+        assert bodies == [b"abcde"] * 4
