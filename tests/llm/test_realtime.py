@@ -19,7 +19,7 @@ from gateway.http.frames import close_frame
 from gateway.http.testing import make_exchange
 from gateway.llm.choosing import Offer
 from gateway.llm.realtime import SessionCheck
-from tests.support import running_gateway
+from tests.support import computes_within, running_gateway
 
 MODELS = """
 providers:
@@ -73,6 +73,37 @@ def test_a_session_may_not_name_others(message: bytes, member: str) -> None:
     rest = f"`secret` ({member}); you may use: voice, voice-1"
     assert CHECK(message) == f"the provider here does not offer {rest}"
     assert LIMITED(message) == f"you may not use the model {rest}, heard-1"
+
+
+LARGEST = 16 * 1024 * 1024  # bytes, about
+
+
+@pytest.mark.parametrize(
+    ("begin", "unit", "passes"),
+    [
+        (b'{"type": "input_audio_buffer.append", "audio": "', b"bW9k", True),
+        (b'{"model": "voice-1", "audio": "', b"bW9k", True),
+        (b'{"model": "voice-1", "text": "', b"\\u0041", True),
+        (b'{"model": "voice-1", "text": "\\ud800', b"\\u0041", True),
+        (b'{"model": "voice-1", "a": [1', b',{"b":1}', False),
+        (b'{"model": "voice-1", "a": [1', b",[]", False),
+        (b'{"model": "voice-1", "a": [1', b",1", False),
+        (b'{"model": ["voice-1"', b',"voice-1"', False),
+        (b'{"a": [1', b",1", True),
+    ],
+)
+def test_a_large_message_is_looked_at_in_little_time(begin: bytes, unit: bytes, passes: bool) -> None:
+    """All else waits meanwhile. One that may name a model may have strings of any length, and a bounded number of
+    members and elements, which is what takes long."""
+    end = b'"}' if begin.count(b'"') % 2 else b"]}"
+    message = begin + unit * (LARGEST // len(unit)) + end
+    checks = (CHECK, LIMITED)
+    expected = "" if passes else "a message that may name a model has more than 100000 commas and brackets"
+    for check in checks:
+        assert check(message) == expected
+        assert computes_within(0.25, lambda check=check: check(message))  # type: ignore[misc]
+    some = begin + unit * 10_000 + end
+    assert [check(some) for check in checks] == ["", ""]
 
 
 def test_a_limited_consumer_names_what_it_may() -> None:
