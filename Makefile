@@ -10,8 +10,9 @@
 # make test-agents  the bridge to the agent network, with real daemons of it, on loopback only; 0.2 GB
 # make bench  what requests cost beside nginx, HAProxy, Envoy, Caddy, Traefik and Python proxies; 15 minutes
 # make bench-quick  a part of it, in 2 minutes;  make bench-page  docs/benchmarks.md from the results of the last run
-# make compiled   the gateway as it is shipped in the image, its request path compiled to C, in .venv/compiled
-# make wheel   the same as a wheel in dist/, for machines without a compiler that have this interpreter and system
+# make compiled   the gateway with its request path compiled to C, in .venv/compiled
+# make profiled   the same once more, arranged by what traffic runs most, in .venv/profiled: what is measured and shipped
+# make wheel   that as a wheel in dist/, for machines without a compiler that have this interpreter and system
 # Another interpreter (3.11 or newer):  make PYTHON=python3.13 run
 
 PYTHON ?= python3
@@ -21,6 +22,8 @@ BIN := $(VENV)/bin
 RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 COMPILED := $(VENV)/compiled
+PROFILED := $(VENV)/profiled
+PROFILE := $(CURDIR)/$(VENV)/profile
 BROWSER := $(VENV)/browser
 CLIENTS := $(VENV)/clients
 MODELS := $(VENV)/models
@@ -52,7 +55,7 @@ IN_PARALLEL := -n $(WORKERS) --dist loadgroup
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .PHONY: run test test-observability test-browser test-clients test-models test-control-plane test-agents \
-	gamedays bench bench-quick bench-page lint collected compiled wheel servers chromium databases clean
+	gamedays bench bench-quick bench-page lint collected compiled profiled wheel servers chromium databases clean
 
 run: $(RUNNABLE)
 	@ready=$(VENV)/demo.ready; rm -f $$ready; mkfifo $$ready; \
@@ -127,10 +130,10 @@ kubernetes-test: $(TESTABLE) $(KUBE_APISERVER)
 $(KUBE_APISERVER):
 	tests/registry/build_apiserver.sh $@
 
-bench: $(TESTABLE) $(CONTENDERS)/.installed servers compiled
+bench: $(TESTABLE) $(CONTENDERS)/.installed servers profiled
 	$(BIN)/python -m bench
 
-bench-quick: $(TESTABLE) $(CONTENDERS)/.installed servers compiled
+bench-quick: $(TESTABLE) $(CONTENDERS)/.installed servers profiled
 	$(BIN)/python -m bench --quick
 
 bench-page: $(TESTABLE)
@@ -139,7 +142,9 @@ bench-page: $(TESTABLE)
 
 compiled: $(COMPILED)/.built
 
-wheel: compiled
+profiled: $(PROFILED)/.built
+
+wheel: profiled
 	@ls dist/*.whl
 
 # Servers for tests that pip does not install. In CI none may be missing.
@@ -191,13 +196,26 @@ $(TESTABLE): $(INSTALLED) $(BIN)/pip
 	@$(PIP_INSTALL) --editable '.[test]'
 	@touch $@ $(RUNNABLE)
 
-$(COMPILED)/.built: setup.py pyproject.toml constraints.txt $(shell find gateway -name '*.py' -o -name '*.c') | $(TESTABLE)
+define compiled_into
 	@command -v $(CC) > /dev/null || { echo 'a C compiler is needed (apt-get install gcc libc6-dev)' >&2; exit 1; }
-	rm -rf dist $(COMPILED)
+	rm -rf dist $(1)
 	@mkdir -p build && find build -mindepth 1 -maxdepth 1 ! -name bench.json -exec rm -rf {} +
-	GATEWAY_COMPILE=1 $(BIN)/python -m pip wheel --quiet --disable-pip-version-check \
+	$(2) GATEWAY_COMPILE=1 $(BIN)/python -m pip wheel --quiet --disable-pip-version-check \
 		--no-build-isolation --no-deps --wheel-dir dist .
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --target $(COMPILED) dist/*.whl
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --target $(1) dist/*.whl
+endef
+
+SOURCES := setup.py pyproject.toml constraints.txt $(shell find gateway -name '*.py' -o -name '*.c')
+$(COMPILED)/.built: $(SOURCES) | $(TESTABLE)
+	$(call compiled_into,$(COMPILED))
+	@touch $@
+
+# Eight minutes: what is compiled first records what traffic runs how often, and with that all is compiled once more.
+$(PROFILED)/.built: $(SOURCES) deploy/training.py | $(TESTABLE)
+	rm -rf $(PROFILE)
+	$(call compiled_into,$(PROFILED),GATEWAY_PROFILE=$(PROFILE))
+	PYTHONPATH=$(PROFILED) $(BIN)/python -P deploy/training.py
+	$(call compiled_into,$(PROFILED),GATEWAY_PROFILE=$(PROFILE))
 	@touch $@
 
 $(BROWSER)/.installed: constraints.txt $(BIN)/pip

@@ -3,6 +3,9 @@
 `GATEWAY_COMPILE=1` asks for it, and mypyc does it. The sources are the same Python either way, and so is what they do:
 `make test` runs the tests on both. What is written in C takes a second, and is built wherever there is a C compiler and
 Python's headers; elsewhere llhttp is in its place. All else that there is to say of the package is in pyproject.toml.
+
+`GATEWAY_PROFILE` names a directory for what GCC can learn from traffic. While it is empty, what is built records there,
+when a process ends, what has run how often (`deploy/training.py` makes traffic). What is built then is arranged by it.
 """
 
 from __future__ import annotations
@@ -59,6 +62,7 @@ MODULES = """
 """Beside these, the policies whose declarations say `compiled=True`."""
 
 COMPILE = os.environ.get("GATEWAY_COMPILE") == "1"
+PROFILE = os.environ.get("GATEWAY_PROFILE")
 
 
 def _needed() -> Sequence[str]:
@@ -92,14 +96,26 @@ def _extensions() -> Sequence[Extension]:
     extensions = mypycify(paths, opt_level="1", debug_level="0", group_name="gateway")
     for extension in extensions:
         extension.extra_compile_args += ["-Wno-all", "-fvisibility=hidden", "-fno-plt"]
+    for extension in [*extensions, heads] if PROFILE else []:
+        extension.extra_compile_args += _profiling(Path(PROFILE))
+        extension.extra_link_args += _profiling(Path(PROFILE))
     return [*extensions, heads]
+
+
+def _profiling(directory: Path) -> Sequence[str]:
+    """The flags of GCC that record into it, or use what is there. What the traffic did not reach is compiled as ever:
+    without the flag for that, it would be compiled for size."""
+    if not any(directory.rglob("*.gcda")):
+        return (f"-fprofile-generate={directory.resolve()}", "-fprofile-update=single")
+    used = f"-fprofile-use={directory.resolve()}"
+    return (used, "-fprofile-partial-training", "-freorder-functions", "-Wno-missing-profile")
 
 
 def _options() -> Mapping[str, Mapping[str, str]]:
     """Where nothing is compiled, a wheel is made in a new directory: what an earlier build left in `build`, such as
     compiled modules of older sources, would be in it."""
     if COMPILE:
-        return {}
+        return {"build_ext": {"force": "1"}} if PROFILE else {}  # what records has the same sources as what uses that
     directory = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return {"build": {"build_base": directory}}

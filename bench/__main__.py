@@ -21,7 +21,7 @@ from bench.load import CONNECTIONS, send
 from bench.machine import Cores, divide_cores, free_port
 from bench.measure import FAILURES, Bench, Counter, Plan, said
 from bench.programs import BenchError, running
-from bench.proxies import COMPILED, REWRITTEN, WITHOUT_C, Workshop
+from bench.proxies import REWRITTEN, WITHOUT_C, Workshop, compiled_in
 from bench.report import table
 from bench.results import Run
 from bench.scenarios import EXTRA, SCENARIOS, SMALL_REQUEST, Scenario
@@ -91,8 +91,7 @@ def prepared(cores: Cores, plan: Plan, before: Path | None = None, python: str =
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as name:
         directory = Path(name)
         directory.chmod(0o755)  # nginx reads it as another user
-        compiled = COMPILED.resolve() if COMPILED.is_dir() else None
-        workshop = Workshop(directory, free_port(), compiled, before.resolve() if before else None, python)
+        workshop = Workshop(directory, free_port(), compiled_in(Path()), before.resolve() if before else None, python)
         with running(workshop.backend_program(), cores.others, directory, f"{REWRITTEN}/small"):
             yield Bench(workshop, Counter(workshop.backend), cores, plan)
 
@@ -170,7 +169,7 @@ def introduce(run: Run) -> None:
     for name, value in run.versions.items():
         print(f"{name}: {value or 'not installed: it is left out'}")
     if verdict.OURS not in run.versions:
-        print(f"{COMPILED} is not there (make compiled): the gateway is measured as it is interpreted")
+        print("no compiled gateway is there (make profiled): it is measured as it is interpreted")
     sys.stdout.flush()
 
 

@@ -23,7 +23,7 @@ import uvloop
 from bench.flooder import FLOODS
 from bench.machine import Cores, cpu_seconds, divide_cores, free_port, prefer
 from bench.programs import BenchError, Program, running
-from bench.proxies import COMPILED, PREFIX, REWRITTEN, Workshop
+from bench.proxies import PREFIX, REWRITTEN, Workshop, compiled_in
 
 KEPT = 4  # connections of the other client that it keeps
 FRESH = 4  # and how many more it opens again and again, for one request each
@@ -247,14 +247,14 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=4000.0, help="connections that the flood opens in a second")
     parser.add_argument("--address", default="127.0.0.2", help="where the flood comes from (the others: 127.0.0.1)")
     parser.add_argument("--rest", type=float, default=REST, help="seconds until the memory is looked at")
-    parser.add_argument("--gateway", type=Path, default=COMPILED, help="where a compiled one is installed")
+    parser.add_argument("--gateway", type=Path, help="where a compiled one is installed, if not in .venv")
     options = parser.parse_args()
     unknown = set(options.names) - set(FLOODS)
     if unknown:
         parser.error(f"no flood is called {', '.join(sorted(unknown))}; there are: {', '.join(FLOODS)}")
     cores = divide_cores()
     os.sched_setaffinity(0, cores.others)
-    compiled = options.gateway.resolve() if options.gateway.is_dir() else None
+    compiled = options.gateway.resolve() if options.gateway else compiled_in(Path())
     plan = Plan(options.rounds, options.seconds, options.rate, options.address, options.rest)
     with site(cores, compiled) as both:
         quiet = [

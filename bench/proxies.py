@@ -93,8 +93,13 @@ _PROXY = """
     }}
 """
 
-COMPILED = Path(".venv/compiled")  # below a checkout
+COMPILED = (Path(".venv/profiled"), Path(".venv/compiled"))  # below a checkout; the first that is there is taken
 WITHOUT_C = Path("bench/without_c")  # what is in it is imported first, and has nothing in C imported
+
+
+def compiled_in(checkout: Path) -> Path | None:
+    """Where the gateway of a checkout is installed with its request path compiled; None where it is not."""
+    return next((checkout.resolve() / each for each in COMPILED if (checkout / each).is_dir()), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +184,7 @@ class Workshop:
         """The names of the gateway of the other commit, and whether it is interpreted; none where there is none."""
         if self.before is None:
             return ()
-        compiled = [("gateway before", False)] if (self.before / COMPILED).is_dir() else []
+        compiled = [("gateway before", False)] if compiled_in(self.before) else []
         return (*compiled, ("gateway before, interpreted", True))
 
     def interpreted(self) -> Sequence[Program]:
@@ -300,7 +305,7 @@ class Workshop:
         port = free_port()
         options = ("--config", str(files), "--host", "127.0.0.1", "--port", str(port), "--admin", "off")
         checkout = (self.before if before else None) or Path.cwd()
-        compiled = checkout / COMPILED if before else self.compiled
+        compiled = compiled_in(checkout) if before else self.compiled
         if name == OURS and compiled is None:
             name = INTERPRETED
         sources = checkout if interpreted or compiled is None else compiled

@@ -114,7 +114,7 @@ def text(run: Run) -> str:
         lines.append(f"{one.aim.name:54}{one.aim.limit:7g} {one.aim.unit:3}{measured:>9}  {one.word}")
     if not _has_compiled(run):
         others = sum(aim.compiled for aim in AIMS)
-        lines.append(f"{others} other aims are meant for the compiled gateway, which was not there (make compiled)")
+        lines.append(f"{others} other aims are meant for the compiled gateway, which was not there (make profiled)")
     return "\n".join(lines)
 
 

@@ -74,7 +74,7 @@ def test_an_interpreted_gateway_does_not_pass_for_a_compiled_one() -> None:
     found = judged(interpreted)
     assert "bare, to nginx" not in found
     assert found["interpreted: bare, to Envoy"].measured == pytest.approx(41 / 40)
-    assert "other aims are meant for the compiled gateway, which was not there (make compiled)" in verdict.text(
+    assert "other aims are meant for the compiled gateway, which was not there (make profiled)" in verdict.text(
         interpreted
     )
 
