@@ -194,15 +194,21 @@ def _usual_line(exchange: Exchange, outcome: Outcome, at: str, agent: str | None
     microseconds = int(outcome.seconds * 1e6 + 0.5)
     until_answered = int(answered * 1e6 + 0.5)
     attempted = int((attempt.waited + answered) * 1e6 + 0.5)
+    # Numbers that are nearly always the same are not made into text each time.
+    status = "200" if outcome.status == 200 else str(outcome.status)
+    answer = status if attempt.status == outcome.status else str(attempt.status)
+    received = "0" if outcome.received == 0 else str(outcome.received)
+    whole = "0" if microseconds < 1_000_000 else str(microseconds // 1_000_000)
+    whole_answered = "0" if until_answered < 1_000_000 else str(until_answered // 1_000_000)
     return (
         f'{{"time":"{at}","request_id":"{request}","trace_id":{trace},"span_id":{own},"client":"{client}",'
         f'"consumer":{who},"claimed_consumer":null,"method":"{method}","host":"{host}","path":"{path}",'
         f'"original_path":"{original}","user_agent":{agent},"referer":{referer},'
         f'"route":"{route}","upstream":"{upstream}","endpoint":"{endpoint}",'
-        f'"status":{outcome.status},"bytes_in":{outcome.received},"bytes_out":{outcome.sent},'
-        f'"duration":{microseconds // 1_000_000}.{str(1_000_000 + microseconds % 1_000_000)[1:]},'
-        f'"upstream_duration":{until_answered // 1_000_000}.{str(1_000_000 + until_answered % 1_000_000)[1:]},'
-        f'"cache":null,"fallback":null,"attempts":[{{"endpoint":"{endpoint}","status":{attempt.status},'
+        f'"status":{status},"bytes_in":{received},"bytes_out":{outcome.sent},'
+        f'"duration":{whole}.{str(1_000_000 + microseconds % 1_000_000)[1:]},'
+        f'"upstream_duration":{whole_answered}.{str(1_000_000 + until_answered % 1_000_000)[1:]},'
+        f'"cache":null,"fallback":null,"attempts":[{{"endpoint":"{endpoint}","status":{answer},'
         f'"ms":{attempted // 1000}.{str(1000 + attempted % 1000)[1:]},"why_next":null}}],'
         '"refused_by":null,"reason":null,"error":null}\n'
     ).encode()
