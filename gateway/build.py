@@ -68,9 +68,13 @@ def build(configuration: Configuration, plan: Plan, connector: Connector, roles:
     """
     builder = _Builder(configuration, plan, connector, roles)
     handlers = tuple(builder.handlers())
-    if problems := [*builder.problems, *builder.services.problems]:
+    problems = [*builder.problems, *builder.services.problems]
+    try:
+        table = table_of(configuration, handlers)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from None
+    if problems:
         raise ConfigError(problems)
-    table = table_of(configuration, handlers)
     proxies = TrustedProxies(configuration.auth.trusted_proxies)
     ids = request_id.request_ids(configuration.middleware.request_id)
     filters = _header_filters(configuration.middleware.limits)
@@ -131,7 +135,7 @@ def table_of(configuration: Configuration, handlers: Sequence[RouteHandler]) -> 
     try:
         return RouteTable(pairs, base_path=routes.base_path, accept_rewritten=routes.accept_rewritten)
     except RuleErrors as errors:
-        places = {handler.route.id: index for index, handler in enumerate(handlers)}
+        places = {route.id: index for index, route in enumerate(routes.routes)}
         faults: list[tuple[_Place, str]] = [(("routes", places[rule]), text) for rule, text in errors.problems]
     except PatternError as error:
         faults = [(("base_path",), str(error))]
@@ -172,6 +176,7 @@ class _Builder:
         ):
             registered_of(self._context)  # which the admin API changes, also where no route leads to the service
         self._stack_in_order, self.problems = arrange(self._context)
+        self._refused = False  # a policy
         self._models = _model_targets(self._context, self.services, self._resilience)
         if self._models is not None:
             self.problems += self._models.problems
@@ -180,7 +185,7 @@ class _Builder:
         for index, route in enumerate(self._configuration.routes.routes):
             target = self._target(index, route)
             if target is not None:
-                stack = tuple(self._stack(route))
+                stack = self._stack_or_problems(route)
                 middlewares = tuple(middleware for _, middleware in stack)
                 forward = self._forward(index, route, target)
                 handle: Handler = forward
@@ -194,6 +199,17 @@ class _Builder:
                     handle = worded(handle)
                 reads = reads_of(self._configuration, route)
                 yield RouteHandler(route, middlewares, target, forward, handle, reads, worded)
+
+    def _stack_or_problems(self, route: RouteConfig) -> tuple[tuple[Placed, Middleware], ...]:
+        """None after the first one that cannot be built: what else is wrong, beside policies, is found then, too."""
+        if self._refused:
+            return ()
+        try:
+            return tuple(self._stack(route))
+        except ConfigError as error:
+            self._refused = True
+            self.problems += error.problems
+            return ()
 
     def _stack(self, route: RouteConfig) -> Iterator[tuple[Placed, Middleware]]:
         for placed in self._stack_in_order:

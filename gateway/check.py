@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from gateway.auth import password_costs
@@ -15,7 +16,7 @@ from gateway.config import checks
 from gateway.config.checks import Check
 from gateway.config.host_names import Place, host_names, perhaps_meant
 from gateway.config.hosts_file import read_hosts
-from gateway.config.load import ConfigError, Configuration, Inconsistent, Problem, load
+from gateway.config.load import ConfigError, Configuration, Problem, Refused, load
 from gateway.config.problems import Fault, Severity
 from gateway.config.secrets import KnownSecrets
 from gateway.config.yaml.expand import missing_variable
@@ -85,28 +86,41 @@ class Asked:
     variables: bool = True  # and so is a variable that is not set
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`complete`: nothing else can show when these are corrected."""
+
+    problems: list[Problem]
+    complete: bool
+
+
 def check(directory: Path, resolve: dict[str, str], asked: Asked = Asked()) -> list[Problem]:
     """Every error; where there is none, every warning. `resolve` are addresses that the name service need not know."""
+    return examine(directory, resolve, asked).problems
+
+
+def examine(directory: Path, resolve: dict[str, str], asked: Asked = Asked()) -> Found:
+    """The same, and whether errors may have hidden others."""
     unset: list[Problem] = []
     try:
         with _without_secrets() as secrets:
             configuration = _loaded(directory, secrets, unset, variables=asked.variables)
             if configuration is None:
-                return unset
+                return Found(unset, complete=False)
             given = read_hosts(directory) | resolve
             names = {name: place for name, place in host_names(configuration).items() if name not in given}
             lookups = HostLookups(names, RESOLVE_SECONDS)
             try_out(configuration, {})
             compiled(configuration)
     except ConfigError as error:
-        return list(error.problems)
+        return Found(list(error.problems), complete=False)
     found = [*checks.run(WARNINGS, configuration, "warning"), *unset]
     found += _unresolved(configuration, names, lookups, given)
     severity: Severity = "error" if asked.here else "warning"
     found += missing_here(configuration, asked.ports, severity)
     of_control_plane = control_plane_here.missing_here(configuration, os.environ)
     found += (to_problem(configuration.documents["middleware.yaml"], fault, severity) for fault in of_control_plane)
-    return sorted(found, key=lambda problem: (problem.file, problem.line, problem.column))
+    return Found(sorted(found, key=lambda problem: (problem.file, problem.line, problem.column)), complete=True)
 
 
 def _loaded(directory: Path, secrets: KnownSecrets, unset: list[Problem], *, variables: bool) -> Configuration | None:
@@ -114,14 +128,13 @@ def _loaded(directory: Path, secrets: KnownSecrets, unset: list[Problem], *, var
     them; None: nothing does, and the values that need them were not looked at. Raises ConfigError."""
     try:
         return load(directory, os.environ, secrets)
-    except Inconsistent as error:
-        raise ConfigError([*error.problems, *_of_custom_code(error.configuration)]) from None
     except ConfigError as error:
-        names = {name for problem in error.problems if (name := missing_variable(problem.message)) is not None}
-        others = [problem for problem in error.problems if missing_variable(problem.message) is None]
+        problems = [*error.problems, *(_of_the_rest(error) if isinstance(error, Refused) else ())]
+        names = {name for problem in problems if (name := missing_variable(problem.message)) is not None}
+        others = [problem for problem in problems if missing_variable(problem.message) is None]
         if variables or others or not names:
-            raise
-        unset += [replace(problem, severity="warning") for problem in error.problems]
+            raise ConfigError(problems) from None
+        unset += [replace(problem, severity="warning") for problem in problems]
     for text in STAND_INS:
         with contextlib.suppress(ConfigError):
             return load(directory, os.environ | dict.fromkeys(names, text), secrets)
@@ -129,12 +142,16 @@ def _loaded(directory: Path, secrets: KnownSecrets, unset: list[Problem], *, var
     return None
 
 
-def _of_custom_code(configuration: Configuration) -> Sequence[Problem]:
-    try:
-        try_out(configuration, {})
-    except ConfigError as error:
-        return error.problems
-    return ()
+def _of_the_rest(error: Refused) -> Iterator[Problem]:
+    """What else is wrong, in parts that have no error so far."""
+    for look in (partial(try_out, error.rest, {}), partial(compiled, error.rest)):
+        try:
+            look()
+        except ConfigError as found:
+            yield from error.further(found.problems)
+            return  # what cannot be tried is not loaded into this process
+        except LookupError:  # something refers to what was left out
+            return
 
 
 def _unresolved(

@@ -44,8 +44,7 @@ def check(
     as_json: bool,
 ) -> None:
     """Validate the configuration, and warn of probable mistakes. Exit code 1 on errors."""
-    from gateway.check import Asked  # noqa: PLC0415  the other commands start faster without it
-    from gateway.check import check as run  # noqa: PLC0415
+    from gateway.check import Asked, examine  # noqa: PLC0415  the other commands start faster without it
     from gateway.outside.here import Port, gateway_answers  # noqa: PLC0415
 
     gc.disable()  # the process ends before there is anything to collect: a third of the time with many routes
@@ -53,7 +52,8 @@ def check(
     ports: list[Port] = [("--port", host, port), *([("--admin", *admin_at)] if admin_at else [])]
     if not here and gateway_answers(host, port):
         ports = []  # the files of a gateway that runs are checked before it is to read them
-    problems = run(directory, resolve, Asked(ports, here, variables=not no_env))
+    found = examine(directory, resolve, Asked(ports, here, variables=not no_env))
+    problems = found.problems
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
         shown = {"ok": not errors, "problems": [asdict(problem) for problem in problems]}
@@ -63,7 +63,8 @@ def check(
         click.echo(f"{problem.severity}: {problem}", err=True)
     warnings = counted(len(problems) - len(errors), "warning")
     if errors:
-        click.echo(f"{counted(len(errors), 'error')}, {warnings}: this would not be served", err=True)
+        more = "" if found.complete else "; more may show once these are corrected"
+        click.echo(f"{counted(len(errors), 'error')}, {warnings}: this would not be served{more}", err=True)
         sys.exit(1)
     click.echo(f"ok, {warnings}")
 

@@ -1,7 +1,7 @@
 """Loads the files of a directory to one Configuration, or reports every error in them."""
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from gateway.config import checks
 from gateway.config.files import read_files
 from gateway.config.group_names import naming_routes
+from gateway.config.mending import ROUNDS, Kind, LeftOut, Rest
 from gateway.config.model_routes import with_models
 from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, RoutesFile, model_of
 from gateway.config.models.auth.plain_consumers import PlainConsumers
@@ -31,15 +32,20 @@ from gateway.config.yaml.places import to_problem
 if TYPE_CHECKING:
     from gateway.config.models.llm.file import ModelsFile
 
-__all__ = ["ConfigError", "Configuration", "Inconsistent", "Problem", "load", "parse"]
+__all__ = ["ConfigError", "Configuration", "Problem", "Refused", "load", "parse"]
 
 
-class Inconsistent(ConfigError):
-    """Each file is right by itself, and they do not fit together."""
+class Refused(ConfigError):
+    """With what is left of the configuration without the parts that have errors, for what else may be checked of it."""
 
-    def __init__(self, problems: Sequence[Problem], configuration: Configuration) -> None:
+    def __init__(self, problems: Sequence[Problem], rest: Configuration, left_out: LeftOut) -> None:
         super().__init__(problems)
-        self.configuration = configuration
+        self.rest = rest
+        self._left_out = left_out
+
+    def further(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Those found in the rest that are new, and do not follow from what was left out."""
+        return [each for each in problems if each not in self.problems and not self._left_out.may_cause(each)]
 
 
 def load(
@@ -62,7 +68,7 @@ def parse(
 
     `${...}` is taken from `environment` and from files, relative to `base`, by `read`. What is found to be secret is
     added to `secrets`, and the other files that are named to `named`, also where the configuration is refused. Raises
-    ConfigError with every error of all files.
+    ConfigError with every error of all files; what is wrong in a part may hide what else is wrong in it.
     """
     expander = Expander(environment, base, secrets, read)
     routes, whole = _routes(files)
@@ -71,8 +77,36 @@ def parse(
     if named is not None:
         named |= names
     problems = [problem for reading in readings.values() for problem in reading.problems]
-    if problems:
+    left_out = LeftOut()
+    if problems and not all(reading.leave_out(left_out) for reading in readings.values()):
         raise ConfigError(problems)
+    applied = [check for check in checks.ERRORS if not (problems and check.of_what_is_not_there)]
+    for _ in range(ROUNDS):
+        made = _configuration(files, routes, readings, expander, names, base)
+        if isinstance(made, Problem):
+            raise ConfigError(problems or [made])
+        found = [(check.file, fault) for check in applied for fault in check.find(made)]
+        new = dict.fromkeys(to_problem(made.documents[file], fault) for file, fault in found)
+        problems += [each for each in new if each not in problems and not left_out.may_cause(each)]
+        if not problems:
+            return made
+        wrong = {name: [fault.path for file, fault in found if file == name] for name in readings}
+        if not found:
+            raise Refused(problems, made, left_out)
+        if not all(readings[name].leave_out(left_out, paths) for name, paths in wrong.items() if paths):
+            break
+    raise ConfigError(problems)
+
+
+def _configuration(
+    files: Mapping[str, bytes],
+    routes: RouteFiles,
+    readings: Mapping[str, "_Reading"],
+    expander: Expander,
+    names: set[str],
+    base: FilePath,
+) -> Configuration | Problem:
+    """What the readings make up together."""
     models = cast("ModelsFile | None", readings["models.yaml"].model if "models.yaml" in readings else None)
     for secret in models.secrets if models is not None else ():
         expander.secrets.add(secret.get_secret_value())
@@ -81,9 +115,9 @@ def parse(
     if not table.routes:
         message = "there is no route, and models.yaml has neither providers nor mcp, which have their own; write one"
         blamed = MAIN if files.get(MAIN, b"") or models is None else "models.yaml"
-        raise ConfigError([Problem(blamed, 0, 0, "", message)])
+        return Problem(blamed, 0, 0, "", message)
     groups = {name: tuple(table.routes[number].id for number in numbers) for name, numbers in routes.groups}
-    configuration = Configuration(
+    return Configuration(
         routes=table,
         middleware=naming_routes(middleware, groups),
         auth=cast(AuthFile, readings["auth.yaml"].model),
@@ -96,10 +130,6 @@ def parse(
         groups=groups,
         models=models,
     )
-    problems = list(checks.run(checks.ERRORS, configuration, "error"))
-    if problems:
-        raise Inconsistent(problems, configuration)
-    return configuration
 
 
 def _readings(
@@ -174,6 +204,9 @@ class _Reading:
         self.named: set[str] = set()
         self.document = document
         self.problems = problems
+        self._value: Any = None
+        self._wrong: list[tuple[Path, Kind]] = []
+        self._rest: Rest | None = None
         if not whole:
             return
         if self._kind is RoutesFile and document.root is None:
@@ -181,8 +214,24 @@ class _Reading:
             self.problems = [Problem(document.file, 0, 0, "", message)]
             return
         faults = dict.fromkeys(self._faults(document, expander))
+        for fault in faults:
+            self._wrong.append((fault.path, "key" if fault.message.startswith("unknown key") else "value"))
         found = [*problems, *(to_problem(document, fault) for fault in faults)]
         self.problems = sorted(dict.fromkeys(found), key=self._order)  # what is handed down to several is wrong once
+
+    def leave_out(self, left_out: LeftOut, paths: Sequence[Path] = ()) -> bool:
+        """Have a model without what is wrong, and without what is at `paths`. False: there is none."""
+        if self._rest is None and not self.problems and not paths:
+            return True
+        if self._rest is None:
+            if len(self._wrong) < len(self.problems):  # not all of which are about a value
+                return False
+            self._rest = Rest(self._kind, self.document, self._value, left_out)
+        self.model = (
+            self._rest.model if self._rest.without((*self._wrong, *((path, "reference") for path in paths))) else None
+        )
+        self._wrong = []
+        return self.model is not None
 
     def _order(self, problem: Problem) -> tuple[bool, str, int, int]:
         return problem.file != self.document.file, problem.file, problem.line, problem.column
@@ -190,6 +239,7 @@ class _Reading:
     def _faults(self, document: Document, expander: Expander) -> Iterator[Fault]:
         converter = Converter(expander)
         value: Any = converter.convert(document.root)
+        self._value = value
         self.named.update(named_in(document.file, value))
         yield from converter.faults
         broken = {fault.path for fault in converter.faults}

@@ -56,6 +56,7 @@ class Check:
 
     file: str
     find: Callable[[Configuration], Iterable[Fault]]
+    of_what_is_not_there: bool = False  # which may be there, and have an error
 
 
 AS_READ: Mapping[str, Callable[[Any, Document], Iterable[Fault]]] = {"routes.yaml": references.check_references}
@@ -68,8 +69,8 @@ ERRORS = (
     Check("routes.yaml", breakers.unknown_profiles),
     Check("routes.yaml", llm_routes.without_models),
     Check("routes.yaml", llm_routes.taken_names),
-    Check("routes.yaml", llm_routes.open_to_all),
-    Check("models.yaml", llm_routes.open_paths),
+    Check("routes.yaml", llm_routes.open_to_all, of_what_is_not_there=True),
+    Check("models.yaml", llm_routes.open_paths, of_what_is_not_there=True),
     Check("models.yaml", llm.unknown_names),
     Check("models.yaml", llm.incomplete_providers),
     Check("models.yaml", llm.endless_overflow),

@@ -141,7 +141,7 @@ def test_errors_name_a_key_as_it_is_written() -> None:
         ),
         ("modelRouting: {rules: [{when: {header: x-tier}, use: a}]}", "write {name: x-tier}"),
         (
-            "modelRouting: {rules: [{tenant: blue, use: a}]}",
+            "modelRouting: {profiles: {a: {providers: [openai]}}, rules: [{tenant: blue, use: a}]}",
             "belongs in models.yaml, as model_routing.rules[].when.tenant",
         ),
         ("model_list: []", "it is a word of LiteLLM, which is here: providers in models.yaml"),
