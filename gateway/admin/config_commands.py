@@ -40,7 +40,9 @@ def diff(admin: str, old: str | None, new: str | None) -> None:
 @ADMIN
 @click.argument("digest", required=False)
 def rollback(admin: str, digest: str | None) -> None:
-    """Serve a former configuration again, until the files change or a reload is requested. Unset: the one before."""
+    """Serve a former configuration again, until the files change or a reload is requested. Unset: the one before;
+    while the files are refused, it must be named, as what is served is the last good one then."""
     params = {"to": digest} if digest else {}
     answer = ask(admin, "POST", "/config/rollback", seconds=RELOAD_SECONDS, params=params)
-    click.echo(f"configuration {answer['digest']} is served; the files have not been changed: correct them")
+    now, before = answer["digest"], answer["before"]
+    click.echo(f"configuration {now} is served, in place of {before}; the files have not been changed: correct them")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from gateway.http.messages import Attempt
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.tallies import Kind
+from gateway.monitor.traffic import upstream_name
 from gateway.monitor.watch import Monitor
 from gateway.plurals import counted
+from gateway.upstream.service import Upstream
 
 SECONDS: Final = 60  # for which failures count
 LATELY: Final = 15.0  # the same, of the last requests: until the monitor has them
@@ -22,16 +24,17 @@ FEW: Final = 20  # requests, of which not all but only a share failed: that may 
 class Failing:
     """Failing endpoints and routes at one moment."""
 
-    def __init__(self, recent: RecentRequests, monitor: Monitor | None) -> None:
+    def __init__(self, recent: RecentRequests, monitor: Monitor | None, upstreams: Iterable[Upstream]) -> None:
         self._monitor = monitor if monitor is not None and monitor.enabled else None
         self._now = time.time()
-        self._lately = failing_lately(recent, LATELY if self._monitor is not None else SECONDS)
+        seconds = LATELY if self._monitor is not None else SECONDS
+        self._lately = failing_lately(recent, seconds, Addresses(upstreams))
         self._numbers: dict[Kind, dict[str, int]] = {}
 
     def endpoint(self, service: str, address: str) -> str | None:
         """How much fails of what this one is asked; None where that is nothing to speak of."""
         requests, errors = self.counts("endpoint", f"{service}/{address}")
-        return failure_said(requests, errors) or self._lately.get(address)
+        return failure_said(requests, errors) or self._lately.get((service, address))
 
     def counts(self, kind: Kind, name: str) -> tuple[int, int]:
         """The requests and errors of the last minute; 0 where nothing is watched."""
@@ -50,15 +53,40 @@ def failure_said(requests: int, errors: int) -> str | None:
     return f"{errors} of {counted(requests, 'request')} in the last minute failed"
 
 
-def failing_lately(recent: RecentRequests, seconds: float) -> Mapping[str, str]:
-    """The failing endpoints of the last requests, by address, with their failures."""
+class Addresses:
+    """Which addresses services have."""
+
+    def __init__(self, upstreams: Iterable[Upstream]) -> None:
+        self._upstreams = {upstream.name: upstream for upstream in upstreams}
+        self._known: dict[str, frozenset[str]] = {}
+
+    def has(self, service: str, address: str) -> bool:
+        """Whether it is an endpoint of the service."""
+        if service not in self._known:
+            upstream = self._upstreams.get(service)
+            endpoints = () if upstream is None else upstream.endpoints
+            self._known[service] = frozenset(endpoint.label for endpoint in endpoints)
+        return address in self._known[service]
+
+    def with_address(self, address: str) -> list[str]:
+        """The services that have it."""
+        return [name for name in self._upstreams if self.has(name, address)]
+
+
+def failing_lately(recent: RecentRequests, seconds: float, addresses: Addresses) -> Mapping[tuple[str, str], str]:
+    """The failing endpoints of the last requests, by service and address, with their failures. Attempts of a request
+    that went on to another service count for each service that has their address."""
     begins = time.time() - seconds
-    attempts: dict[str, list[Attempt]] = defaultdict(list)
+    attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
     for each in recent:
         if each.at < begins:
             break
+        last = upstream_name(each.upstream or "")
         for attempt in each.attempts:
-            attempts[attempt.endpoint].append(attempt)
+            address = attempt.endpoint
+            names = [last] if addresses.has(last, address) else addresses.with_address(address)
+            for name in names:
+                attempts[name, address].append(attempt)
     return {endpoint: said for endpoint, made in attempts.items() if (said := _said(made))}
 
 

@@ -16,6 +16,10 @@ from gateway.config.history import Version
 from gateway.config.values.instants import format_instant
 from gateway.reload import Reloader
 
+_STILL_GOOD = (
+    "the files are refused, so that they have not changed what is served: {0}, the last good configuration. "
+    "If that one is to go, too, name the one before it: gateway config rollback {1}"
+)
 _HISTORY = "The last 20: digest, when, and what caused it (`start`, `files`, `request`, `rollback`, `control plane`)."
 _ROLLBACK = (
     "Until the files change, or a reload is asked for. The files stay as they are, and so do the files and variables "
@@ -27,9 +31,9 @@ def history_operations(reloader: Reloader) -> list[Operation]:
     """The API of the configurations that one gateway has served."""
     api = _Api(reloader)
     old, new = Parameter("from", "Digest. Unset: the one before."), Parameter("to", "Digest. Unset: the one in force.")
-    to = Parameter("to", "Digest, or its beginning. Unset: the one before.")
+    to = Parameter("to", "Digest, or its beginning. Unset: the one before, unless the files are refused.")
     unknown = {404: "this configuration is not in the history"}
-    refused = {**unknown, 422: "it cannot be served any more"}
+    refused = {**unknown, 409: "name one: the files are refused", 422: "it cannot be served any more"}
     return [
         Operation(
             "GET",
@@ -86,10 +90,13 @@ class _Api:
     async def roll_back(self, request: Request) -> Response:
         to = request.query_params.get("to")
         version = self._named(to) if to is not None else self._before()
+        serving = self._reloader.serving
+        if to is None and serving is not None and self._reloader.error is not None:
+            raise Refused(409, _STILL_GOOD.format(serving.digest, version.digest))
         error = await self._reloader.roll_back(version)
         if error is not None:
             return json_answer({"errors": self._reloader.shown(error)}, 422)
-        return json_answer(self._reloader.report())
+        return json_answer(self._reloader.report() | {"before": None if serving is None else serving.digest})
 
     def _before(self) -> Version:
         """The configuration that was served before the current one. Raises Refused."""

@@ -88,4 +88,4 @@ class ServiceStates:
 
     def failing(self) -> Failing:
         """Current failures."""
-        return Failing(self._recent, self.monitor)
+        return Failing(self._recent, self.monitor, self._owner.all(Upstream))

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
 import pytest
 
-from gateway.admin.failing_endpoints import Failing, failing_lately, failure_said
+from gateway.admin.failing_endpoints import Addresses, Failing, failing_lately, failure_said
 from gateway.admin.figures import last_minute
 from gateway.admin.top_consumers import TopConsumers
+from gateway.balancing.table import BALANCERS
+from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind
 from gateway.http import Exchange, Outcome
 from gateway.http.messages import Attempt
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.windows import FINE
+from gateway.upstream.member import Address, Member
+from gateway.upstream.service import Settings, Upstream
+from gateway.upstream.transport import Connector, Resolver
 from tests.monitor.test_watch import Watched
 
 
+def upstream_at(name: str, *hosts: str) -> Upstream:
+    connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
+    return Upstream(name, connector, Settings(BALANCERS["round_robin"]), [Member(Address(host, 1)) for host in hosts])
+
+
 def _tried(
-    recent: RecentRequests, endpoint: str, status: int, failure: ErrorKind | None = None, ago: float = 0
+    recent: RecentRequests,
+    endpoint: str,
+    status: int,
+    failure: ErrorKind | None = None,
+    ago: float = 0,
+    service: str = "shop",
 ) -> None:
     exchange = Exchange("id", "GET", "/", b"", [], {}, "http", "", "10.0.0.1", False, "10.0.0.1")
     attempt = Attempt(endpoint, 0.0)
     attempt.status, attempt.failure = status, failure
     exchange.attempts = (attempt,)
+    exchange.upstream = service
     recent.report(exchange, Outcome(time.time() - ago, 0.0, status))
 
 
-def test_an_endpoint_that_fails_all_it_is_asked_is_named() -> None:
+async def test_an_endpoint_that_fails_all_it_is_asked_is_named() -> None:
     """However little that is; one that fails now and then is not, unless that is a share that counts."""
     recent = RecentRequests()
     _tried(recent, "old:1", 500, ago=61)
@@ -38,9 +55,23 @@ def test_an_endpoint_that_fails_all_it_is_asked_is_named() -> None:
         _tried(recent, "well:1", 404)
     for number in range(10):
         _tried(recent, "once:1", 500 if number == 5 else 200)
-    assert failing_lately(recent, 60) == {
-        "dead:1": "1 of its last 1 request failed",
-        "often:1": "3 of its last 25 requests failed",
+    assert failing_lately(recent, 60, Addresses([upstream_at("shop", "old", "dead", "often", "well", "once")])) == {
+        ("shop", "dead:1"): "1 of its last 1 request failed",
+        ("shop", "often:1"): "3 of its last 25 requests failed",
+    }
+
+
+async def test_an_endpoint_fails_for_the_service_that_asked_it() -> None:
+    """Another service at the same address is not blamed; where a request went on to another service, all that have the
+    address are."""
+    recent = RecentRequests()
+    _tried(recent, "both:1", 0, ErrorKind.UPSTREAM_TLS, service="clear")
+    _tried(recent, "both:1", 200, service="other")
+    _tried(recent, "left:1", 500, service="other")
+    addresses = Addresses([upstream_at("clear", "both", "left"), upstream_at("other", "both")])
+    assert failing_lately(recent, 60, addresses) == {
+        ("clear", "both:1"): "1 of its last 1 request failed",
+        ("clear", "left:1"): "1 of its last 1 request failed",
     }
 
 
@@ -73,7 +104,7 @@ async def test_the_last_minute_is_that_of_the_monitor(tmp_path: Path) -> None:
     assert (minute["requests"], minute["error_rate"]) == (60, 0.1)
     assert minute["p50_ms"] == pytest.approx(100, rel=0.02)
     assert minute["p99_ms"] == pytest.approx(400, rel=0.02)
-    failing = Failing(RecentRequests(), watched.monitor)
+    failing = Failing(RecentRequests(), watched.monitor, [])
     assert failing.counts("route", "orders") == (60, 6)
     assert failing.counts("route", "users") == (0, 0)
 

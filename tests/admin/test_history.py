@@ -86,7 +86,24 @@ def test_without_a_digest_the_one_before_is_served_again(gateway: GatewayProcess
     gateway.write(ROUTES % "second")
     assert reload(gateway).status_code == 200
     assert reload(gateway).status_code == 200
-    _command(gateway, "rollback")
+    newest, *_, oldest = (version["digest"] for version in _versions(gateway))
+    said = f"configuration {oldest} is served, in place of {newest}; the files have not been changed: correct them\n"
+    assert _command(gateway, "rollback") == said
+    assert get(gateway, "/first").status_code == 200
+
+
+def test_refused_files_do_not_cost_the_last_good_change(gateway: GatewayProcess) -> None:
+    """What is served is the last good configuration already: the one before it is served only where it is named."""
+    gateway.write(ROUTES % "second")
+    assert reload(gateway).status_code == 200
+    gateway.write("routes: [{path: /third}]\n")
+    assert reload(gateway).status_code == 422
+    good, before = (version["digest"] for version in _versions(gateway))
+    said = _command(gateway, "rollback", code=1)
+    assert f"served: {good}, the last good configuration" in said
+    assert f"gateway config rollback {before}" in said
+    assert get(gateway, "/second").status_code == 200
+    assert f"{before} is served, in place of {good}" in _command(gateway, "rollback", before)
     assert get(gateway, "/first").status_code == 200
 
 
