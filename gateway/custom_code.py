@@ -66,6 +66,20 @@ def named(error: BaseException) -> str:
     return f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
 
 
+def hint_of(error: BaseException) -> str:
+    """What is probably missing, behind the place of an error; empty where nothing is known."""
+    text = text_of(error)
+    if not isinstance(error, AttributeError | TypeError):
+        return ""
+    if "can't be used in 'await' expression" in text:
+        return (
+            "; nothing can be awaited of this: is the handler, or what is called, a plain def in place of an async def?"
+        )
+    if "coroutine" in text:
+        return "; is an await missing, as in: response = await handler(exchange)?"
+    return ""
+
+
 def text_of(error: BaseException) -> str:
     """The message of an error, which may be of any type and length, cut to a readable size."""
     try:

@@ -149,6 +149,14 @@ class GatewayError(Exception):
         return self.detail
 
 
+class PolicyError(GatewayError):
+    """A custom policy has failed. `failure` says how, for operators: it may repeat anything of the request."""
+
+    def __init__(self, detail: str, failure: str) -> None:
+        super().__init__(ErrorKind.INTERNAL, detail)
+        self.failure = failure
+
+
 def described(error: BaseException) -> str:
     """The failure of a request, for logs: its kind, and the detail."""
     return f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else repr(error)

@@ -68,6 +68,7 @@ def shown(each: RecentRequest) -> dict[str, Any]:
         "request_id": each.request_id,
         "at": format_instant(each.at),
         "client": each.client,
+        "claimed_client": each.claimed_client,
         "consumer": each.consumer,
         "method": each.method,
         "host": each.host,

@@ -38,7 +38,8 @@ def last(request_id: str | None, count: int, route: str | None, admin: str, as_j
 def _lines(each: Mapping[str, Any], named: str) -> Iterator[str]:
     yield f"{each['method']} {each['original_path']}  answered {each['status']} in {each['ms']:g} ms, at {each['at']}"
     yield f"request id: {each['request_id']}"
-    yield f"from: {each['client']}, {each['consumer'] or 'no consumer'}"
+    claimed = " (its X-Forwarded-For is not believed: not in trusted_proxies)" if each["claimed_client"] else ""
+    yield f"from: {each['client']}{claimed}, {each['consumer'] or 'no consumer'}"
     if each["route"] is not None:
         yield f'route: "{each["route"]}"'
         yield f"why: {each['why']}"

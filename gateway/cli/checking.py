@@ -86,6 +86,10 @@ def routes(directory: Path, as_json: bool) -> None:
         return
     rows = chain.from_iterable(map(_rows, configuration.routes.routes))
     click.echo(table(("ID", "METHODS", "HOST", "PATH", "TARGET", "SENT AS"), rows))
+    if base_path := configuration.routes.base_path:
+        unsaid = "base_path" not in configuration.routes.model_fields_set
+        remedy = ", unless routes.yaml says otherwise: base_path: / for none" if unsaid else ""
+        click.echo(f"all of them also below {base_path} (base_path{remedy})")
 
 
 PATHS_IN_A_ROW = 4

@@ -105,8 +105,12 @@ class Guard:
 
     def call(self, text: Text) -> object:
         """Ask it. What comes may have to be awaited, but not of streams."""
-        found = getattr(self.policy, _METHODS.get(text.stage, ""), None)
-        return (self.policy.on_text if found is None else found)(text)
+        return self.method(text.stage)(text)
+
+    def method(self, stage: Stage) -> Any:
+        """What is asked of it."""
+        found = getattr(self.policy, _METHODS.get(stage, ""), None)
+        return self.policy.on_text if found is None else found
 
 
 class Watch:
@@ -183,8 +187,13 @@ class Watch:
     def _failed(self, guard: Guard, text: Text, error: BaseException) -> None:
         """Not what it says is logged: that may repeat the text."""
         waited = error.__cause__ if isinstance(error, TimeoutError) else None  # says where it was when time was up
-        place = "a wrong verdict" if isinstance(error, _WrongVerdict) else place_of(waited or error)
-        kind, request = type(error).__name__, self._exchange.request_id
+        kind, place = type(error).__name__, place_of(waited or error)
+        if isinstance(error, _WrongVerdict):
+            method = guard.method(text.stage)
+            kind = f"{type(guard.policy).__name__}.{method.__name__} returned {error}"
+            code = getattr(method, "__code__", None)
+            place = "an unknown place" if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+        request = self._exchange.request_id
         logger.error("guardrail %s failed on request %s: %s at %s", guard.name, request, kind, place)
         reason = f'guardrail "{guard.name}" failed; see the log under this id'
         if guard.strict:
@@ -212,7 +221,7 @@ class Watch:
 
 
 class _WrongVerdict(TypeError):
-    """A guardrail returned an invalid result."""
+    """A guardrail returned an invalid result. The text says what came, and nothing of what is in it."""
 
 
 def _judged(said: object, text: Text) -> list[Cut] | Refuse:
@@ -222,12 +231,13 @@ def _judged(said: object, text: Text) -> list[Cut] | Refuse:
     if isinstance(said, Refuse):
         return said if isinstance(said.sentence, str) else Refuse()
     if not isinstance(said, Redact):
-        raise _WrongVerdict
+        hint = "; of a text that streams nothing is awaited: write a plain def" if inspect.isawaitable(said) else ""
+        raise _WrongVerdict(f"{type(said).__name__}, and not None, Pass(), Redact or Refuse{hint};")
     length, found = len(text.text), []
     for cut in said.cuts:
         start, end, replacement = cut
         if not (isinstance(start, int) and isinstance(end, int) and isinstance(replacement, str)):
-            raise _WrongVerdict
+            raise _WrongVerdict("Redact with a cut that is not (start, end, replacement): two numbers and a text;")
         start, end = max(0, start), min(length, end)
         if start < end:
             found.append(Cut(start, end, replacement))

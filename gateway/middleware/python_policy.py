@@ -22,8 +22,8 @@ from gateway.config.models import RouteConfig
 from gateway.config.models.python_policies import PythonPolicy as PythonPolicyConfig
 from gateway.config.problems import Problem
 from gateway.context import Builder, Context, Middleware
-from gateway.custom_code import current_task, is_failure, is_library, place_of
-from gateway.errors import ErrorKind, GatewayError
+from gateway.custom_code import current_task, hint_of, is_failure, is_library, named, place_of
+from gateway.errors import GatewayError, PolicyError
 from gateway.http import Decision, Exchange, Handler, Response, WholeBody
 from gateway.http.decisions import Mode, deny
 from gateway.http.problems import problem_for
@@ -89,9 +89,10 @@ class PythonPolicy:
         if error is asked.failure:
             raise error
         if not isinstance(error, GatewayError) or not _can_be_sent(error, asked.exchange):
-            name, request = self.name, asked.exchange.request_id
-            logger.error("policy %s failed on request %s at %s", name, request, self._place(error), exc_info=error)
-            error = GatewayError(ErrorKind.INTERNAL, f'policy "{name}" failed; see the log under this id')
+            name, request, place = self.name, asked.exchange.request_id, f"{self._place(error)}{hint_of(error)}"
+            logger.error("policy %s failed on request %s at %s", name, request, place, exc_info=error)
+            detail = f'policy "{name}" failed; see the log under this id'
+            error = PolicyError(detail, f"{named(error)} at {place}")
         else:
             error.public_detail = None  # its text is meant for the client, whatever its kind
             error.headers = tuple((name.lower(), value) for name, value in error.headers)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.errors import ErrorKind, described
+from gateway.errors import ErrorKind, PolicyError, described
 from gateway.http import Decision, Exchange, Outcome
 from gateway.http.messages import Allowance, Attempt
 from gateway.http.model_record import ModelRecord
@@ -27,6 +27,7 @@ _Kept = tuple[
     Outcome,
     str,  # request id
     str,  # client
+    bool,  # whether it sent an X-Forwarded-For which is not believed
     str | None,  # consumer
     str | None,  # whose credential was refused
     str,  # method
@@ -53,6 +54,7 @@ class RecentRequest:
     at: float  # Unix time at which it came
     seconds: float
     client: str
+    claimed_client: bool  # the peer, which is no trusted proxy, has sent an X-Forwarded-For
     consumer: str | None
     claimed_consumer: str | None  # whose credential was refused, where that is known
     method: str
@@ -92,6 +94,7 @@ class RecentRequests:
                 outcome,
                 exchange.request_id,
                 exchange.client,
+                not exchange.peer_trusted and b"x-forwarded-for" in exchange.fields,
                 exchange.identity.consumer if exchange.identity is not None else None,
                 exchange.claimed_consumer,
                 exchange.method,
@@ -105,7 +108,7 @@ class RecentRequests:
                 exchange.attempts,
                 exchange.decisions,
                 exchange.counted,
-                None if error is None else _beginning(described(error)),
+                None if error is None else _beginning(_why(error)),
                 exchange.model,
             )
         )
@@ -126,6 +129,11 @@ class RecentRequests:
         return [_shown(self._kept[-index]) for index in range(newer, 0, -1)]
 
 
+def _why(error: BaseException) -> str:
+    """With the failure of a policy, which operators need not look for in the log then."""
+    return f"{described(error)}: {error.failure}" if isinstance(error, PolicyError) else described(error)
+
+
 def _beginning(text: str) -> str:
     return text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "..."
 
@@ -144,13 +152,14 @@ def _of_concurrency(error: str | None) -> bool:
 
 
 def _shown(kept: _Kept) -> RecentRequest:
-    outcome, request_id, client, consumer, claimed, method, host, path, original, sent, route = kept[:11]
-    upstream, cache, attempts, decisions, counted, error, model = kept[11:]
+    outcome, request_id, client, claimed_client, consumer, claimed, method, host, path, original, sent = kept[:11]
+    route, upstream, cache, attempts, decisions, counted, error, model = kept[11:]
     return RecentRequest(
         request_id=request_id,
         at=outcome.at,
         seconds=outcome.seconds,
         client=client,
+        claimed_client=claimed_client,
         consumer=consumer,
         claimed_consumer=claimed,
         method=method,

@@ -78,6 +78,15 @@ def test_a_request_is_shown_with_its_reasons_and_its_limits(gateway: GatewayProc
     assert f"more: {more} http://127.0.0.1:{gateway.port}/hello/world" in earlier
 
 
+def test_an_address_that_is_not_believed_is_mentioned(gateway: GatewayProcess) -> None:
+    """A proxy that is not among the trusted ones says in vain who its client is."""
+    headers = {"x-forwarded-for": "10.1.2.3"}
+    httpx2.get(f"http://127.0.0.1:{gateway.port}/nowhere", headers=headers)
+    assert "from: 127.0.0.1 (its X-Forwarded-For is not believed: not in trusted_proxies), no" in _last(gateway).stdout
+    get(gateway, "/nowhere")
+    assert "from: 127.0.0.1, no consumer" in _last(gateway).stdout
+
+
 def test_limits_that_are_tried_are_shown(gateway: GatewayProcess) -> None:
     """A limit in shadow mode that is used up is named as one that would have refused the request."""
     for _ in range(2):

@@ -34,6 +34,16 @@ def test_routes_are_listed(tmp_path: Path) -> None:
     assert lines[5].split()[2] == "*.example.com"
 
 
+def test_routes_are_listed_with_the_base_path(tmp_path: Path) -> None:
+    """Below which they are, too: the default where the file says nothing, and none where it says so."""
+    routes = "routes:\n- {path: /a, target: 'b:80'}\n"
+    last = gateway("routes", config=configured(tmp_path, routes)).stdout.splitlines()[-1]
+    assert last == "all of them also below /api (base_path, unless routes.yaml says otherwise: base_path: / for none)"
+    last = gateway("routes", config=configured(tmp_path, f"base_path: /x\n{routes}")).stdout.splitlines()[-1]
+    assert last == "all of them also below /x (base_path)"
+    assert "base_path" not in gateway("routes", config=configured(tmp_path, f"base_path: /\n{routes}")).stdout
+
+
 @pytest.mark.parametrize("command", [["routes"], ["explain", "GET", "/x"]])
 def test_errors_of_the_configuration_end_a_command(tmp_path: Path, command: list[str]) -> None:
     """Every command says what is wrong in the files, with its place, and ends with 1."""

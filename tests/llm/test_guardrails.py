@@ -51,6 +51,10 @@ class Broken:
     def on_text(self, text: Text) -> Verdict:
         raise ValueError(text.text)
 
+class Wrong:
+    def before_model(self, text):
+        return f"Hidden: {text.text}"
+
 class Waiting:
     async def on_text(self, text: Text) -> Verdict:
         return None
@@ -321,6 +325,15 @@ async def test_one_that_fails_refuses_and_says_no_text(tmp_path: Path, caplog: p
         assert not provider.received
         assert "guards.py" in caplog.text
         assert "hidden" not in caplog.text + answered.body.decode()
+
+
+async def test_a_verdict_that_is_none_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By its type, with the class and the method that returned it, and their place; never with what it says."""
+    async with guarded(tmp_path, "Wrong") as (made, _):
+        assert (await made.ask("/v1/chat/completions", said("the hidden text"))).status == 500
+    assert "Wrong.before_model returned str, and not None, Pass(), Redact or Refuse; at " in caplog.text
+    assert "guards.py:" in caplog.text
+    assert "idden" not in caplog.text
 
 
 async def test_one_that_fails_may_let_pass(tmp_path: Path) -> None:
