@@ -54,8 +54,12 @@ IN_PARALLEL := -n $(WORKERS) --dist loadgroup
 # Debian installs servers in the PATH of root only.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run test test-observability test-browser test-clients test-models test-control-plane test-agents \
+.PHONY: help run test test-observability test-browser test-clients test-models test-control-plane test-agents \
 	gamedays bench bench-quick bench-page lint collected compiled profiled wheel servers chromium databases clean
+
+# They are described in one place.
+help:
+	@sed -n '/^make run /,/^```/p' CONTRIBUTING.md | grep '^make '
 
 run: $(RUNNABLE)
 	@ready=$(VENV)/demo.ready; rm -f $$ready; mkfifo $$ready; \

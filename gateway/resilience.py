@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from gateway.config.models.breakers import Breaker as BreakerConfig
 from gateway.config.models.breakers import BreakerProfile
 from gateway.config.models.resilience import Fallback as FallbackConfig
 from gateway.config.models.resilience import Mirror as MirrorConfig
+from gateway.config.models.retries import WORDS
 from gateway.config.models.splits import SplitWhen
 from gateway.config.models.sticky import StickyCookie as StickyConfig
 from gateway.config.problems import Path
@@ -220,9 +221,17 @@ def _retry_settings(route: RouteConfig) -> RetrySettings:
     config = route.retry
     if config is None:
         return RetrySettings()
-    statuses = frozenset(int(each) for each in config.on if each.isdecimal())
-    words = frozenset(each for each in config.on if not each.isdecimal())
+    words = frozenset(each for each in config.on if each in WORDS)
+    statuses = frozenset(status for each in config.on if each not in WORDS for status in _statuses(each))
     return RetrySettings(config.attempts, config.attempts, words, statuses, over_again=True)
+
+
+def _statuses(written: str) -> Iterable[int]:
+    """One, or all of `5xx`."""
+    if written.endswith("xx"):
+        first = 100 * int(written[0])
+        return range(first, first + 100)
+    return (int(written),)
 
 
 def _breaker_settings(profile: BreakerProfile) -> BreakerSettings:

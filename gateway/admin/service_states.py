@@ -56,7 +56,7 @@ def state_of(upstream: Upstream, failing: Failing, now: float) -> ServiceState:
 def why_out(endpoint: Endpoint, now: float) -> str | None:
     """Why an endpoint gets no requests; None where it does."""
     out = endpoint.health.out(now)
-    return None if out is None else f"{out[0].value}: {out[1].reason}"
+    return None if out is None else f"{out[0].value}: {out[1].reason} (for {now - out[1].since:.0f} s)"
 
 
 class ServiceStates:

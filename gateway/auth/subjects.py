@@ -16,7 +16,9 @@ from gateway.errors import ErrorKind
 from gateway.http import Identity
 
 NOT_ITS_SUBJECT = Refused(
-    "the token's subject has the name of a consumer that does not list it among its subjects", ErrorKind.FORBIDDEN
+    "the token's subject has the name of a consumer that does not list it among its subjects; "
+    "if it is that consumer, add it to subjects of the consumer in auth.yaml",
+    ErrorKind.FORBIDDEN,
 )
 
 

@@ -293,7 +293,8 @@ class Upstream:
         return changed
 
     def _heed(self, endpoint: Endpoint, signal: Signal, up: bool, reason: str) -> None:
-        logger.info("%s: %s is %s (%s): %s", self.name, endpoint.label, "up" if up else "down", signal.value, reason)
+        level, state = (logging.INFO, "up") if up else (logging.WARNING, "down")
+        logger.log(level, "%s: %s is %s (%s): %s", self.name, endpoint.label, state, signal.value, reason)
         if not up and signal in HANGING:
             self.move_waiting(endpoint)
 

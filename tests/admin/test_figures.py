@@ -10,6 +10,7 @@ import pytest
 
 from gateway.admin.failing_endpoints import Addresses, Failing, failing_lately, failure_said
 from gateway.admin.figures import last_minute
+from gateway.admin.service_states import why_out
 from gateway.admin.top_consumers import TopConsumers
 from gateway.balancing.table import BALANCERS
 from gateway.deadlines import Deadlines
@@ -18,6 +19,7 @@ from gateway.http import Exchange, Outcome
 from gateway.http.messages import Attempt
 from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.windows import FINE
+from gateway.upstream.health import Signal
 from gateway.upstream.member import Address, Member
 from gateway.upstream.service import Settings, Upstream
 from gateway.upstream.transport import Connector, Resolver
@@ -73,6 +75,14 @@ async def test_an_endpoint_fails_for_the_service_that_asked_it() -> None:
         ("clear", "both:1"): "1 of its last 1 request failed",
         ("clear", "left:1"): "1 of its last 1 request failed",
     }
+
+
+async def test_an_outage_says_since_when() -> None:
+    """Of an endpoint that gets no requests, how long it has been so, however often that is said again."""
+    upstream = upstream_at("shop", "dead")
+    for now in (100.0, 130.0):
+        upstream.report(upstream.endpoints[0], Signal.PROBE, up=False, reason="3 checks failed", now=now)
+    assert why_out(upstream.endpoints[0], 140.0) == "probe: 3 checks failed (for 40 s)"
 
 
 @pytest.mark.parametrize(

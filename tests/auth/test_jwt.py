@@ -498,7 +498,9 @@ async def test_a_consumer_cannot_be_taken_over_by_its_name() -> None:
     elsewhere = {"subject": "acme-app", "issuer": "https://other.example.com/"}
     for subjects in ([], [elsewhere], ["somebody"]):
         keys = login(consumers=[{"name": "acme-app", "subjects": subjects}])
-        assert (await refused(mint(payload=claims(sub="acme-app")), keys)).kind is ErrorKind.FORBIDDEN
+        outcome = await refused(mint(payload=claims(sub="acme-app")), keys)
+        assert outcome.kind is ErrorKind.FORBIDDEN
+        assert outcome.detail.endswith("add it to subjects of the consumer in auth.yaml")
     keys = login(consumers=[{"name": "acme-app", "subjects": [{"subject": "acme-app", "issuer": ISSUER}]}])
     assert isinstance(await outcome_of(mint(payload=claims(sub="acme-app")), keys), Recognised)
 

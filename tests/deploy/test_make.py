@@ -205,6 +205,14 @@ def test_make_run_says_which_port_is_taken(free: Network, checkout: Path) -> Non
     until(lambda: free.taken() == {}, message="a port is still taken")
 
 
+def test_make_help_lists_what_there_is() -> None:
+    """Each target of CONTRIBUTING.md with what it does, without a build of anything."""
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said.startswith("make run ")
+    assert "make compiled #" in said
+    assert all(line.startswith("make ") for line in said.splitlines())
+
+
 def test_an_old_python_is_refused_with_a_remedy(tmp_path: Path) -> None:
     """An interpreter that cannot run the gateway is named before anything is installed, with what to do."""
     old = tmp_path / "python-of-old"

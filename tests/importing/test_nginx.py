@@ -26,6 +26,15 @@ def nginx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Import:
     return tried
 
 
+@pytest.mark.parametrize("around", ["/a", "/"])
+def test_what_is_served_by_another_protocol_is_not_called_translated(nginx: Import, around: str) -> None:
+    """Whether a route answers 404 in its place, or none is needed for that."""
+    tried = nginx(f"location {around} {{ proxy_pass http://b:80; }} location /grpc {{ grpc_pass grpc://g:81; }}")
+    missing, translated = tried.report.split("## Translated", 1)
+    assert "location /grpc | its requests get a 404 |" in missing
+    assert "/grpc" not in translated
+
+
 def test_locations_are_asked_in_the_order_of_nginx(nginx: Import) -> None:
     """`=`, then `^~`, then expressions in the order of the file, then the longest prefix."""
     tried = nginx(r"""

@@ -54,6 +54,7 @@ class Broken:
 class Wrong:
     def before_model(self, text):
         return f"Hidden: {text.text}"
+    after_model = on_text = before_model
 
 class Waiting:
     async def on_text(self, text: Text) -> Verdict:

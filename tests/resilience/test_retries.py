@@ -155,6 +155,22 @@ async def test_why_nothing_followed(tmp_path: Path) -> None:
         assert explained.json()["resilience"] == ["retries at s: none"]
 
 
+async def test_a_class_of_statuses_is_retried(tmp_path: Path) -> None:
+    """`5xx` in `on` is each of them, as elsewhere; a status of another class is not."""
+    async with (
+        backend(response(507, b"full")) as bad,
+        backend(response(404, b"none")) as other,
+        backend(OK) as good,
+        running(tmp_path, routes(bad.address, good.address, route="retry: {on: [5xx]}")) as gateway,
+    ):
+        while not bad.requests:
+            assert (await gateway.get()).text == "ok"
+        await gateway.reload(routes(other.address, good.address, route="retry: {on: [5xx]}"))
+        while not other.requests:
+            last = await gateway.get()
+        assert last.status_code == 404
+
+
 async def test_no_answer_in_time(tmp_path: Path) -> None:
     """An endpoint that accepts and never answers costs `per_try`, and then another one is asked."""
 

@@ -137,6 +137,8 @@ async def test_what_the_source_says_is_logged(caplog: pytest.LogCaptureFixture) 
         "s: 10.0.0.1:80 is up (heartbeat): its heartbeat is in time",
         "s: 10.0.0.2:80 is up (source): its source says passing",
     ]
+    warning, info = logging.WARNING, logging.INFO
+    assert [record.levelno for record in caplog.records] == [warning, warning, info, info]  # an outage is no news only
 
 
 async def test_a_late_heartbeat_is_a_signal_of_its_own() -> None:

@@ -13,8 +13,8 @@ WORDS = ("connect", "reset", "timeout")
 
 
 def _check_failure(value: str) -> str:
-    if value not in WORDS and re.fullmatch("[45][0-9][0-9]", value, re.ASCII) is None:
-        raise refuse("expected connect, reset, timeout or a status from 400 to 599")
+    if value not in WORDS and re.fullmatch("[45](?:[0-9][0-9]|xx)", value, re.ASCII) is None:
+        raise refuse("expected connect, reset, timeout, a status from 400 to 599, 4xx or 5xx")
     return value
 
 
@@ -24,7 +24,7 @@ def _as_text(value: object) -> object:
 
 Failure = Annotated[
     str,
-    Kind("connect, reset, timeout, or a status"),
+    Kind("connect, reset, timeout, a status, 4xx or 5xx"),
     AfterValidator(_check_failure),
     BeforeValidator(_as_text, json_schema_input_type=str | int),
 ]
@@ -43,7 +43,7 @@ class Retry(Model):
         ("connect", "reset", "timeout"),
         description="The failures after which to retry: `connect`, the endpoint was not reached (of any method); "
         "`reset`, the connection ended before an answer came; `timeout`, no answer came in time; and statuses, of "
-        "responses and of these failures alike: 502 is a refused connection, too.",
+        "responses and of these failures alike: 502 is a refused connection, too. `5xx` is every status from 500 on.",
     )
     per_try: Unset[Duration] = Field(
         None,

@@ -103,7 +103,10 @@ class _Routes:
         away = [path.pattern for other in moved for path in other.paths]
         route.paths = [path for path in route.paths if not any(covers(pattern, path.pattern) for pattern in away)]
         found = [route, *moved] if route.paths else moved
-        directive.said(f"route {found[0].name}")
+        if any(name in directive.by_name for name in _ELSEWHERE) and found[0].settings.get("respond") == _GONE:
+            directive.unsaid("its requests get a 404")
+        else:
+            directive.said(f"route {found[0].name}")
         # nginx sends who asks for `/api` to `/api/`, where that is a prefix that is forwarded.
         bare = self.locations.without_slash(location)
         if bare and any(name.endswith("_pass") for name in directive.by_name):
