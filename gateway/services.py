@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.balancing.table import BALANCERS, DEFAULT, balancing_of
 from gateway.config.models import ServiceConfig
+from gateway.config.models.services import Tls
 from gateway.config.problems import Problem
 from gateway.config.regular_files import read_regular
 from gateway.config.values.addresses import AddressTarget, AsgiTarget, ServiceTarget, Target, parse_target
@@ -27,7 +28,8 @@ from gateway.upstream.pool import PoolLimits
 from gateway.upstream.probe_turns import ProbeTurns
 from gateway.upstream.prober import Prober
 from gateway.upstream.service import Settings, Upstream
-from gateway.upstream.transport import Connector, TlsSettings
+from gateway.upstream.tls import ClientCertificate, TlsSettings, UnusableFile
+from gateway.upstream.transport import Connector
 
 if TYPE_CHECKING:
     from gateway.config.models.llm.providers import Provider
@@ -127,7 +129,8 @@ class Services:
         if service.protocol != "https":
             return None
         config = service.tls
-        settings = TlsSettings(None, config.server_name, config.verify)
+        client = self._client_certificate(name, config)
+        settings = TlsSettings(None, config.server_name, config.verify, client)
         if config.ca is None:
             return settings
         try:
@@ -135,11 +138,22 @@ class Services:
             trusting.context()
         except (OSError, ValueError) as error:  # an ssl.SSLError is an OSError
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            place = ("services", name, "tls", "ca")
-            text = f"{config.ca} cannot be used: {reason}"
-            self.problems.append(self._configuration.problem("routes.yaml", place, text))
+            self._unusable(name, "ca", f"{config.ca} cannot be used: {reason}")
             return settings
         return trusting
+
+    def _client_certificate(self, name: str, config: Tls) -> ClientCertificate | None:
+        if config.certificate_file is None or config.key_file is None:
+            return None
+        base = self._configuration.base
+        try:
+            return ClientCertificate.read(base / config.certificate_file, base / config.key_file)
+        except UnusableFile as error:
+            self._unusable(name, error.key, f"{getattr(config, error.key)} cannot be used: {error}")
+            return None
+
+    def _unusable(self, name: str, key: str, message: str) -> None:
+        self.problems.append(self._configuration.problem("routes.yaml", ("services", name, "tls", key), message))
 
 
 def _configure(changed: Mapping[Upstream, tuple[Settings, Sequence[Member] | None]]) -> None:

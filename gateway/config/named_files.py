@@ -15,7 +15,7 @@ from typing import Any
 from gateway.config.directories import contents_of, files_of
 from gateway.config.regular_files import read_regular
 
-KEYS = frozenset({"ca", "key_file"})
+KEYS = frozenset({"ca", "certificate_file", "key_file"})
 """Whose value is the name of a file, wherever they stand in one of the four files."""
 
 KEYS_OF_AUTH = frozenset({"file", "htpasswd", "directory"})

@@ -15,6 +15,7 @@ from typing import Final
 from gateway.algorithms.circuit_breaker import State
 from gateway.auth.metrics import FetchedKeys
 from gateway.config.models import Configuration
+from gateway.config.regular_files import read_regular
 from gateway.config.values.instants import format_instant
 from gateway.live import on_thread
 from gateway.managed.gateway import ManagedGateway
@@ -28,6 +29,7 @@ from gateway.registry.discovery import Discovery
 from gateway.reload import Reloader
 from gateway.upstream.breaker import Breaker
 from gateway.upstream.service import Upstream
+from gateway.upstream.tls import MAX_BYTES
 
 EXPIRING_SECONDS: Final = 14 * 86400.0  # before its end, from which on it is a finding
 EXPIRED_SECONDS: Final = 86400.0  # after its end, until which it is
@@ -46,7 +48,7 @@ class Findings:
         self._owner = reloader.owner
         self._lost: dict[str, float] = {}  # lines, by log, as of the last look
         self._lost_at: dict[str, tuple[float, float]] = {}  # when lines were lost last, and how many in all
-        self._authorities: Mapping[str, float] = {}  # the ends of certificates that files have
+        self._files: Mapping[str, float] = {}  # the ends of certificates that files have
         self._finders: Mapping[str, Callable[[float], Found]] = {
             "breaker_open": self._breakers,
             "endpoint_ejected": self._endpoints,
@@ -68,8 +70,13 @@ class Findings:
 
     async def read_certificates(self, configuration: Configuration) -> None:
         """Look when the certificates end that the files name; on a thread."""
-        names = {service.tls.ca for service in configuration.routes.services.values() if service.tls and service.tls.ca}
-        self._authorities = await on_thread("certificates", lambda: dict(_ends(configuration.base, names)))
+        settings = [service.tls for service in configuration.routes.services.values()]
+        names = {tls.ca for tls in settings if tls.ca}
+        own = {tls.certificate_file for tls in settings if tls.certificate_file}
+        base = configuration.base
+        self._files = await on_thread(
+            "certificates", lambda: {**dict(_ends(base, names)), **dict(_own_ends(base, own))}
+        )
 
     def _breakers(self, now: float) -> Found:
         at = time.perf_counter()
@@ -117,7 +124,7 @@ class Findings:
             yield None
 
     def _certificates(self, now: float) -> Found:
-        for path, ends in self._authorities.items():
+        for path, ends in self._files.items():
             if _expires(ends, now):
                 yield Finding("certificate_expiring", Subject("certificate", path), _end(ends, now))
         for upstream in self._owner.all(Upstream):
@@ -196,3 +203,15 @@ def _ends(base: Path, names: Iterable[str]) -> Iterator[tuple[str, float]]:
         found = [ssl.cert_time_to_seconds(str(each["notAfter"])) for each in context.get_ca_certs()]
         if found:
             yield name, min(found)
+
+
+def _own_ends(base: Path, names: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """The expiry of the certificates that this gateway shows, each the first of its file."""
+    if names:
+        from cryptography import x509  # noqa: PLC0415  megabytes, for those who show certificates
+    for name in names:
+        try:
+            content = read_regular(base / name, MAX_BYTES)
+            yield name, x509.load_pem_x509_certificate(content).not_valid_after_utc.timestamp()
+        except (OSError, ValueError):
+            continue

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from gateway.deadlines import NEVER, Deadlines
+from gateway.errors import GatewayError
 from gateway.http.frames import FrameReader
 from gateway.http.messages import Attempt, Response
 from gateway.turns import ClientTurns
@@ -35,6 +36,7 @@ class Connection(asyncio.BufferedProtocol):
         "certificate_until",
         "deadlines",
         "dropped",
+        "failure",
         "idle_since",
         "idled",
         "kept",
@@ -52,6 +54,7 @@ class Connection(asyncio.BufferedProtocol):
         self.idled = 0.0  # seconds for which it had been idle when it was taken for its exchange
         self.kept = NEVER  # seconds for which the endpoint says that it keeps it while it is idle, if it says so
         self.certificate_until = NEVER  # Unix time at which the certificate ends that the endpoint showed, with TLS
+        self.failure: GatewayError | None = None  # why it has ended, if that is known
         self.dropped = False  # the endpoint closed it while it was idle, or before it answered anything in its exchange
 
     @property

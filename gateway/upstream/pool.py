@@ -242,6 +242,8 @@ class Connections(Owner):
         self.unreachable = False
         self.certificate_until = connection.certificate_until
         if not connection.available:
+            if connection.failure is not None:
+                raise connection.failure
             detail = f"{self.label} closed the connection before it was used"
             raise GatewayError(ErrorKind.UPSTREAM_RESET, detail, retryable=True)
         return connection

@@ -23,7 +23,8 @@ from gateway.upstream.pool import PoolLimits
 from gateway.upstream.remembered import Remembered
 from gateway.upstream.steps import Stepwise, done, in_steps
 from gateway.upstream.sticky import StickyCookie
-from gateway.upstream.transport import Connector, TlsSettings
+from gateway.upstream.tls import TlsSettings
+from gateway.upstream.transport import Connector
 
 logger = logging.getLogger("gateway.upstream")
 

@@ -1,4 +1,4 @@
-"""How connections to endpoints come to be: names to addresses, addresses to sockets, and TLS."""
+"""How connections to endpoints come to be: names to addresses, and addresses to sockets."""
 
 from __future__ import annotations
 
@@ -9,40 +9,17 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.outbox import Outbox
 from gateway.upstream.http1.connection import READ_BUFFER, Connection
+from gateway.upstream.tls import cause_of
 
 T = TypeVar("T")
 
 _OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE)
-
-
-@dataclass(frozen=True, slots=True)
-class TlsSettings:
-    """How an https endpoint proves who it is."""
-
-    ca: str | None = None  # certificates in PEM; None: what the system trusts
-    server_name: str | None = None  # None: the host of the address
-    verify: bool = True
-
-    def context(self) -> ssl.SSLContext:
-        """A client context. Raises ssl.SSLError or ValueError where the certificates are none."""
-        # To `ssl` an empty text is none at all, which means what the system trusts.
-        if self.ca is not None and "-----BEGIN" not in self.ca:
-            raise ValueError("it has no certificate in PEM; put in those of the authorities that are to be trusted")
-        context = ssl.create_default_context(cadata=self.ca)
-        if self.ca is not None and not context.cert_store_stats()["x509"]:
-            raise ValueError("it has no certificate that can be trusted; put in those of the authorities")
-        context.set_alpn_protocols(["http/1.1"])
-        if not self.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
 
 
 class Resolver:
@@ -187,8 +164,7 @@ def connect_failures(label: str, seconds: float) -> Iterator[None]:
         detail = f"{label} did not accept a connection within {seconds:g} s"
         raise GatewayError(ErrorKind.UPSTREAM_CONNECT_TIMEOUT, detail, retryable=True) from error
     except ssl.SSLError as error:
-        reason = getattr(error, "verify_message", "") or error.reason or "the handshake failed"
-        raise GatewayError(ErrorKind.UPSTREAM_TLS, f"{label}: {reason}", retryable=True) from error
+        raise GatewayError(ErrorKind.UPSTREAM_TLS, f"{label}: {cause_of(error)}", retryable=True) from error
     except OSError as error:
         raise refusal(label, error) from error
 

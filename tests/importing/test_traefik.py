@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.importing.importer import import_file
 from gateway.importing.traefik.rules import RuleError, alternatives
 from tests.importing.support import Tried, try_text
+from tests.upstream.test_tls import certificate
 
 Import = Any
 
@@ -280,6 +282,30 @@ http:
   serversTransports: {t: {insecureSkipVerify: true}}
 """
     assert try_text("dynamic.yml", text, tmp_path, monkeypatch).goes("GET", "/x") == "w:80/x"
+
+
+def test_certificates_for_servers(tmp_path: Path) -> None:
+    """Files of `serversTransports` become settings of the service; a key that is written there is left out."""
+    certificate(tmp_path, "own", "", 30, None)
+    pem, key = tmp_path / "own.pem", tmp_path / "own.key"
+    text = f"""
+http:
+  routers:
+    r: {{rule: 'PathPrefix(`/`)', service: s}}
+    q: {{rule: 'PathPrefix(`/q`)', service: w}}
+  services:
+    s: {{loadBalancer: {{servers: [{{url: 'https://w:443'}}], serversTransport: t}}}}
+    w: {{loadBalancer: {{servers: [{{url: 'https://v:443'}}], serversTransport: u}}}}
+  serversTransports:
+    t: {{rootCAs: ['{pem}'], certificates: [{{certFile: '{pem}', keyFile: '{key}'}}]}}
+    u: {{serverName: v.test, certificates: [{{certFile: '{pem}', keyFile: '-----BEGIN PRIVATE KEY-----MIGH'}}]}}
+"""
+    (tmp_path / "dynamic.yml").write_text(text)
+    made = import_file(tmp_path / "dynamic.yml")
+    routes = yaml.safe_load(made.files["routes.yaml"])
+    assert routes["services"]["s"]["tls"] == {"ca": str(pem), "certificate_file": str(pem), "key_file": str(key)}
+    assert routes["services"]["w"]["tls"] == {"server_name": "v.test"}
+    assert "MIGH" not in "".join(made.files.values())
 
 
 LEFT_OUT = """

@@ -154,6 +154,24 @@ routes: [{id: r, path: /a, target: a}, {id: s, path: /b, target: b}]
         assert finding.says.startswith("ends in 2d 23h, at ")
 
 
+async def test_own_certificates_that_end_soon(tmp_path: Path) -> None:
+    """Those that backends are shown are found, too."""
+    certificate(tmp_path, "ca", "", 300, None)
+    certificate(tmp_path, "own", "DNS:gateway.test", 3, "ca")
+    routes = """
+services:
+  a: {endpoints: ['127.0.0.1:1'], protocol: https, tls: {certificate_file: own.pem, key_file: own.key}}
+routes: [{id: r, path: /a, target: a}]
+"""
+    async with running(tmp_path, routes) as gateway:
+        findings = Findings(gateway.reloader)
+        assert gateway.reloader.current is not None
+        await findings.read_certificates(gateway.reloader.current.configuration)
+        (finding,) = found(gateway, "certificate_expiring", findings=findings)
+        assert finding.subject == ("certificate", "own.pem")
+        assert finding.says.startswith("ends in 2d 23h, at ")
+
+
 async def test_a_configuration_that_is_refused(tmp_path: Path) -> None:
     """With its first error, until one is taken."""
     good = "routes: [{id: r, path: /*, respond: 204}]"

@@ -26,7 +26,8 @@ from gateway.upstream.health import Signal
 from gateway.upstream.member import Address, Member
 from gateway.upstream.request import Timeouts
 from gateway.upstream.service import Settings, Upstream
-from gateway.upstream.transport import Connector, Resolver, TlsSettings
+from gateway.upstream.tls import TlsSettings
+from gateway.upstream.transport import Connector, Resolver
 from tests.lifecycle.support import admin_url
 from tests.support import eventually, running_gateway, scripted_backend
 from tests.upstream.wire import Script, always, read_message

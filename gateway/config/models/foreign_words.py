@@ -180,6 +180,8 @@ _WORDS: Mapping[tuple[str, str], Mapping[str, str]] = {
         "ext_authz": "forward_auth: {url: ...} below schemes in auth.yaml",
         "jwt_authn": "jwt: {issuers: [...]} below schemes in auth.yaml",
         "transport_socket": "tls of a service, with protocol: https",
+        "tls_certificates certificate_chain private_key": "certificate_file and key_file in tls of a service",
+        "validation_context trusted_ca": "ca in tls of a service",
         "request_headers_to_add response_headers_to_add": "headers in middleware.yaml",
         "random_sampling overall_sampling": "trace: {sample: ...} in middleware.yaml, and trace on the route",
         "always_set_request_id_in_response": "request_id: {echo: true} in middleware.yaml",

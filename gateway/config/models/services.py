@@ -1,8 +1,9 @@
 """Backends of several endpoints."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from gateway.config.models.balance import Balance, BalanceConfig
 from gateway.config.models.base import Late, Model, Section
@@ -41,7 +42,7 @@ Endpoint = Annotated[
 
 
 class Tls(Section):
-    """How the certificates of an https service are verified."""
+    """How the certificates of an https service are verified, and which one its endpoints are shown."""
 
     ca: Unset[Text] = Field(
         None,
@@ -54,6 +55,30 @@ class Tls(Section):
     verify: bool = Field(
         True, description="Verify the certificate. Off only for experiments: any server can then pose as this one."
     )
+    certificate_file: Unset[Text] = Field(
+        None,
+        description="File with the certificate that the gateway shows to endpoints that demand one (mutual TLS), and "
+        "those between it and its authority (PEM), relative to the configuration directory. Not without `key_file`.",
+    )
+    key_file: Unset[Text] = Field(
+        None,
+        description="File with the private key of `certificate_file` (PEM), not encrypted. It may be the same file.",
+    )
+
+    @field_validator("certificate_file", "key_file", mode="before")
+    @classmethod
+    def _is_a_file(cls, value: Any) -> Any:
+        if isinstance(value, str) and "-----BEGIN" in value:
+            message = "expected the name of a file; put this into one, and name that"
+            raise PydanticCustomError("pointed", "{message}{hint}", {"message": message, "hint": ""})  # without the key
+        return value
+
+    @model_validator(mode="after")
+    def _has_both(self) -> "Tls":
+        if (self.certificate_file is None) != (self.key_file is None):
+            missing = "certificate_file" if self.certificate_file is None else "key_file"
+            raise refuse(f'a certificate is shown with its key; add "{missing}"')
+        return self
 
 
 class Connections(Section):
@@ -102,7 +127,7 @@ class ServiceConfig(Model):
         "all its endpoints are used, up or not. 0: never.",
     )
     protocol: addresses.Protocol = Field("http", description="Protocol of the endpoints.")
-    tls: Late[Tls] = Field(Tls.unset(), description="Verification of certificates, for `protocol: https`.")
+    tls: Late[Tls] = Field(Tls.unset(), description="Certificates, for `protocol: https`.")
     connections: Late[Connections] = Field(Connections.unset(), description="Limits of connections to each endpoint.")
     health: Unset[Late[Health]] = Field(
         None,

@@ -125,6 +125,8 @@ class Services:
             if authorities := transport.texts("rootCAs"):
                 tls["ca"] = authorities[0]
                 transport.differs("the first of its authorities; the file must be there", "rootCAs")
+            if certificates := transport.items("certificates"):
+                tls |= _shown(certificates[0])
             if tls and secure:  # it is about TLS, and means nothing to servers that speak none
                 settings["tls"] = tls
         return settings
@@ -144,6 +146,16 @@ class Services:
             sticky.ignore()
         item.ignore_default("healthCheck")
         return base | {"split": entries} if entries else None
+
+
+def _shown(item: Item) -> Settings:
+    """The certificate for servers that demand one; its texts may be names of files, or what would be in these."""
+    certificate, key = item.text("certFile"), item.text("keyFile")
+    if not certificate or not key or "-----BEGIN" in certificate + key:
+        item.unsaid("put certificate and key into files, and name them in tls of the service")
+        return {}
+    item.differs("the first of its certificates; the files must be there")
+    return {"certificate_file": certificate, "key_file": key}
 
 
 def _sticky(item: Item) -> Settings:

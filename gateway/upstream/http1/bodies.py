@@ -37,6 +37,7 @@ class Line(Protocol):
     idle_seconds: float
     request_sent: bool
     asked: float  # time.perf_counter(), when all of the request was sent
+    used: int  # exchanges that were begun
 
     def set_deadline(self, seconds: float) -> None:
         """Set a deadline, from now."""

@@ -60,7 +60,6 @@ class Connection(Awaited):
         "deadline",
         "drained",
         "exchange_ends",
-        "failure",
         "flowing",
         "idle_seconds",
         "label",
@@ -80,7 +79,6 @@ class Connection(Awaited):
         self.flowing: StreamedBody | None = None
         self.drained: asyncio.Future[None] | None = None
         self._endless = False  # it is in an event stream
-        self.failure: GatewayError | None = None
         self._reading = True
         self.request_sent = self._repeatable = False
         self._unsent = 0  # bytes in the write buffer when the clock was last set
@@ -153,7 +151,7 @@ class Connection(Awaited):
                     raise CutShort
                 self.reader.eof()
             except CutShort:
-                self.failure = cut_short(self)
+                self.failure = cut_short(self, exc, getattr(self, "_transport", None))  # see `give_up`
         self.reader.forget()
         self._wake()
         self.resume_writing()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from asyncio import BaseTransport
+from ssl import SSLError
+
 from gateway.errors import ErrorKind, GatewayError
 from gateway.upstream.http1.bodies import Line
 from gateway.upstream.http1.codec import BODY, HEAD
+from gateway.upstream.tls import cause_of, certificate_refused
 
 
-def cut_short(line: Line) -> GatewayError:
-    """The upstream closed in the middle of something."""
+def cut_short(line: Line, error: Exception | None, transport: BaseTransport | None) -> GatewayError:
+    """The upstream closed in the middle of something; `error` is what the transport says of that."""
     started = line.reader.started
+    if isinstance(error, SSLError) and not started and line.used <= 1 and certificate_refused(error, transport):
+        return GatewayError(ErrorKind.UPSTREAM_TLS, f"{line.label}: {cause_of(error)}", retryable=True)
     what = "in the middle of its response" if started else "before it answered"
     detail = f"{line.label} closed the connection {what}"
     return GatewayError(ErrorKind.UPSTREAM_RESET, detail, retryable=not started)

@@ -1,0 +1,158 @@
+"""TLS to endpoints: whom to trust, what they are shown, and why a handshake fails."""
+
+from __future__ import annotations
+
+import ssl
+from asyncio import BaseTransport
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Literal, NoReturn
+
+from gateway.config.regular_files import read_regular, to_mend
+
+MAX_BYTES: Final = 1024**2  # of each file
+
+FileKey = Literal["certificate_file", "key_file"]
+
+_OTHER_KEY: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH")
+_OF_CLIENTS: Final = ("UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR", "HANDSHAKE_FAILURE")
+_ISSUER_UNKNOWN: Final = (2, 18, 19, 20, 21)  # X509_V_ERR_*, as of the next ones
+_NOT_YET, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
+
+
+class UnusableFile(ValueError):
+    """A file of the client certificate cannot be used. `key`: which; the text says why, and what to do."""
+
+    def __init__(self, key: FileKey, message: str) -> None:
+        super().__init__(message)
+        self.key: FileKey = key
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """What endpoints are shown that ask for a certificate. Of the contents it has only what identifies them."""
+
+    certificate: Path
+    key: Path
+    digest: bytes  # of both contents: renewed files are another certificate
+
+    @staticmethod
+    def read(certificate: Path, key: Path) -> ClientCertificate:
+        """Those of two files in PEM. Raises UnusableFile."""
+        chain = _read("certificate_file", certificate, "CERTIFICATE-----", "certificate")
+        secret = _read("key_file", key, "PRIVATE KEY-----", "private key")
+        client = ClientCertificate(certificate, key, sha256(chain).digest() + sha256(secret).digest())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            client.load_into(context)
+        except ssl.SSLError as error:
+            if error.reason in _OTHER_KEY:
+                raise UnusableFile("key_file", f"it is not the key of {certificate.name}; name the one of it") from None
+            raise UnusableFile(_broken(chain), "it is damaged; write it anew, in PEM") from None
+        return client
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Have a context show it. Raises OSError (of which ssl.SSLError is one) or ValueError."""
+        context.load_cert_chain(self.certificate, self.key, _no_password)  # without which it asks the terminal
+
+
+def _read(key: FileKey, path: Path, mark: str, what: str) -> bytes:
+    try:
+        content = read_regular(path, MAX_BYTES)
+    except OSError as error:
+        raise UnusableFile(key, f"{error.strerror}; {to_mend(error)}") from None
+    except ValueError as error:
+        raise UnusableFile(key, str(error)) from None
+    if mark.encode() not in content:
+        raise UnusableFile(key, f"it has no {what} in PEM; put one there")
+    return content
+
+
+def _no_password() -> NoReturn:
+    raise UnusableFile("key_file", "its key is encrypted; name a file without a password (openssl pkey decrypts it)")
+
+
+def _broken(chain: bytes) -> FileKey:
+    """The one of both that cannot be parsed."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=chain.decode())
+    except (ssl.SSLError, ValueError):
+        return "certificate_file"
+    return "key_file"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """How an https endpoint proves who it is, and how this gateway does."""
+
+    ca: str | None = None  # certificates in PEM; None: what the system trusts
+    server_name: str | None = None  # None: the host of the address
+    verify: bool = True
+    client: ClientCertificate | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """A client context. Raises OSError (of which ssl.SSLError is one) or ValueError where files cannot be used."""
+        # To `ssl` an empty text is none at all, which means what the system trusts.
+        if self.ca is not None and "-----BEGIN" not in self.ca:
+            raise ValueError("it has no certificate in PEM; put in those of the authorities that are to be trusted")
+        context = ssl.create_default_context(cadata=self.ca)
+        if self.ca is not None and not context.cert_store_stats()["x509"]:
+            raise ValueError("it has no certificate that can be trusted; put in those of the authorities")
+        context.set_alpn_protocols(["http/1.1"])
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.client is not None:
+            self.client.load_into(context)
+        return context
+
+
+def certificate_refused(error: ssl.SSLError, transport: BaseTransport | None) -> bool:
+    """Whether the endpoint has ended the handshake of TLS 1.3 because of the certificate that it was shown, or for want
+    of one.
+
+    A client has finished its part of the handshake by then, and may have sent a request. The endpoint reads none of it
+    before it accepts the certificate. (With earlier versions it may ask again when it has read a request.)
+    """
+    cipher = None if transport is None else transport.get_extra_info("cipher")  # (name, version of TLS, bits)
+    return _about_certificate(error) and cipher is not None and cipher[1] == "TLSv1.3"
+
+
+def _about_certificate(error: ssl.SSLError) -> bool:
+    reason = error.reason or ""
+    return "_ALERT_" in reason and (reason.endswith(_OF_CLIENTS) or "CERTIFICATE" in reason)
+
+
+def cause_of(error: ssl.SSLError) -> str:
+    """Why a handshake has failed, and what to do about it."""
+    reason = error.reason or "the handshake failed"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        message = error.verify_message.rstrip(".") or reason
+        remedy = _of_certificate(error.verify_code)
+        return f"{message}; {remedy}" if remedy else message
+    if _about_certificate(error):
+        return _of_alert(reason)
+    if reason == "WRONG_VERSION_NUMBER":
+        return f"it speaks no TLS ({reason}); set `protocol: http`, or name the port that speaks TLS"
+    return reason
+
+
+def _of_certificate(code: int) -> str:
+    """The remedy for a certificate of the endpoint that does not hold."""
+    if code in _ISSUER_UNKNOWN:
+        return "name the file of its issuer in `tls.ca` of the service"
+    if code in (_OTHER_HOST, _OTHER_ADDRESS):
+        return "name what it is valid for in `tls.server_name` of the service"
+    if code == _EXPIRED:
+        return "renew it"
+    return "compare the clocks of both machines" if code == _NOT_YET else ""
+
+
+def _of_alert(reason: str) -> str:
+    name = "`tls.certificate_file` and `tls.key_file` of the service"
+    if reason.endswith("CERTIFICATE_REQUIRED"):
+        return f"it demands a certificate of the gateway ({reason}); name one in {name}"
+    if reason.endswith("HANDSHAKE_FAILURE"):
+        return f"it refuses the handshake ({reason}); if it demands a certificate of the gateway, name one in {name}"
+    return f"it does not accept the certificate of the gateway ({reason}); name one that it accepts in {name}"
