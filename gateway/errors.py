@@ -36,7 +36,7 @@ PUBLIC_DETAILS: Final[Mapping[str, str]] = {
     "store-unavailable": f"what counts requests does not answer at the moment; {_LATER}",
     "upstream-unresolved": f"the address of {_BEHIND} is not known at the moment; try again later",
     "upstream-refused": f"{_BEHIND} takes no connections at the moment; try again later",
-    "upstream-tls": f"{_BEHIND} has no valid certificate; its operator must correct that",
+    "upstream-tls": f"the TLS handshake with {_BEHIND} failed; its operator must correct that",
     "upstream-reset": f"{_BEHIND} ended the connection before its response was whole",
     "upstream-bad-response": f"{_BEHIND} sent an invalid response; its operator must correct that",
     "upstream-unavailable": f"{_BEHIND} is not there at the moment; try again later",
@@ -86,7 +86,7 @@ class ErrorKind(Enum):
     # The upstream behind it.
     UPSTREAM_UNRESOLVED = ("upstream-unresolved", 502, "The upstream's name does not resolve", "upstream")
     UPSTREAM_REFUSED = ("upstream-refused", 502, "The upstream refused the connection", "upstream")
-    UPSTREAM_TLS = ("upstream-tls", 502, "The upstream could not be trusted", "upstream")
+    UPSTREAM_TLS = ("upstream-tls", 502, "The TLS handshake with the upstream failed", "upstream")
     UPSTREAM_RESET = ("upstream-reset", 502, "The upstream closed the connection", "upstream")
     UPSTREAM_BAD_RESPONSE = ("upstream-bad-response", 502, "The upstream's response is not valid HTTP", "upstream")
     UPSTREAM_UNAVAILABLE = ("upstream-unavailable", 503, "No upstream endpoint is available", "upstream")

@@ -164,8 +164,11 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         "Start the backend, or correct its address and port; `gateway top` shows all endpoints.",
     ),
     "upstream-tls": Remedy(
-        "The backend's certificate is expired, for another name, or of an unknown issuer.",
-        "Renew it, or name its issuer in `tls.ca`; with WRONG_VERSION_NUMBER it speaks no TLS.",
+        "The backend's certificate is expired, for another name, or of an unknown issuer; or the backend demands a "
+        "certificate of the gateway (mutual TLS), or speaks no TLS.",
+        "`gateway status` and the access log's `error` say which, and what to do about it: renew the certificate; name "
+        "its issuer in `tls.ca` of the service, or what it is valid for in `tls.server_name`; name a certificate of "
+        "the gateway in `tls.certificate_file` and `tls.key_file`; or set `protocol: http`.",
     ),
     "upstream-reset": Remedy(
         "The backend closed the connection before its response was whole.",

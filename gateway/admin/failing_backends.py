@@ -24,7 +24,9 @@ def failing_backends(recent: RecentRequests) -> Iterator[str]:
         recently = now - each.at < SECONDS
         if each.upstream is not None and ("", each.upstream) not in seen:
             seen.add(("", each.upstream))
-            if recently and remedy and slug.startswith("upstream-"):
+            if recently and slug == ErrorKind.UPSTREAM_TLS.slug:
+                yield f"{each.upstream}, {ago}: {each.error}"  # which has the remedy for this cause
+            elif recently and remedy and slug.startswith("upstream-"):
                 yield f"{each.upstream}, {ago}: {each.error}; {remedy}"
         if each.route is not None and ("route", each.route) not in seen:
             seen.add(("route", each.route))

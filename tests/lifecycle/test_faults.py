@@ -407,7 +407,7 @@ def test_a_certificate_has_expired(tmp_path: Path) -> None:
         routes = f"services: {{s: {{endpoints: [127.0.0.1:{port}], {tls}}}}}\n"
         with running_gateway(tmp_path, routes + "routes:\n- path: /x\n  target: s\n") as process:
             assert get(process, "/x").status_code == 502
-            assert_reported(process, "upstream-tls", str(port), "expired", "Renew it", logged="upstream-tls")
+            assert_reported(process, "upstream-tls", str(port), "expired; renew it", logged="upstream-tls")
 
 
 def _mount_namespaces() -> bool:

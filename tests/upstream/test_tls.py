@@ -86,8 +86,8 @@ async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def test_https(tmp_path: Path, certificates: Path) -> None:
-    """An https backend is asked only where its certificate holds; otherwise the client learns what is wrong with it.
-    Metrics have when that ends."""
+    """An https backend is asked only where its certificate holds; otherwise the client learns what is wrong, and the
+    operator the one remedy for that. Metrics have when that ends."""
     async with contextlib.AsyncExitStack() as opened:
         ports = {
             name: await opened.enter_async_context(https_backend(certificates, name))
@@ -109,18 +109,26 @@ async def test_https(tmp_path: Path, certificates: Path) -> None:
         routes += "".join(f"- {{path: /{name}, target: {name}}}\n" for name in services)
         routes += f"- {{path: /direct, target: 'https://127.0.0.1:{ports['good']}'}}\n"
         with running_gateway(tmp_path, routes, "errors: {detail: full}") as gateway:
-            seen = {}
+            seen, details = {}, {}
             for name in [*services, "direct"]:
                 async with connected(gateway.port) as (reader, writer):
                     writer.write(f"GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
                     response = await read_message(reader)
                     seen[name] = "ok" if response.status == 200 else orjson.loads(response.body)["type"].split(":")[-1]
-                    if name == "elsewhere":
-                        assert b"not valid for" in response.body
-                    if name == "expired":
-                        assert b"expired" in response.body
+                    details[name] = "" if response.status == 200 else orjson.loads(response.body)["detail"]
             page = httpx2.get(f"http://127.0.0.1:{gateway.admin_port}/metrics").text
+            health = httpx2.get(f"http://127.0.0.1:{gateway.admin_port}/health").json()
             assert "Traceback" not in gateway.log
+        named = {
+            "elsewhere": "not valid for '127.0.0.1'; name what it is valid for in `tls.server_name` of the service",
+            "expired": "certificate has expired; renew it",
+            "selfsigned": "self-signed certificate; name the file of its issuer in `tls.ca` of the service",
+            "unknown-ca": "; name the file of its issuer in `tls.ca` of the service",
+            "plain": "it speaks no TLS (WRONG_VERSION_NUMBER); set `protocol: http`, or name the port that speaks TLS",
+        }
+        for name, remedy in named.items():
+            assert details[name].endswith(remedy)
+            assert any(each.startswith(f"{name}, ") and each.endswith(remedy) for each in health["failing"])
         ends = dict(re.findall(r'_certificate_expiry_timestamp_seconds\{upstream="(.*)"\} (.*)', page))
         assert ends.keys() == {"good", "renamed"}  # of those that were shown, and believed
         assert all(abs(float(end) - time.time() - 30 * 86_400) < 3600 for end in ends.values())
