@@ -256,7 +256,7 @@ class _Reading:
             self.model = self._kind.unset() if nothing else self._kind.model_validate(value)
         except ValidationError as error:
             above = {path[:-1] for path in broken}
-            for details in error.errors(include_url=False, include_input=False):
+            for details in error.errors(include_url=False):
                 if details["type"] != "refused" or details["loc"] not in above:  # which looks at a stand-in below
                     yield to_fault(document.file, details)
         if (check := checks.AS_READ.get(document.file)) is not None:

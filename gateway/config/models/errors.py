@@ -1,18 +1,19 @@
 """pydantic's errors about a file as sentences for the person who edits it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic_core import ErrorDetails
 
 from gateway.config.models.base import Late, Model, keys_of
 from gateway.config.models.foreign_words import ours
-from gateway.config.models.layout import model_at, places_of
+from gateway.config.models.layout import KeyPlace, model_at, places_of
 from gateway.config.problems import Fault, Path, quote, suggest
 
 LINES = 'expected "key: value" lines'
 KEYS = 5  # named where there are more of them
+PLACES = 3  # the same
 _EXPECTED = {
     "string_type": "expected a text",
     "bool_type": "expected true or false",
@@ -43,7 +44,7 @@ def to_fault(file: str, error: ErrorDetails, top: type[Model] | None = None) -> 
     if kind == "tuple_type" and (example := _example_of_keys(file, path, top)):
         return Fault(path, f"expected a list; write {path[-1]}: {example}")
     if kind == "extra_forbidden":
-        return Fault(path, _unknown(file, path, top), show_value=False)
+        return Fault(path, _unknown(file, path, error.get("input", ...), top), show_value=False)
     if kind in ("refused", "pointed"):
         return Fault(path, context["message"], context["hint"], show_value=kind == "refused")
     if kind == "model_type":
@@ -88,31 +89,42 @@ def _as_yaml(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _unknown(file: str, path: Path, top: type[Model] | None) -> str:
+def _unknown(file: str, path: Path, value: Any, top: type[Model] | None) -> str:
     key = str(path[-1])
     model = model_at(file, path[:-1], top)
     known = list(keys_of(model)) if model else []
     if key == "groups" and path[0] in ("groups", "routes"):
         return "groups cannot be nested; write it beside this one, with the whole prefix"
-    places = [each for each in places_of(key) if top is None or (len(path) == 1 and each[1] == key)]
+    places = [each for each in places_of(key) if top is None or (len(path) == 1 and each.level == (key,))]
     foreign = ours(path, own=bool(places)) if top is None else None
     if foreign is not None:
         return foreign
     likely = suggest(key, known, 0.8)
     if likely:
         return f"unknown key, did you mean {quote(likely)}?"
-    tops = [
-        (where, place) for where, place in places if place == key
-    ]  # a key in the wrong file is meant for the top of another
-    nearby = [
-        (where, place)
-        for where, place in places
-        if where == file and len(path) > 1 and place.split(".")[0].removesuffix("[]") == path[0]
-    ]  # and one that is known near this place is meant for there
-    elsewhere = [f"in {where}, as {place}" for where, place in tops or nearby or places]
-    if elsewhere:
-        return f"unknown key here; it belongs {' or '.join(elsewhere[:3])}"
-    possible = suggest(key, known, 0.6)
-    if possible:
+    elsewhere = _meant(file, path, value, places)
+    possible = _longer(key, known) or suggest(key, known, 0.6)
+    if possible and not any(each.near(file, path) or len(path) == 1 for each in elsewhere):
         return f"unknown key, did you mean {quote(possible)}?"
+    if elsewhere:
+        return f"unknown key here; it belongs {' or '.join(map(str, elsewhere[:PLACES]))}"
     return f"unknown key; remove it. Known here: {', '.join(known)}"
+
+
+def _meant(file: str, path: Path, value: Any, places: Sequence[KeyPlace]) -> Sequence[KeyPlace]:
+    """The places where an unknown key may have been meant to stand: not everything of its name is."""
+    tops = [each for each in places if len(each.level) == 1]
+    if len(path) == 1 and tops:  # it is in the wrong file
+        return tops
+    fitting = [each for each in places if each.takes(value)]
+    if len(path) == 1:  # it has lost its group
+        here = [each for each in fitting if each.file == file]
+        return here if len(here) <= PLACES else []
+    near = [each for each in fitting if each.near(file, path)]
+    return near or [each for each in fitting if each in tops]
+
+
+def _longer(key: str, known: Sequence[str]) -> str | None:
+    """The one known key that begins with this one, such as `key_file` with `key`."""
+    begun = [each for each in known if each.startswith(key)]
+    return begun[0] if len(begun) == 1 and len(key) > 2 else None

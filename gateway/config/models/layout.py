@@ -1,9 +1,13 @@
 """Which keys there are, and where: what the documentation lists, and what an unknown key is compared with."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from gateway.config.models import FILES, Model, RouteConfig, model_of
 from gateway.config.models.base import keys_of
@@ -60,10 +64,53 @@ def _fits(level: Level, path: Path) -> bool:
     )
 
 
-def places_of(key: str) -> list[tuple[str, str]]:
-    """Every file and level, such as `services.<name>.weight`, where a key of this name is known."""
+@dataclass(frozen=True, slots=True)
+class KeyPlace:
+    """Where a key of some name is known: `level` ends with it."""
+
+    file: str
+    level: Level
+    field: FieldInfo
+
+    def __str__(self) -> str:
+        return f"in {self.file}, as {format_level(self.level)}"
+
+    def near(self, file: str, path: Path) -> bool:
+        """Whether its group is around the one of `path`, or in that, in the same file."""
+        group, here = self.level[:-1], path[:-1]
+        if here[:1] in _HANDING_DOWN:
+            here = ("routes", 0, *here[1 if here[0] == "defaults" else 2 :])
+        steps = min(len(group), len(here))
+        plain = tuple(step if isinstance(step, int) else _plain(step) for step in here[:steps])
+        return file == self.file and steps > 0 and _fits(tuple(map(_plain, group[:steps])), plain)
+
+    def takes(self, value: Any) -> bool:
+        """Whether it could be meant by who gives a key this value: a value that it accepts, or a group of which it has
+        some keys."""
+        model = levels(self.file).get(self.level)
+        if isinstance(value, dict) and model is not None:
+            return any(key in keys_of(model) for key in value)
+        annotation: Any = Annotated[self.field.annotation, "", *self.field.metadata]  # which asks for one
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        return _accepted(adapter, value) or _accepted(adapter, [value])  # many lists may be written as their only entry
+
+
+def _accepted(adapter: TypeAdapter[Any], value: Any) -> bool:
+    try:
+        adapter.validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def _plain(step: str) -> str:
+    return step.replace("_", "").lower()  # files may have camelCase
+
+
+def places_of(key: str) -> list[KeyPlace]:
+    """Every place where a key of this name is known."""
     return [
-        (file, format_level((*level, key)))
+        KeyPlace(file, (*level, key), keys_of(model)[key])
         for file in FILES
         for level, model in levels_without_repeats(file).items()
         if key in keys_of(model) and (level[:1] not in _HANDING_DOWN or key not in RouteConfig.model_fields)

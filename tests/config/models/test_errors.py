@@ -148,3 +148,30 @@ def test_a_problem_of_a_whole_file_has_no_line() -> None:
 def test_a_right_configuration_has_no_errors() -> None:
     """There are no false errors."""
     assert parsed(ROUTE).routes.routes
+
+
+def test_a_misplaced_key_is_sent_only_where_it_could_be_meant() -> None:
+    """A key of the same name elsewhere is named where its value fits there, and it is of the same group of the file or
+    a whole section; otherwise the keys are that are known here."""
+    service = "services: {s: {endpoints: ['a:1'], protocol: https, tls: {%s}}}\nroutes:\n" + ROUTE
+
+    def said(routes: str) -> str:
+        (line,) = errors(routes)
+        return line.partition("unknown key")[2]
+
+    assert said(service % "ca: ca.pem, key: c.key") == ', did you mean "key_file"?'
+    assert said(service % "ca: ca.pem, cert: c.pem") == ', did you mean "certificate_file"?'
+    assert said(service % "pattern: x").startswith("; remove it. Known here: ca, server_name, verify")
+    assert said(f"routes:\n{ROUTE}  breaker: {{errors: 50%}}\n").startswith(
+        "; remove it. Known here: profile, error_ratio"
+    )
+    assert said(f"routes:\n{ROUTE}  timeout: {{key: x}}\n").startswith("; remove it. Known here: connect")
+    assert (
+        said(f"routes:\n{ROUTE}  timeout: {{max_body: 5MiB}}\n")
+        == " here; it belongs in routes.yaml, as routes[].max_body"
+    )
+    assert said(f"routes:\n{ROUTE}  trusted_proxies: [10.0.0.0/8]\n") == (
+        " here; it belongs in auth.yaml, as trusted_proxies"
+    )
+    assert said(f"routes:\n{ROUTE}  drain: {{deadline: 5s}}\n") == " here; it belongs in middleware.yaml, as drain"
+    assert "drain" not in said(f"routes:\n{ROUTE}  drain: {{paths: [a]}}\n").partition("Known")[0]
