@@ -187,6 +187,7 @@ class _Builder:
             if target is not None:
                 stack = self._stack_or_problems(route)
                 middlewares = tuple(middleware for _, middleware in stack)
+                places = tuple(placed.name for placed, _ in stack)
                 forward = self._forward(index, route, target)
                 handle: Handler = forward
                 for middleware in reversed(middlewares):
@@ -198,7 +199,7 @@ class _Builder:
                     worded = self._models.wording(target)
                     handle = worded(handle)
                 reads = reads_of(self._configuration, route)
-                yield RouteHandler(route, middlewares, target, forward, handle, reads, worded)
+                yield RouteHandler(route, middlewares, places, target, forward, handle, reads, worded)
 
     def _stack_or_problems(self, route: RouteConfig) -> tuple[tuple[Placed, Middleware], ...]:
         """None after the first one that cannot be built: what else is wrong, beside policies, is found then, too."""

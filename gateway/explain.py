@@ -358,7 +358,7 @@ def _why(form: Form, pattern: str) -> str:
 def _onward(handler: RouteHandler, last: Handler, why_none: Callable[[Upstream], str]) -> dict[str, Any]:
     """Through which handlers, and where to: `last` is where this request would go, of several services of a split."""
     target = last if isinstance(last, Cluster | Hosted | Redirect | FixedResponse) else handler.target
-    handlers = [repr(middleware) for middleware in handler.middlewares]
+    handlers = [f"{place}: {each!r}" for place, each in zip(handler.places, handler.middlewares, strict=True)]
     if isinstance(target, Cluster):
         return {
             "handlers": [*handlers, f"Cluster({target.name})"],

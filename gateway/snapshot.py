@@ -42,6 +42,7 @@ class RouteHandler:
 
     route: RouteConfig
     middlewares: tuple[Middleware, ...]
+    places: tuple[str, ...]  # the name of each in `order`
     target: Answering
     forward: Handler  # behind the policies: the target, with what the route does about failures
     handle: Handler

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.config.models import RouteConfig
@@ -22,7 +22,7 @@ _DETAIL = "the audit log cannot be written, and without it nothing is served"
 class AuditGate:
     """Open as long as the log is written."""
 
-    log: AuditLog
+    log: AuditLog = field(repr=False)
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler that calls no other while the log is failing."""

@@ -23,6 +23,10 @@ class BodyLimit:
     limit: int
     forms: int | None = None
 
+    def __repr__(self) -> str:
+        forms = "" if self.forms is None else f", of forms {self.forms}"
+        return f"BodyLimit({self.limit} bytes{forms})"
+
     def wrap(self, handler: Handler) -> Handler:
         """A handler that refuses what is larger, and leaves the rest to `handler`."""
 

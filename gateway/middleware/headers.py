@@ -124,6 +124,10 @@ class ResponseHeaderRules:
 
     changes: Changes
 
+    def __repr__(self) -> str:
+        """The names only."""
+        return f"ResponseHeaderRules({self.changes})"
+
     def wrap(self, handler: Handler) -> Handler:
         """A handler whose responses have the changed headers."""
         change, dropped = self.changes, self.changes.dropped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.config.models import RouteConfig
@@ -28,7 +28,7 @@ class LoadShedding:
     """For the routes of one priority."""
 
     priority: str
-    lag: LoopLag
+    lag: LoopLag = field(repr=False)
 
     def wrap(self, handler: Handler) -> Handler:
         """A handler that refuses while the loop is late."""

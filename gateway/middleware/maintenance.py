@@ -27,6 +27,9 @@ class Maintenance:
     exempt: NetworkMap[None]
     mode: Mode
 
+    def __repr__(self) -> str:
+        return f"Maintenance({self.mode})"
+
     def wrap(self, handler: Handler) -> Handler:
         """A handler that refuses, and asks `handler` only for those who are exempt."""
 

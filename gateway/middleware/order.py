@@ -22,6 +22,7 @@ class Placed:
     """A policy, or some rules of one, at its place in the chain."""
 
     policy: Declaration
+    name: str  # as `order` has it
     build: Builder
 
 
@@ -46,12 +47,12 @@ def _placed(order: Sequence[str], rules: Mapping[str, Mapping[str, Builder]]) ->
         name, _, rule = place.partition(".")
         policy = _BY_NAME[name]
         if not isinstance(policy.build, Rules):
-            yield Placed(policy, policy.build)
+            yield Placed(policy, name, policy.build)
         elif rule:
-            yield Placed(policy, rules[name][rule])
+            yield Placed(policy, place, rules[name][rule])
         else:
             rest = (each for each in rules[name] if f"{name}.{each}" not in order)
-            yield from (Placed(policy, rules[name][each]) for each in rest)
+            yield from (Placed(policy, name, rules[name][each]) for each in rest)
 
 
 def completed(order: Sequence[str]) -> Sequence[str]:

@@ -50,6 +50,9 @@ class RequestIdHeaders:
     header: bytes
     echo: bool
 
+    def __repr__(self) -> str:
+        return f"RequestIdHeaders({self.header.decode()}{', sent to clients' if self.echo else ''})"
+
     def wrap(self, handler: Handler) -> Handler:
         """A handler whose responses carry the id."""
         header, echo, unusual = self.header, self.echo, self.header != _STANDARD

@@ -65,6 +65,13 @@ class Trace:
     recorder: Recorder | None = None  # None: no span is exported
     paths: tuple[str, ...] = ()  # of the route
 
+    def __repr__(self) -> str:
+        trusted = {"proxies": self.trusts_peers, "others": self.trusts_strangers}
+        said = [f"trusts {' and '.join(name for name, trusts in trusted.items() if trusts) or 'nobody'}"]
+        said += [f"b3 {self.b3}"] if self.b3 else []
+        said += ["exported"] if self.recorder is not None else []
+        return f"Trace({', '.join(said)})"
+
     def wrap(self, handler: Handler) -> Handler:
         """A handler whose exchanges belong to a trace."""
         bits, below, b3, recorder = self.hops.random.getrandbits, self.below, self.b3, self.recorder

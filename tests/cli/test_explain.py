@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from gateway.check import compile_offline
 from gateway.explain import explain
+from gateway.middleware.table import POLICIES
 from gateway.snapshot import Snapshot
 from tests.cli.support import configured, gateway
 
@@ -41,9 +43,43 @@ def test_the_winner_is_explained_completely(snapshot: Snapshot) -> None:
     assert explained["original_path"] == "/api/v1/process-design/7"
     assert explained["result"] == 'route "design"'
     assert "base path" in explained["why"]
-    assert any(handler.startswith("BodyLimit(") for handler in explained["handlers"])
+    assert any(handler.startswith("body_limit: BodyLimit(") for handler in explained["handlers"])
     assert explained["handlers"][-1] == "Cluster(127.0.0.1:9003)"
     assert explained["endpoints"] == ["127.0.0.1:9003"]
+
+
+EVERY_POLICY = """
+telemetry: {otlp: http://127.0.0.1:4318}
+request_id: {echo: true}
+trace: {b3: single}
+audit_log: {file: audit.log, on_failure: closed}
+maintenance: {enabled: true, exempt_networks: [10.0.0.0/8]}
+blocklist: {entries: [{user_agent: bad*, reason: x}, {consumer: a, reason: x}]}
+ip_allow: {x: {networks: [10.0.0.0/8]}}
+cors: {x: {origins: ["https://a.example"]}}
+headers: {x: {request: {set: {x-a: "1"}}, response: {set: {x-b: "2"}}}}
+compression: {encodings: [gzip]}
+rate_limits: {first: {limits: [10/s], key: [address]}, second: {limits: [20/s]}}
+quotas: {x: {limit: 100, window: day}}
+cache: {}
+content_types: {x: {allow: [text/plain]}}
+order: [rate_limits.first, authentication]
+"""
+
+
+def test_handlers_have_the_names_that_order_takes(tmp_path: Path) -> None:
+    """In front of what each is and does, in words: there is no object of Python among them."""
+    (tmp_path / "routes.yaml").write_text(
+        "routes: [{id: r, path: /*, target: 'a:1', priority: low, auth: [keys], "
+        "authorize: [{consumers: [a]}], cache: true}]\n"
+    )
+    (tmp_path / "middleware.yaml").write_text(EVERY_POLICY)
+    (tmp_path / "auth.yaml").write_text("schemes: {keys: {api_key: {}}}\nconsumers: [{name: a}]\n")
+    explained = _explain(compile_offline(tmp_path), "GET", "/x")
+    named = [handler.partition(": ")[0] for handler in explained["handlers"][:-1]]
+    assert set(named) == {policy.name for policy in POLICIES} - {"policies"} | {"rate_limits.first"}
+    assert named.index("rate_limits.first") < named.index("authentication") < named.index("rate_limits")
+    assert not re.search(r"object|0x|=<|\bNone\b", str(explained["handlers"])), explained["handlers"]
 
 
 def test_every_loser_has_a_reason(snapshot: Snapshot) -> None:
