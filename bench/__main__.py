@@ -20,7 +20,7 @@ from bench import contenders, interpreters, results, verdict
 from bench.load import CONNECTIONS, send
 from bench.machine import Cores, divide_cores, free_port
 from bench.measure import FAILURES, Bench, Counter, Plan, said
-from bench.programs import BenchError, running
+from bench.programs import BenchError, end_on_termination, running
 from bench.proxies import REWRITTEN, WITHOUT_C, Workshop, compiled_in
 from bench.report import table
 from bench.results import Run
@@ -38,6 +38,7 @@ PROFILE_SECONDS = 5.0
 
 def main() -> None:
     options = _options()
+    end_on_termination()
     cores = divide_cores()
     os.sched_setaffinity(0, cores.others)
     _allow_descriptors()
@@ -56,8 +57,13 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     known = {scenario.key: scenario for scenario in (*SCENARIOS, *EXTRA)}
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"all, or some of: {', '.join(known)}")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=f"{__doc__} Without arguments all scenarios are measured, in {MINUTES:g} minutes.",
+        epilog="scenarios:\n" + "\n".join(_lines()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="some of those below (default: all)")
     parser.add_argument("--quick", action="store_true", help=f"a part of them, in {QUICK_MINUTES:g} minutes")
     parser.add_argument("--minutes", type=float, help=f"how long it may take (default {MINUTES:g})")
     parser.add_argument("--rounds", type=int, default=20, help="of each contender, at most (default 20)")
@@ -77,6 +83,13 @@ def _options() -> argparse.Namespace:
     chosen = [known[key] for key in options.scenarios] or [one for one in SCENARIOS if one.quick or not options.quick]
     options.scenarios = [replace(one, share=one.quick or one.share) for one in chosen] if options.quick else chosen
     return options
+
+
+def _lines() -> Iterator[str]:
+    """One for each scenario."""
+    for scenario in (*SCENARIOS, *EXTRA):
+        alone = " (only where it is named)" if scenario in EXTRA else ""
+        yield f"  {scenario.key:12}{(scenario.run.__doc__ or '').partition(chr(10))[0]}{alone}"
 
 
 def _allow_descriptors() -> None:

@@ -9,6 +9,7 @@ timers call, which tick meanwhile, does not. The gateway runs interpreted, in th
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import tempfile
@@ -27,7 +28,7 @@ from typing import Any
 import gateway
 from bench.chain import REQUEST, Chains
 from bench.machine import divide_cores, free_port
-from bench.programs import BenchError, get, running
+from bench.programs import BenchError, end_on_termination, get, running
 from bench.proxies import REWRITTEN, Workshop
 from gateway import cli
 
@@ -158,7 +159,11 @@ def trace(way: str) -> Recorded:
 
 def main() -> None:
     """Print what was called, file by file."""
-    recorded = trace(sys.argv[1] if len(sys.argv) > 1 else "chain")
+    parser = argparse.ArgumentParser(prog="python -m bench.calls", description=__doc__)
+    parser.add_argument("way", nargs="?", choices=("chain", "bare", "policy"), default="chain", help="default: chain")
+    options = parser.parse_args()
+    end_on_termination()
+    recorded = trace(options.way)
     calls = recorded.calls
     files: dict[str, Calls] = {}
     for code, count in calls.items():

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 import uvloop
 
 from bench.machine import divide_cores, free_port
+from bench.programs import end_on_termination
 from gateway.algorithms.outlier_detection import OutlierSettings
 from gateway.balancing.table import BALANCERS
 from gateway.deadlines import Deadlines
@@ -225,6 +226,7 @@ def main() -> None:
     if options.serve:
         uvloop.run(serve(options.serve))
         return
+    end_on_termination()
     plan = Plan(options.services, options.endpoints, options.interval, options.seconds, 0.1, 1000)
     with backend() as port:
         cores = divide_cores()

@@ -6,12 +6,12 @@ that is quick to close is not flooded more than one that is slow.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import json
 import socket
 import struct
-import sys
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, cast
@@ -220,4 +220,8 @@ async def _main(port: int, name: str, seconds: float, rate: float, address: str)
 
 
 if __name__ == "__main__":
-    uvloop.run(_main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4]), sys.argv[5]))
+    parser = argparse.ArgumentParser(prog="python -m bench.flooder", description=__doc__)
+    for name, kind in (("port", int), ("name", str), ("seconds", float), ("rate", float), ("address", str)):
+        parser.add_argument(name, type=kind, metavar=name.upper())
+    given = parser.parse_args()
+    uvloop.run(_main(given.port, given.name, given.seconds, given.rate, given.address))

@@ -22,7 +22,7 @@ import uvloop
 
 from bench.flooder import FLOODS
 from bench.machine import Cores, cpu_seconds, divide_cores, free_port, prefer
-from bench.programs import BenchError, Program, running
+from bench.programs import BenchError, Program, end_on_termination, running
 from bench.proxies import PREFIX, REWRITTEN, Workshop, compiled_in
 
 KEPT = 4  # connections of the other client that it keeps
@@ -138,11 +138,16 @@ def measure(port: int, pid: int, name: str, plan: Plan) -> Round:
     command = [sys.executable, "-m", "bench.flooder", *arguments]
     with preferred():
         flooder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        prefer(flooder.pid, FLOODER_NICE)
-        time.sleep(SETTLING)
-        before = cpu_seconds(pid)
-        kept, fresh = uvloop.run(_ask_both_ways(port, plan.seconds))
-        used = cpu_seconds(pid) - before
+        try:
+            prefer(flooder.pid, FLOODER_NICE)
+            time.sleep(SETTLING)
+            before = cpu_seconds(pid)
+            kept, fresh = uvloop.run(_ask_both_ways(port, plan.seconds))
+            used = cpu_seconds(pid) - before
+        except BaseException:
+            flooder.kill()
+            flooder.wait()
+            raise
     output, _ = flooder.communicate()
     if flooder.returncode:
         raise BenchError(f"the flood {name!r} ended with {flooder.returncode}: nothing was measured")
@@ -252,6 +257,7 @@ def main() -> None:
     unknown = set(options.names) - set(FLOODS)
     if unknown:
         parser.error(f"no flood is called {', '.join(sorted(unknown))}; there are: {', '.join(FLOODS)}")
+    end_on_termination()
     cores = divide_cores()
     os.sched_setaffinity(0, cores.others)
     compiled = options.gateway.resolve() if options.gateway else compiled_in(Path())

@@ -5,6 +5,7 @@ Without results it writes the page without figures.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -152,9 +153,12 @@ def write(run: Run | None, page_file: Path = PAGE) -> None:
 
 
 def main() -> None:
-    file = Path(sys.argv[1]) if sys.argv[1:] else DATA
+    parser = argparse.ArgumentParser(prog="python -m bench.pages", description=__doc__)
+    parser.add_argument("results", nargs="?", type=Path, metavar="RESULTS", help=f"of a run (default {DATA})")
+    named: Path | None = parser.parse_args().results
+    file = named or DATA
     try:
-        run = results.read(file) if file.is_file() or sys.argv[1:] else None
+        run = results.read(file) if named or file.is_file() else None
     except (OSError, ValueError, TypeError) as error:
         sys.exit(f"{file} has no results of `make bench`: {error}")
     write(run)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from types import FrameType
 
 from bench.load import Headers, Request
 
@@ -41,6 +43,16 @@ class Program:
         if self.request is not None:
             return self.request
         return replace(request, headers=self.credential) if self.credential else request
+
+
+def end_on_termination() -> None:
+    """Have the first SIGTERM end this process as an error would, so that what it runs is stopped."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 @contextmanager

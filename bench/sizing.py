@@ -7,6 +7,7 @@ takes a minute. The figures are of the gateway that this Python imports, interpr
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import resource
 import socket
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bench.machine import cpu_seconds, free_port, resident
-from bench.programs import Program, running
+from bench.programs import Program, end_on_termination, running
 from gateway.http import messages
 
 CORES = frozenset(range(2**10))
@@ -61,6 +62,8 @@ class Started:
 
 def main() -> None:
     """Print all figures, a line each."""
+    argparse.ArgumentParser(prog="python -m bench.sizing", description=__doc__).parse_args()
+    end_on_termination()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65_536)), hard))
     made = "interpreted" if (messages.__file__ or "").endswith(".py") else "compiled"
