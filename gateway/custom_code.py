@@ -22,6 +22,10 @@ _LIBRARIES = tuple(f"{path}/" for path in (Path(os.__file__).parent, *site.getsi
 _COMPILED = f"{_OWN.name}/"  # what the files of compiled code begin with
 
 
+Event = asyncio.Event
+"""What one task waits for, and another one sets: for policies, which import no asyncio, as none opens a connection."""
+
+
 def is_failure(error: BaseException) -> bool:
     """Whether this is a failure of the code that raised it: all but a cancellation of this task from outside.
 

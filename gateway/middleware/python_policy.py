@@ -9,7 +9,6 @@ KeyboardInterrupt and a CancelledError of the policy's own too: nothing that it 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from contextvars import ContextVar
@@ -22,7 +21,7 @@ from gateway.config.models import RouteConfig
 from gateway.config.models.python_policies import PythonPolicy as PythonPolicyConfig
 from gateway.config.problems import Problem
 from gateway.context import Builder, Context, Middleware
-from gateway.custom_code import current_task, hint_of, is_failure, is_library, named, place_of
+from gateway.custom_code import Event, current_task, hint_of, is_failure, is_library, named, place_of
 from gateway.errors import GatewayError, PolicyError
 from gateway.http import Decision, Exchange, Handler, Response, WholeBody
 from gateway.http.decisions import Mode, deny
@@ -160,7 +159,7 @@ class _Asked:
         self.failure: BaseException | None = None
         self.response: Response | None = None
         self.kept: KeptResponse | None = None  # in shadow mode, that response as it came
-        self.came: asyncio.Event | None = None  # where it is handed on in another task: that anything came of it
+        self.came: Event | None = None  # where it is handed on in another task: that anything came of it
 
     def hand_on(self, exchange: Exchange) -> None:
         """The policy calls the handler: it has done what it does to the request body."""
@@ -213,7 +212,7 @@ def _behind(handler: Handler) -> Handler:
         came = None
         if task is not None and task is not asked.task:
             exchange.defer(task.cancel)
-            came = asyncio.Event()
+            came = Event()
         check_request(exchange)
         if isinstance(exchange.body, WholeBody):
             _announce(exchange, exchange.body)
