@@ -44,5 +44,6 @@ def rollback(admin: str, digest: str | None) -> None:
     while the files are refused, it must be named, as what is served is the last good one then."""
     params = {"to": digest} if digest else {}
     answer = ask(admin, "POST", "/config/rollback", seconds=RELOAD_SECONDS, params=params)
-    now, before = answer["digest"], answer["before"]
-    click.echo(f"configuration {now} is served, in place of {before}; the files have not been changed: correct them")
+    now, before = answer["digest"], answer.get("before")
+    instead = f", in place of {before}" if before else ""
+    click.echo(f"configuration {now} is served{instead}; the files have not been changed: correct them")
