@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Headers, Response, WrappedBody
 
 logger = logging.getLogger("gateway.policy")
 
+MOST_KEPT: Final = 16 * 1024 * 1024
+"""Bytes of a body that are kept while a policy in shadow mode has it. Where it refuses after more, nothing is left."""
+
 
 class LentBody:
     """A Body that knows whether something was taken of it. One that is `kept` stays open, with all that was read of it,
     until it is let go."""
 
-    __slots__ = ("_body", "_closed", "_kept", "_read")
+    __slots__ = ("_body", "_closed", "_kept", "_read", "_size")
 
     def __init__(self, body: Body, *, kept: bool) -> None:
         self._body = body
         self._read = False
+        self._size = 0  # of what was to be kept
         self._kept: deque[bytes] | None = deque() if kept else None
         self._closed = False
 
@@ -39,7 +43,10 @@ class LentBody:
         if piece:
             self._read = True
             if self._kept is not None:
+                self._size += len(piece)
                 self._kept.append(piece)
+                if self._size > MOST_KEPT:
+                    self._kept.clear()
         return piece
 
     def close(self) -> None:
@@ -73,10 +80,16 @@ class LentBody:
     def restored(self) -> Body:
         """All of it, if it is kept."""
         body, pieces = self._body, self._kept
-        if not pieces:
+        if pieces is None or not self._size:
             return body
+        lost = self._size > MOST_KEPT
 
         async def read() -> bytes:
+            if lost:
+                most = f"{MOST_KEPT // 1024 // 1024} MiB"
+                detail = f"a policy in shadow mode refused after it had read more than {most} of a body, which is gone"
+                logger.error(detail)
+                raise GatewayError(ErrorKind.INTERNAL, detail)
             return pieces.popleft() if pieces else await body.read()
 
         return WrappedBody(body, read, lambda: bool(pieces) or body.ready)

@@ -54,6 +54,8 @@ class P:
             elif do.startswith("refuse"):
                 if "read" in do:
                     await exchange.body.read()
+                if "all" in do:
+                    await read_whole(exchange)
                 if "close" in do:
                     exchange.body.close()
                 raise GatewayError(ErrorKind.FORBIDDEN, do)
@@ -201,3 +203,15 @@ async def test_shadow_mode_sends_what_a_policy_has_read_before_it_refused(tmp_pa
         for do in ("refuse", "refuse-read", "refuse-close", "refuse-read-close"):
             assert (await _ask(gateway, "POST", do, framing)).startswith(b"HTTP/1.1 200 ")
         assert bodies == [b"abcde"] * 4
+
+
+@pytest.mark.parametrize(("size", "status"), [(16 * 1024 * 1024, 200), (16 * 1024 * 1024 + 1, 500)])
+async def test_shadow_mode_keeps_so_much_of_a_body(tmp_path: Path, size: int, status: int) -> None:
+    """What a policy reads and does not hold itself takes no memory without bound: such a request fails."""
+    async with served(tmp_path, "shadow") as (gateway, bodies):
+        head = f"POST /?refuse-all HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n"
+        async with asyncio.timeout(60):
+            answer = await exchange(gateway.port, head.encode() + b"a" * size)
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert list(map(len, bodies)) == ([size] if status == 200 else [])
+        await eventually(lambda: status == 200 or "more than 16 MiB of a body" in gateway.log)
