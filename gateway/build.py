@@ -44,7 +44,7 @@ from gateway.routes.table import RouteTable, RuleErrors
 from gateway.routes.wildcards import PatternError
 from gateway.services import Services
 from gateway.snapshot import RouteHandler, Snapshot
-from gateway.upstream.asgi import Hosted
+from gateway.upstream.asgi import Applications, Hosted
 from gateway.upstream.cluster import Cluster
 from gateway.upstream.configured import time_limits_of
 from gateway.upstream.request import Timeouts
@@ -170,6 +170,7 @@ class _Builder:
         self._context = Context(configuration, plan, roles)
         self._resilience = Resilience(self._context)
         self.services = Services(self._context, connector)
+        self._applications = plan.need("applications", Applications, ("routes.yaml", ("routes",)))
         self.blocklist = blocklist_of(self._context)  # which the admin API changes, also where no route has one
         if any(
             service.discovery and service.discovery.registered for service in configuration.routes.services.values()
@@ -258,10 +259,10 @@ class _Builder:
         timeouts, websocket = timeouts_of(route, self._timeouts(route)), self._websocket_limits()
         try:
             if isinstance(target, AsgiTarget):
-                from gateway.upstream.asgi.application import import_application  # noqa: PLC0415
-
-                make = partial(import_application, target.module, target.attribute)
-                return Hosted(self._plan.need(target, make, place), self._timeouts(route), websocket)
+                make = partial(self._applications.at, target.module, target.attribute)
+                application = self._plan.need(target, make, place)
+                self._plan.after_adoption(application.go_on)
+                return Hosted(application, self._timeouts(route), websocket)
             upstream = self.services.upstream(target, place, mirror=mirror)
         except (OSError, ImportError, AttributeError, TypeError) as error:
             self._problem(path, f"{text} cannot be used: {error}")

@@ -53,6 +53,28 @@ async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
+async def closing(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """An application whose shutdown takes as long as the test says."""
+    if scope["type"] == "http":
+        await answer(send, b"open")
+        return
+    await receive()
+    note("startup")
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    note("shutdown")
+    await until_told()
+    note("closed")
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def until_told() -> None:
+    """Wait for the test."""
+    until = Path(os.environ["NOTES"] + ".goes-on")
+    while not until.exists():  # noqa: ASYNC110, ASYNC240  what the test says
+        await asyncio.sleep(0.02)
+
+
 async def answer(send: Send, body: bytes, **headers: str) -> None:
     lines = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": 200, "headers": lines})
@@ -106,9 +128,7 @@ async def background(scope: dict[str, Any], receive: Receive, send: Send) -> Non
     await answer(send, b"done")
     assert (await receive())["type"] == "http.request"
     assert (await receive())["type"] == "http.disconnect"
-    until = Path(os.environ["NOTES"] + ".goes-on")
-    while not until.exists():  # noqa: ASYNC110, ASYNC240  what the test says
-        await asyncio.sleep(0.02)
+    await until_told()
     note("background")
 
 

@@ -32,6 +32,10 @@ class Hosted:
     def notes(self) -> list[str]:
         return self.notes_file.read_text().splitlines() if self.notes_file.exists() else []
 
+    def tell(self) -> None:
+        """Let the application go on."""
+        self.notes_file.with_name(self.notes_file.name + ".goes-on").touch()
+
     async def get(self, path: str, *lines: str, body: bytes = b"") -> Wire:
         async with connected(self.gateway.port) as (reader, writer):
             head = [
@@ -152,7 +156,7 @@ async def test_background_work(hosted: Hosted) -> None:
     assert (await hosted.get("/app/background")).body == b"done"
     assert (await hosted.get("/app/show")).status == 200
     assert "background" not in hosted.notes
-    hosted.notes_file.with_name(hosted.notes_file.name + ".goes-on").touch()
+    hosted.tell()
     await eventually(lambda: "background" in hosted.notes)
 
 

@@ -45,11 +45,6 @@ async def raw(hosted: Hosted, name: str) -> AsyncIterator[tuple[asyncio.StreamRe
         writer.transport.abort()
 
 
-def go_on(hosted: Hosted) -> None:
-    """Let the application go on."""
-    hosted.notes_file.with_name(hosted.notes_file.name + ".goes-on").touch()
-
-
 async def entry(hosted: Hosted) -> dict[str, str]:
     """The only line of the access log that is about a session."""
     await eventually(lambda: '"path":"/sessions/' in hosted.gateway.access_log)
@@ -122,7 +117,7 @@ async def test_a_client_that_has_left_a_websocket(hosted: Hosted, name: str, cod
             one.transport.abort()
     assert (await entry(hosted))["error"] is None
     assert "has cleaned up" not in hosted.notes
-    go_on(hosted)
+    hosted.tell()
     await eventually(lambda: "has cleaned up" in hosted.notes)
     assert f"cleans up after {code}" in hosted.notes
 
@@ -133,7 +128,7 @@ async def test_an_application_that_has_closed(hosted: Hosted) -> None:
         await asyncio.wait_for(one.wait_closed(), 2)
         assert one.close_code == 4001
     await entry(hosted)
-    go_on(hosted)
+    hosted.tell()
     await eventually(lambda: "has cleaned up" in hosted.notes)
 
 
@@ -153,7 +148,7 @@ async def test_an_application_that_has_refused(hosted: Hosted) -> None:
         await websocket(hosted, "refuses")
     await eventually(lambda: "cleans up after 1006" in hosted.notes)
     await entry(hosted)
-    go_on(hosted)
+    hosted.tell()
     await eventually(lambda: "has cleaned up" in hosted.notes)
 
 
@@ -164,7 +159,7 @@ async def test_a_client_that_has_left_a_request(hosted: Hosted) -> None:
         await eventually(lambda: "waits" in hosted.notes)
     await eventually(lambda: "cleans up after http.disconnect" in hosted.notes)
     await entry(hosted)
-    go_on(hosted)
+    hosted.tell()
     await eventually(lambda: "has cleaned up" in hosted.notes)
 
 
@@ -188,7 +183,7 @@ async def test_what_is_to_be_done_at_the_end(hosted: Hosted) -> None:
         await stays.wait_closed()
         await cleans.wait_closed()
         await eventually(lambda: hosted.notes.count("cleans up after 1001") == 2)
-        go_on(hosted)
+        hosted.tell()
     assert await asyncio.to_thread(hosted.gateway.wait) == 0
     assert hosted.notes[4:] == ["has cleaned up", "has cleaned up", "is cancelled", "shutdown"]
 
@@ -210,7 +205,7 @@ async def test_an_application_that_fails_after_the_end(hosted: Hosted) -> None:
     async with websocket(hosted, "fails_at_the_end") as one:
         await one.close()
     line = await entry(hosted)
-    go_on(hosted)
+    hosted.tell()
     await eventually(lambda: f"failed on a WebSocket, request {line['request_id']}, at " in hosted.gateway.log)
     assert line["error"] is None
 

@@ -1,5 +1,5 @@
 """A backend that is an ASGI application in this process: `target: asgi:package.module:app`."""
 
-from gateway.upstream.asgi.hosted import Hosted
+from gateway.upstream.asgi.hosted import Applications, Hosted
 
-__all__ = ["Hosted"]
+__all__ = ["Applications", "Hosted"]

@@ -54,7 +54,8 @@ class Application:
     def __init__(self, name: str, app: AsgiCallable) -> None:
         self.name = name
         self._app = app
-        self._retiring: asyncio.Task[None] | None = None
+        self._retiring: asyncio.Task[None] | None = None  # which waits for what is in flight
+        self._stopping: asyncio.Task[None] | None = None  # the same, once it has waited
         self._lifespan = Lifespan(name, app)
         self._running = Running(name)
         self._deadlines: Deadlines | None = None
@@ -72,7 +73,10 @@ class Application:
         loop = asyncio.get_running_loop()
         if timeouts.total != NEVER and not exchange.websocket:
             exchange.deadline = min(exchange.deadline, loop.time() + timeouts.total)
-        await self._lifespan.start(min(timeouts.response_header, exchange.deadline - loop.time()))
+        lifespan = None
+        while lifespan is not self._lifespan:  # it may be stopped meanwhile
+            lifespan = self._lifespan
+            await lifespan.start(min(timeouts.response_header, exchange.deadline - loop.time()))
         if self._deadlines is None:
             self._deadlines = Deadlines(loop)
         if exchange.websocket:
@@ -93,14 +97,24 @@ class Application:
         """No route leads here any more: stop, once what is in flight is over."""
         self._retiring = asyncio.create_task(self._retire())
 
+    def go_on(self) -> None:
+        """A route leads here, perhaps again."""
+        if self._retiring is not None:
+            self._retiring.cancel()
+            self._retiring = None
+
     async def _retire(self) -> None:
         await self._running.over(RETIRE_SECONDS)
+        self._retiring, self._stopping = None, self._retiring
         await self.stop()
 
     async def stop(self) -> None:
-        """End what still runs, and run the lifespan's shutdown, if it was started."""
-        await self._running.stop()
-        await self._lifespan.stop()
+        """End what still runs, and run the lifespan's shutdown, if it was started. Requests that come from now on wait
+        for that, and for another startup."""
+        running, lifespan = self._running, self._lifespan
+        self._running, self._lifespan = Running(self.name), Lifespan(self.name, self._app, after=lifespan.over)
+        await running.stop()
+        await lifespan.stop()
 
     def _scope(self, exchange: Exchange, kind: str, headers: Headers) -> dict[str, Any]:
         headers = [line for line in headers if line[0] not in CONNECTION_FIELDS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,25 @@ from gateway.upstream.websocket import WebSocketLimits
 
 if TYPE_CHECKING:
     from gateway.upstream.asgi.application import Application
+
+
+class Applications:
+    """All that this process has used. One that a route leads to again is the same one, be it that it still ends."""
+
+    def __init__(self) -> None:
+        self._all: dict[tuple[str, str], Application] = {}
+
+    def at(self, module: str, attribute: str) -> Application:
+        """The application that a target names. Raises ImportError, AttributeError or TypeError."""
+        if (module, attribute) not in self._all:
+            from gateway.upstream.asgi.application import import_application  # noqa: PLC0415
+
+            self._all[module, attribute] = import_application(module, attribute)
+        return self._all[module, attribute]
+
+    async def stop(self) -> None:
+        """Stop them, those included that no route leads to any more."""
+        await asyncio.gather(*(application.stop() for application in list(self._all.values())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,12 @@ STOP_SECONDS = 5.0  # for the shutdown
 
 
 class Lifespan:
-    """The lifespan of one application."""
+    """A lifespan of one application, which begins `after` its former one."""
 
-    def __init__(self, name: str, app: AsgiCallable) -> None:
+    def __init__(self, name: str, app: AsgiCallable, after: asyncio.Event | None = None) -> None:
         self.state: dict[str, Any] = {}
+        self.over = asyncio.Event()
+        self._after = after
         self._name = name
         self._app = app
         self._task: asyncio.Task[None] | None = None
@@ -46,13 +48,17 @@ class Lifespan:
 
     async def stop(self) -> None:
         """Run the shutdown, if there was a startup."""
-        if self._task is None:
-            return
-        self._stopping.set()
-        await asyncio.wait([self._task], timeout=STOP_SECONDS)
-        self._task.cancel()
+        if self._after is not None:
+            await self._after.wait()
+        if self._task is not None:
+            self._stopping.set()
+            await asyncio.wait([self._task], timeout=STOP_SECONDS)
+            self._task.cancel()
+        self.over.set()
 
     async def _run(self) -> None:
+        if self._after is not None:
+            await self._after.wait()
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
         try:
             await self._app(scope, self._receive, self._send)
