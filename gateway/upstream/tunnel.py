@@ -15,7 +15,7 @@ How a tunnel ends:
 - an end closed without one: the other is sent 1001 or 1011, at a frame's boundary, and closed;
 - an end given up: 1001 or 1011 to both, as if it were closed;
 - the rules of RFC 6455 are broken, or `max_message`: 1002, 1007 or 1009 to both;
-- `close`, at drain or at a deadline: its code to both, each at the next boundary.
+- `close`, at drain or at a deadline: its code to both, each at the next boundary, for which it has CLOSE_LIMIT.
 
 An end that then neither closes nor takes anything for CLOSE_SECONDS is cut off, and an upstream that sends more than
 CLOSE_BYTES where there is no client to send them to.
@@ -31,7 +31,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http.frames import FAILED, GOING_AWAY, FrameReader, close_frame
 
 CLOSE_SECONDS: Final = 3.0
-CLOSE_LIMIT: Final = 30.0  # seconds, however slowly what is left is taken
+CLOSE_LIMIT: Final = 30.0  # seconds, however slowly what is left is taken, or a frame goes on
 CLOSE_BYTES: Final = 16 * 1024 * 1024  # that are read of an upstream for its close frame, once there is no client
 HIGH_WATER: Final = 32 * 1024  # bytes that an end has not taken, above which the other one is not read
 LOOKS: Final = 4  # at each end, in an interval
@@ -106,7 +106,7 @@ class Tunnel:
         self._upstream: End
         self._ending = False  # the gateway has ended it, or is about to
         self._cut_at = NEVER  # loop time; set once nothing is left but to close
-        self.ends_at = ends_at  # loop time; the deadline of the exchange
+        self.ends_at = ends_at  # loop time; the deadline of the exchange, and then that of frames under way
         self.deadline = NEVER
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.failure: GatewayError | None = None  # why it ended, where one end failed
@@ -131,6 +131,8 @@ class Tunnel:
         if self.ended.done():
             return
         self._ending = True
+        self.ends_at = asyncio.get_running_loop().time() + CLOSE_LIMIT
+        self.deadline = min(self.deadline, self.ends_at)
         self._say_close(self.client, self._upstream, code, said)
         self._say_close(self._upstream, self.client, code)
         self._go_on_closing()
@@ -217,8 +219,10 @@ class Tunnel:
                 self.abort()
             return
         if now >= self.ends_at:
-            self.ends_at = NEVER
-            self.close(GOING_AWAY)
+            if self._ending:
+                self.abort()
+            else:
+                self.close(GOING_AWAY)
             return
         deadline = self.ends_at
         for end in (self.client, self._upstream):

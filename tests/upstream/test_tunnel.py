@@ -8,8 +8,8 @@ import random
 import socket
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -18,9 +18,9 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 
 from bench.machine import cpu_seconds
 from gateway.deadlines import Deadlines
-from gateway.http.frames import FrameReader
+from gateway.http.frames import RESTART, FrameReader
 from gateway.turns import ClientTurns, Turns
-from gateway.upstream.tunnel import Tunnel
+from gateway.upstream.tunnel import CLOSE_LIMIT, Tunnel
 from gateway.upstream.tunnel_side import READ_BUFFER, Side
 from tests.support import eventually
 from tests.upstream.conftest import Sites
@@ -174,30 +174,74 @@ def no_collector() -> Iterator[None]:
 async def test_a_tunnel_is_freed_when_it_closes(no_collector: None, orderly: bool) -> None:
     """Without waiting for a collector."""
     of_others = _parts_of_tunnels()  # what tests before this one have left is kept for as long as this one runs
+    async with far_ends() as (server, far):
+        tunnel = await tunnel_to(server, far)
+        if orderly:
+            far[0][1].write(b"\x88\x82\0\0\0\0\x03\xe8")
+            far[1][1].write(b"\x88\x02\x03\xe8")
+        for _, writer in far:
+            writer.close()
+        await asyncio.wait_for(tunnel.ended, 30)
+        assert len(_parts_of_tunnels(of_others)) == 5
+        del tunnel  # which holds the others, and nothing else does once the loop has closed its connections
+        await eventually(lambda: not _parts_of_tunnels(of_others))
+
+
+HALVES = {"client": b"\x82\xfe\x03\xe8\0\0\0\0half", "backend": b"\x82\x7e\x03\xe8half"}
+
+
+@pytest.mark.parametrize("kind", HALVES)
+async def test_who_never_completes_a_frame_is_cut_off(kind: str) -> None:
+    """Once the gateway has closed a WebSocket, an end that sends a frame byte by byte has half a minute for it."""
+    async with far_ends() as (server, far):
+        tunnel = await tunnel_to(server, far)
+        (_, writer), (reader, _) = far if kind == "client" else reversed(far)
+        writer.write(HALVES[kind])
+        await reader.readexactly(len(HALVES[kind]))
+        tunnel.close(RESTART)
+        now = asyncio.get_running_loop().time()
+        seconds = 0
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while seconds < 60:
+                writer.write(b"x")
+                await reader.readexactly(1)
+                seconds += 1
+                if tunnel.deadline <= now + seconds:
+                    tunnel.expired(now + seconds)  # as the clock does
+        assert CLOSE_LIMIT <= seconds <= CLOSE_LIMIT + 1
+        await asyncio.wait_for(tunnel.ended, 30)
+
+
+FarEnds = list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
+
+
+@asynccontextmanager
+async def far_ends() -> AsyncIterator[tuple[asyncio.Server, FarEnds]]:
+    """A server, and what has connected to it."""
+    far: FarEnds = []
+    server = await asyncio.start_server(lambda *streams: far.append(streams), "127.0.0.1", 0)
+    try:
+        yield server, far
+    finally:
+        for _, writer in far:
+            writer.close()
+        server.close()
+
+
+async def tunnel_to(server: asyncio.Server, far: FarEnds) -> Tunnel:
+    """A tunnel between a client and a backend, which are two connections to that server."""
     buffer = memoryview(bytearray(READ_BUFFER))
-    far: list[asyncio.StreamWriter] = []
     loop = asyncio.get_running_loop()
-    server = await asyncio.start_server(lambda _, writer: far.append(writer), "127.0.0.1", 0)
-    deadlines = Deadlines(loop)
 
     async def side(*, upstream: bool) -> Side:
         transport, _ = await loop.create_connection(asyncio.Protocol, *server.sockets[0].getsockname())
         frames = FrameReader(masked=not upstream, max_message=1000)
+        await eventually(lambda: len(far) == 1 + upstream)
         return Side(transport, b"", frames, buffer, ClientTurns(Turns(), b""), masks=upstream)
 
-    tunnel = Tunnel(deadlines, 30)
+    tunnel = Tunnel(Deadlines(loop), 30)
     tunnel.begin(await side(upstream=False), await side(upstream=True))
-    await eventually(lambda: len(far) == 2)
-    if orderly:
-        far[0].write(b"\x88\x82\0\0\0\0\x03\xe8")
-        far[1].write(b"\x88\x02\x03\xe8")
-    for writer in far:
-        writer.close()
-    await asyncio.wait_for(tunnel.ended, 30)
-    assert len(_parts_of_tunnels(of_others)) == 5
-    del tunnel  # which holds the others, and nothing else does once the loop has closed its connections
-    await eventually(lambda: not _parts_of_tunnels(of_others))
-    server.close()
+    return tunnel
 
 
 def _parts_of_tunnels(besides: Sequence[object] = ()) -> list[object]:
