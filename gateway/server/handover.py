@@ -9,6 +9,7 @@ where the new one dies, it serves again. Each message is a datagram of JSON, one
     former: {"protocol": 1, "version": "0.1.0", "pid": 100, "listeners": ["http", "admin", "former"], "own": ["http",
             "admin"]}, and the sockets; "own" are those that no other process holds, as systemd would,
             or {"protocol": 1, ..., "refused": "why"}
+    former: {"protocol": 1, ..., "refused": "why"}, if the next comes too late: it goes on, and the new one ends
     new:    {"says": "serving"}, and before it ends by itself {"says": "ending"}
 
 The end of the connection is the end of the other process, however that came.
@@ -68,6 +69,14 @@ class Former:
         for connection in (self._connection, *self._before):
             with suppress(OSError):
                 connection.send(message(says=word))
+
+    def check(self) -> None:
+        """Raises StartError where it has gone on since."""
+        self._connection.setblocking(False)
+        with suppress(OSError):  # it has said nothing
+            reason = read(self._connection.recv(LONGEST)).get("refused")
+            if reason is not None:
+                raise StartError(f"the gateway with pid {self.pid} goes on: {reason}; look at the log, and start again")
 
     async def ended(self) -> None:
         """Return when it has ended."""

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gateway.server.handover import (
     BEFORE,
@@ -27,6 +27,8 @@ from gateway.server.handover import (
 
 logger = logging.getLogger("gateway.handover")
 
+SERVE_SECONDS: Final = 300.0  # in which a new gateway serves, whatever its policies have to load first
+
 
 @dataclass(frozen=True, slots=True)
 class Giving:
@@ -37,7 +39,7 @@ class Giving:
     # Listeners, and connections, for the process with this pid.
     give: Callable[[int], Mapping[str, Sequence[socket.socket]]]
     leave: Callable[[], None]  # the new one serves
-    go_on: Callable[[], None]  # it ended before that, or dies while this one leaves
+    go_on: Callable[[], None]  # it ended or hangs before that, or dies while this one leaves
 
 
 @dataclass(slots=True)
@@ -139,7 +141,9 @@ class Offer:
                     socket.send_fds(connection, [message(listeners=names, own=list(self._giving.own()))], descriptors)
                 for each in given.get(BEFORE, ()):
                     each.close()
+                clock = loop.call_later(SERVE_SECONDS, self._too_late, connection, follower)
                 await self._follow(connection, follower)
+                clock.cancel()
 
     async def _stop(self) -> None:
         if not self._stopped:
@@ -175,6 +179,16 @@ class Offer:
             self._followers.append(follower)
             await self._follow(connection, follower)
 
+    def _too_late(self, connection: socket.socket, follower: _Follower) -> None:
+        """It may hang, but it lives: no other one may take over beside it."""
+        if follower.said:
+            return
+        late = f"pid {follower.pid} has not served within {SERVE_SECONDS:g} s"
+        logger.error("%s; going on; see its log, and end it (kill %d) before another takeover", late, follower.pid)
+        with suppress(OSError):  # it has ended, as is noticed next
+            connection.send(message(refused=late))
+        self._go_on()
+
     def _ended(self, follower: _Follower) -> None:
         if any(other.said == "serving" for other in self._followers):
             return
@@ -183,6 +197,9 @@ class Offer:
             return
         when = "after it took over" if follower.said else "before it served"
         logger.error("pid %d has ended %s; going on", follower.pid, when)
+        self._go_on()
+
+    def _go_on(self) -> None:
         self._stopped = self._left = False
         self._giving.go_on()
         directory, self._directory = self._directory, None

@@ -104,7 +104,9 @@ class Succession:
             await asyncio.gather(*(source.first_answer(or_failure=True) for source in sources))
 
     async def serve(self, beside: Mapping[Kind, ASGIApp]) -> None:
-        """Serve until the end, and beside it these, where they are to listen."""
+        """Serve until the end, and beside it these, where they are to listen. Raises StartError."""
+        if self._former is not None:
+            self._former.check()
         listeners = self._places.listeners
         shown = [address_of(listeners.get(kind, [])) for kind in KINDS]
         if listeners.get("http"):

@@ -548,6 +548,52 @@ async def test_an_old_gateway_that_does_not_answer(tmp_path: Path) -> None:
         assert (await answer(first)).text == "ok"
 
 
+HURRIED = """
+import asyncio, os
+from gateway.server import offer
+
+offer.SERVE_SECONDS = 1.0
+
+class P:
+    async def start(self):
+        await asyncio.sleep(float(os.environ.get("SLOW", "0")))
+    def wrap(self, handler):
+        return handler
+"""
+
+
+@pytest.fixture
+def hurried(tmp_path: Path) -> str:
+    """The middleware.yaml of gateways that wait for a second only, and need as long as SLOW says until they serve."""
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "p.py").write_text(HURRIED)
+    return DRAIN + "policies: {mine: {class: 'p.py:P'}}\nreload: {policy_timeout: 30s}\n"
+
+
+async def test_a_new_gateway_that_hangs_before_it_serves(tmp_path: Path, hurried: str) -> None:
+    """The old one goes on, its admin port too, and names the process. That one ends once it runs again, and only then
+    another may take over."""
+    async with running(tmp_path, hurried) as (first, _):
+        with successor(first) as second, successor(first, "third") as third:
+            second.environment = {"SLOW": "4"}
+            starting = asyncio.create_task(asyncio.to_thread(second.start))
+            await eventually(lambda: "going on" in first.log)
+            assert f"pid {second.pid} has not served" in first.log
+            assert httpx2.get(admin_url(first, "/health"), timeout=30).status_code == 200
+            with pytest.raises(AssertionError, match="ended with 1"):
+                await started(third)
+            assert f"pid {second.pid} is taking over already" in third.log
+            await starting
+            assert await ended(second) == 1
+            assert f"the gateway with pid {first.pid} goes on" in second.log
+        assert httpx2.get(admin_url(first, "/health"), timeout=30).status_code == 200
+        with successor(first, "fourth") as fourth:
+            await started(fourth)
+            assert await ended(first) == 0
+            assert (await answer(fourth)).text == "ok"
+
+
 async def test_the_socket_is_for_its_owner_alone(tmp_path: Path) -> None:
     """No other user can connect to it."""
     async with running(tmp_path) as (first, _):
