@@ -207,7 +207,9 @@ def test_make_run_says_which_port_is_taken(free: Network, checkout: Path) -> Non
 
 def test_make_help_lists_what_there_is() -> None:
     """Each target of CONTRIBUTING.md with what it does, without a build of anything."""
-    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = [require("make"), "help"]
+    ended = subprocess.run(command, cwd=ROOT, env=outside_make(), capture_output=True, text=True, check=True)
+    said = ended.stdout
     assert said.startswith("make run ")
     assert "make compiled #" in said
     assert all(line.startswith("make ") for line in said.splitlines())
