@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from gateway.config import checks
 from gateway.config.files import read_files
 from gateway.config.group_names import naming_routes
-from gateway.config.mending import ROUNDS, Kind, LeftOut, Rest
 from gateway.config.model_routes import with_models
 from gateway.config.models import FILES, AuthFile, Configuration, MiddlewareFile, Model, RoutesFile, model_of
 from gateway.config.models.auth.plain_consumers import PlainConsumers
@@ -30,6 +29,7 @@ from gateway.config.yaml.expand import Converter, Expander
 from gateway.config.yaml.places import to_problem
 
 if TYPE_CHECKING:
+    from gateway.config.mending import Kind, LeftOut, Rest
     from gateway.config.models.llm.file import ModelsFile
 
 __all__ = ["ConfigError", "Configuration", "Problem", "Refused", "load", "parse"]
@@ -38,7 +38,7 @@ __all__ = ["ConfigError", "Configuration", "Problem", "Refused", "load", "parse"
 class Refused(ConfigError):
     """With what is left of the configuration without the parts that have errors, for what else may be checked of it."""
 
-    def __init__(self, problems: Sequence[Problem], rest: Configuration, left_out: LeftOut) -> None:
+    def __init__(self, problems: Sequence[Problem], rest: Configuration, left_out: "LeftOut") -> None:
         super().__init__(problems)
         self.rest = rest
         self._left_out = left_out
@@ -77,25 +77,44 @@ def parse(
     if named is not None:
         named |= names
     problems = [problem for reading in readings.values() for problem in reading.problems]
+    if not problems:
+        made = _configuration(files, routes, readings, expander, names, base)
+        if isinstance(made, Problem):
+            raise ConfigError([made])
+        if not any(fault for check in checks.ERRORS for fault in check.find(made)):
+            return made
+    raise _refused(files, routes, readings, expander, names, base, problems)
+
+
+def _refused(
+    files: Mapping[str, bytes],
+    routes: RouteFiles,
+    readings: Mapping[str, "_Reading"],
+    expander: Expander,
+    names: set[str],
+    base: FilePath,
+    problems: list[Problem],
+) -> ConfigError:
+    """With these problems, and what is wrong with the parts that have none of them, alone and together."""
+    from gateway.config.mending import ROUNDS, LeftOut  # noqa: PLC0415  not for files that are right
+
     left_out = LeftOut()
     if problems and not all(reading.leave_out(left_out) for reading in readings.values()):
-        raise ConfigError(problems)
+        return ConfigError(problems)
     applied = [check for check in checks.ERRORS if not (problems and check.of_what_is_not_there)]
     for _ in range(ROUNDS):
         made = _configuration(files, routes, readings, expander, names, base)
         if isinstance(made, Problem):
-            raise ConfigError(problems or [made])
+            return ConfigError(problems or [made])
         found = [(check.file, fault) for check in applied for fault in check.find(made)]
+        if not found:
+            return Refused(problems, made, left_out)
         new = dict.fromkeys(to_problem(made.documents[file], fault) for file, fault in found)
         problems += [each for each in new if each not in problems and not left_out.may_cause(each)]
-        if not problems:
-            return made
         wrong = {name: [fault.path for file, fault in found if file == name] for name in readings}
-        if not found:
-            raise Refused(problems, made, left_out)
         if not all(readings[name].leave_out(left_out, paths) for name, paths in wrong.items() if paths):
             break
-    raise ConfigError(problems)
+    return ConfigError(problems)
 
 
 def _configuration(
@@ -219,8 +238,10 @@ class _Reading:
         found = [*problems, *(to_problem(document, fault) for fault in faults)]
         self.problems = sorted(dict.fromkeys(found), key=self._order)  # what is handed down to several is wrong once
 
-    def leave_out(self, left_out: LeftOut, paths: Sequence[Path] = ()) -> bool:
+    def leave_out(self, left_out: "LeftOut", paths: Sequence[Path] = ()) -> bool:
         """Have a model without what is wrong, and without what is at `paths`. False: there is none."""
+        from gateway.config.mending import Rest  # noqa: PLC0415  not for files that are right
+
         if self._rest is None and not self.problems and not paths:
             return True
         if self._rest is None:
