@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
@@ -77,25 +78,21 @@ def parse(
     if named is not None:
         named |= names
     problems = [problem for reading in readings.values() for problem in reading.problems]
+    make = partial(_configuration, files, routes, readings, expander, names, base)
     if not problems:
-        made = _configuration(files, routes, readings, expander, names, base)
+        made = make()
         if isinstance(made, Problem):
             raise ConfigError([made])
         if not any(fault for check in checks.ERRORS for fault in check.find(made)):
             return made
-    raise _refused(files, routes, readings, expander, names, base, problems)
+    raise _refused(readings, make, problems)
 
 
 def _refused(
-    files: Mapping[str, bytes],
-    routes: RouteFiles,
-    readings: Mapping[str, "_Reading"],
-    expander: Expander,
-    names: set[str],
-    base: FilePath,
-    problems: list[Problem],
+    readings: Mapping[str, "_Reading"], make: Callable[[], Configuration | Problem], problems: list[Problem]
 ) -> ConfigError:
-    """With these problems, and what is wrong with the parts that have none of them, alone and together."""
+    """With these problems, and what is wrong with the parts that have none of them, alone and together. `make` puts
+    together what the readings are then."""
     from gateway.config.mending import ROUNDS, LeftOut  # noqa: PLC0415  not for files that are right
 
     left_out = LeftOut()
@@ -103,7 +100,7 @@ def _refused(
         return ConfigError(problems)
     applied = [check for check in checks.ERRORS if not (problems and check.of_what_is_not_there)]
     for _ in range(ROUNDS):
-        made = _configuration(files, routes, readings, expander, names, base)
+        made = make()
         if isinstance(made, Problem):
             return ConfigError(problems or [made])
         found = [(check.file, fault) for check in applied for fault in check.find(made)]
