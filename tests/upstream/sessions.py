@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
 from typing import Any
 
-from tests.upstream.application import Message, Receive, Send, answer, note
+from tests.upstream.application import Message, Receive, Send, answer, note, until_told
 
 
 async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -30,13 +28,6 @@ async def lifespan(receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-async def goes_on() -> None:
-    """Wait until the test lets it go on."""
-    until = Path(os.environ["NOTES"] + ".goes-on")
-    while not until.exists():  # noqa: ASYNC110, ASYNC240  what the test says
-        await asyncio.sleep(0.02)
-
-
 async def deaf(receive: Receive, send: Send) -> None:
     await asyncio.Event().wait()
 
@@ -52,7 +43,7 @@ async def cleans(receive: Receive, send: Send) -> None:
     while (message := await receive())["type"] in ("websocket.receive", "http.request"):
         pass
     note(f"cleans up after {message.get('code', message['type'])}")
-    await goes_on()
+    await until_told()
     note("has cleaned up")
 
 
@@ -68,7 +59,7 @@ async def stays(receive: Receive, send: Send) -> None:
 async def busy(receive: Receive, send: Send) -> None:
     """Its client leaves while it does something else."""
     note("waits")
-    await goes_on()
+    await until_told()
     await cleans(receive, send)
 
 
