@@ -70,6 +70,7 @@ def shown(each: RecentRequest) -> dict[str, Any]:
         "client": each.client,
         "claimed_client": each.claimed_client,
         "consumer": each.consumer,
+        "credential": each.credential,
         "method": each.method,
         "host": each.host,
         "path": each.path,

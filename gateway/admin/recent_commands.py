@@ -39,7 +39,8 @@ def _lines(each: Mapping[str, Any], named: str) -> Iterator[str]:
     yield f"{each['method']} {each['original_path']}  answered {each['status']} in {each['ms']:g} ms, at {each['at']}"
     yield f"request id: {each['request_id']}"
     claimed = " (its X-Forwarded-For is not believed: not in trusted_proxies)" if each["claimed_client"] else ""
-    yield f"from: {each['client']}{claimed}, {each['consumer'] or 'no consumer'}"
+    by = f" by {each['credential']}" if each.get("credential") else ""
+    yield f"from: {each['client']}{claimed}, {each['consumer'] or 'no consumer'}{by}"
     if each["route"] is not None:
         yield f'route: "{each["route"]}"'
         yield f"why: {each['why']}"

@@ -1,8 +1,8 @@
 """API keys: a header, a query parameter or a cookie holds a key, of which only the SHA-256 is known here.
 
-A key is looked up by its hash, in a dict. That costs the same for ten keys and for 100,000, and it takes no comparison
-in constant time: what the time of a look-up may give away is how a hash relates to the stored ones, and no one can
-choose a key by what its SHA-256 begins with. The keys are random and long, so that they cannot be guessed from the
+A key is looked up by its hash. That costs nearly the same for ten keys and for 100,000, and it takes no comparison in
+constant time: what the time of a look-up may give away is how a hash relates to the stored ones, and no one can choose
+a key by what its SHA-256 begins with. The keys are random and long, so that they cannot be guessed from the
 stored hashes, and need neither salt nor stretching.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from hmac import compare_digest
@@ -24,7 +24,7 @@ from gateway.config.models.auth.consumers import ApiKeyConfig
 from gateway.config.models.auth.plain_consumers import HashedKey
 from gateway.config.models.auth.schemes import ApiKeyScheme
 from gateway.errors import ErrorKind
-from gateway.http import Decision, Exchange, Identity
+from gateway.http import Exchange, Identity
 from gateway.http.fields import values
 from gateway.http.parameters import cookie_values, query_values
 
@@ -39,7 +39,6 @@ FINGERPRINT_BYTES: Final = 6  # of the hash: enough to identify the key, too lit
 
 _NOTHING_MOUNTED: Final[Mapping[bytes, Consumer]] = {}
 
-UNDECIDED: Final = Decision("", "allow", "")  # what a field must have by default behind those of `Identity`
 TWO_KEYS: Final = Refused("the request carries more than one API key; send one", ErrorKind.AMBIGUOUS_CREDENTIALS)
 UNKNOWN: Final = Refused("the API key is not known")
 TOO_EARLY: Final = Refused("the API key does not hold yet")
@@ -51,7 +50,7 @@ class KeyHolder(Identity):
     """Whose key it is, with what `Recognised` has beside that: in one object, because each of 100,000 takes the time to
     fetch it from memory. With two attributes more it would take half as long again."""
 
-    decision: Decision = UNDECIDED
+    digest: bytes = b""  # the SHA-256 of the key
     headers: Lines | bytes = b""  # for the backend; bytes: the name of the only one, whose value is the consumer's
     # Where a limit has counted this caller last, and the era of its table in which that is its slot: see `Table`.
     slot: Any = field(default=None, compare=False, repr=False)
@@ -64,7 +63,7 @@ class KeyHolder(Identity):
 
     def recognised(self) -> Recognised:
         """In the form of all other schemes."""
-        return Recognised(self, self.lines(), self.decision)
+        return Recognised(self, self.lines())
 
     def remember(self, slot: object, era: object) -> None:
         """Be counted there, without a look-up, as long as this era lasts."""
@@ -84,65 +83,78 @@ class ApiKey:
 Known = KeyHolder | ApiKey
 """A key: its holder alone where it always holds, as most do."""
 
+Unprepared = Consumer | tuple[Consumer, Key]
+"""Whose key it is, or whose only one. It is prepared once it has come up: to prepare 100,000 takes seconds."""
+
 
 class KeyRing:
-    """Finds keys by the SHA-256 of them."""
+    """Finds keys by the SHA-256 of them.
+
+    In a list, in which a hash says itself where its key stands, or behind which others, because its bits are as good as
+    random. What counts is how often a look-up among many waits for memory: here twice, in a dict three times.
+    """
 
     def __init__(
         self,
-        consumers: Iterable[Consumer],
+        consumers: Collection[Consumer],
         holder: Holder,
         files: KeyFiles,
         base: Path,
-        mounted: Mapping[bytes, Consumer] = _NOTHING_MOUNTED,
+        mounted: Mapping[bytes, Consumer] = _NOTHING_MOUNTED,  # keys of a directory, by their SHA-256
     ) -> None:
         self._holder = holder
-        self._mounted = mounted  # keys of a directory, by their SHA-256
         self._files = files
-        # Whose key it is, or whose only one; once it has come up, prepared: to prepare 100,000 takes seconds.
-        self._by_digest: dict[bytes, Consumer | tuple[Consumer, Key] | Known] = {}
+        most = len(mounted) + sum([len(consumer.keys) for consumer in consumers])
+        self._last = (1 << (2 * most).bit_length()) - 1  # of the places, of which half are free at least
+        self._places: list[Unprepared | Known | None] = [None] * (self._last + 1)
         self._by_file: dict[Path, tuple[Consumer, Key]] = {}
-        self._index: dict[bytes, bytes] | None = None  # digests by their beginnings, once that is asked for
-        self._indexed: Mapping[bytes, Path] = {}  # the keys in files that are in it
         self._found: Mapping[bytes, Path] = {}
         self._from_files: Mapping[bytes, Known] = {}
+        for digest, consumer in mounted.items():
+            self._places[self._place(digest)] = consumer, HashedKey(digest, None, None)
         for consumer in consumers:
             for key in consumer.keys:
-                if (digest := key.digest) is not None:
-                    self._by_digest[digest] = consumer if len(consumer.keys) == 1 else (consumer, key)
+                if (known := key.digest) is not None:
+                    self._places[self._place(known)] = consumer if len(consumer.keys) == 1 else (consumer, key)
                 elif key.file is not None:
                     self._by_file[base / key.file] = consumer, key
 
     def find(self, digest: bytes) -> Known | None:
         """The key with this SHA-256."""
-        key = self._by_digest.get(digest)
-        return key if isinstance(key, KeyHolder) else self._prepared(digest)
+        place = self._place(digest)
+        key = self._places[place]
+        if isinstance(key, KeyHolder):
+            return key
+        if key is None:
+            return self._in_files().get(digest) if self._by_file else None
+        return self._prepared(place, key)
 
     def beginning(self, prefix: bytes) -> Known | None:
         """The key whose SHA-256 begins so, of at least FINGERPRINT_BYTES: for callers with its fingerprint."""
-        if self._index is None or self._indexed is not self._files.found:
-            self._indexed = self._files.found
-            self._index = {
-                digest[:FINGERPRINT_BYTES]: digest
-                for digests in (self._by_digest, self._mounted, self._in_files())
-                for digest in digests
-            }
-        digest = self._index.get(prefix[:FINGERPRINT_BYTES])
-        if digest is None or not compare_digest(digest[: len(prefix)], prefix):
-            return None
-        return self.find(digest)
+        place = int.from_bytes(prefix[:4], "little") & self._last
+        while (key := self._places[place]) is not None:
+            if compare_digest(_digest(key)[: len(prefix)], prefix):
+                return self._prepared(place, key)
+            place = (place + 1) & self._last
+        in_files = self._in_files()
+        return next((in_files[digest] for digest in in_files if compare_digest(digest[: len(prefix)], prefix)), None)
 
-    def _prepared(self, digest: bytes) -> Known | None:
-        named = self._by_digest.get(digest)
-        if isinstance(named, KeyHolder | ApiKey):
-            return named
-        if named is None and digest in self._mounted:
-            named = self._mounted[digest], ApiKeyConfig(hash="sha256:" + digest.hex())
-        if named is None:
-            return self._in_files().get(digest) if self._by_file else None
-        consumer, written = named if isinstance(named, tuple) else (named, named.keys[0])
-        key = self._by_digest[digest] = self._key(consumer, written, digest)
-        return key
+    def _place(self, digest: bytes) -> int:
+        """Where the key with this SHA-256 stands, or would."""
+        places, last = self._places, self._last
+        place = (digest[0] | digest[1] << 8 | digest[2] << 16 | digest[3] << 24) & last
+        while (key := places[place]) is not None:
+            if (key.digest if isinstance(key, KeyHolder) else _digest(key)) == digest:
+                break
+            place = (place + 1) & last
+        return place
+
+    def _prepared(self, place: int, key: Unprepared | Known) -> Known:
+        if isinstance(key, KeyHolder | ApiKey):
+            return key
+        consumer, written = key if isinstance(key, tuple) else (key, key.keys[0])
+        prepared = self._places[place] = self._key(consumer, written, _digest(key))
+        return prepared
 
     def _in_files(self) -> Mapping[bytes, Known]:
         """The same of the keys in files, made again when those have changed."""
@@ -156,14 +168,26 @@ class KeyRing:
         return self._from_files
 
     def _key(self, consumer: Consumer, key: Key, digest: bytes) -> Known:
-        holder = _held(self._holder(consumer, "sha256:" + digest[:FINGERPRINT_BYTES].hex()))
+        holder = _held(self._holder(consumer, "sha256:" + digest[:FINGERPRINT_BYTES].hex()), digest)
         if key.not_before is None and key.expires is None:
             return holder
         begins = -math.inf if key.not_before is None else key.not_before
         return ApiKey(holder, begins, math.inf if key.expires is None else key.expires)
 
 
-def _held(found: Recognised) -> KeyHolder:
+def _digest(key: Unprepared | Known) -> bytes:
+    """Its SHA-256."""
+    if isinstance(key, KeyHolder):
+        return key.digest
+    if isinstance(key, ApiKey):
+        return key.holder.digest
+    written: Key = key[1] if isinstance(key, tuple) else key.keys[0]
+    digest = written.digest
+    assert digest is not None  # those without are in files
+    return digest
+
+
+def _held(found: Recognised, digest: bytes) -> KeyHolder:
     who, headers = found.identity, found.headers
     usual = len(headers) == 1 and headers[0][1] == who.consumer.encode("utf-8", "replace")
     return KeyHolder(
@@ -174,7 +198,7 @@ def _held(found: Recognised) -> KeyHolder:
         who.scopes,
         who.claims,
         who.fingerprint,
-        found.decision,
+        digest,
         headers[0][0] if usual else headers,
     )
 
@@ -194,6 +218,7 @@ def _recognised(found: KeyHolder | Refused) -> Recognised | Refused:
 
 
 def _holding(entry: Known | None) -> KeyHolder | Refused:
+    """Its holder, if it holds."""
     if entry is None:
         return UNKNOWN
     if isinstance(entry, KeyHolder):
@@ -230,7 +255,8 @@ class ApiKeys:
         if len(keys) != 1:
             return TWO_KEYS if keys else None
         key = keys[0]
-        return _holding(self.ring.find(sha256(key).digest()) if len(key) <= MAX_BYTES else None)
+        found = self.ring.find(sha256(key).digest()) if len(key) <= MAX_BYTES else None
+        return found if isinstance(found, KeyHolder) else _holding(found)
 
     def shown(self, exchange: Exchange) -> list[bytes]:
         """The values in its places, with repetitions."""

@@ -1,16 +1,15 @@
-"""Makes the identity of a valid credential: headers for the backend, decision for the audit log."""
+"""Makes the identity of a valid credential, and the headers for the backend."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from sys import intern
 from typing import Any, Final
 from urllib.parse import quote
 
 from gateway.auth.scheme import Recognised
 from gateway.config.models import Consumer, IdentityHeaders
-from gateway.http import Decision, Identity
+from gateway.http import Identity
 
 _PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _PLAIN_IN_LIST = _PLAIN.replace(",", "").replace(" ", "")
@@ -49,9 +48,7 @@ class Identities:
 
     def recognised(self, identity: Identity) -> Recognised:
         """With what follows from the identity."""
-        by = f" by {identity.fingerprint}" if identity.fingerprint else ""
-        rule = intern(f"authentication:{identity.scheme}")
-        return Recognised(identity, self._headers(identity), Decision(rule, "allow", f"it is {identity.consumer}{by}"))
+        return Recognised(identity, self._headers(identity))
 
     def _headers(self, identity: Identity) -> tuple[tuple[bytes, bytes], ...]:
         """Text other than visible ASCII is percent-encoded, so that nothing in a token can begin a header line of its

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.errors import ErrorKind
-from gateway.http import Decision, Exchange, Identity, Response
+from gateway.http import Exchange, Identity, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,6 @@ class Recognised:
 
     identity: Identity
     headers: tuple[tuple[bytes, bytes], ...]  # for the backend
-    decision: Decision  # for the audit log
     client_headers: tuple[tuple[bytes, bytes], ...] = ()  # for the client, with the response
 
 

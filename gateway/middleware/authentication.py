@@ -8,7 +8,7 @@ request, and two `Authorization` lines are refused.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
 from typing import Final
@@ -74,6 +74,7 @@ class Authentication:
         # What is in headers, most often all that there is, is hidden with the identity headers.
         hidden = {each: stripped | locations.headers for each, locations in concealed.items()}
         beside = {each: not locations.only_headers for each, locations in concealed.items()}
+        allowed = {id(scheme): _allowed(scheme) for scheme in self.schemes}
         unless_recognised = self._concealed(None)
 
         only = self.schemes[0]
@@ -88,7 +89,7 @@ class Authentication:
                 recognising = id(scheme)
                 exchange.identity = result.identity
                 exchange.extra_headers += result.headers
-                exchange.decisions += (result.decision,)
+                exchange.decisions += (allowed[recognising],)
                 exchange.hidden_headers |= hidden[recognising]
                 if beside[recognising]:
                     conceal(exchange, concealed[recognising])
@@ -107,6 +108,7 @@ class Authentication:
     ) -> Handler:
         """The same where only keys are known, as on most routes: nothing is waited for."""
         stripped, beside = self.identity_headers, not concealed.only_headers
+        allowed = (_allowed(keys),)
         before, together = hidden, hidden  # what is hidden when a request comes, mostly always the same, and then
 
         def authenticated(exchange: Exchange) -> Awaitable[Response]:
@@ -116,7 +118,7 @@ class Authentication:
             if isinstance(result, KeyHolder):
                 exchange.identity = result
                 exchange.extra_headers += result.lines()
-                exchange.decisions += (result.decision,)
+                exchange.decisions += allowed
                 if exchange.hidden_headers is not before:
                     before, together = exchange.hidden_headers, exchange.hidden_headers | hidden
                 exchange.hidden_headers = together
@@ -151,7 +153,7 @@ class Authentication:
     def _refuse(self, exchange: Exchange, scheme: Scheme | None, refused: Refused) -> None:
         """Raises GatewayError, except in shadow mode."""
         exchange.claimed_consumer = refused.consumer
-        rule = "authentication" if scheme is None else f"authentication:{scheme.name}"
+        rule = _rule(scheme)
         if refused.answer is not None:
             deny(exchange, rule, AnsweredError(refused.kind, refused.detail, refused.answer), self.mode)
             return
@@ -185,12 +187,22 @@ class Authentication:
             return None
         scheme, result = await self._ask(exchange, dry_run=True)
         if isinstance(result, Recognised):
-            exchange.identity = result.identity
-            return result.decision
-        rule = "authentication" if scheme is None else f"authentication:{scheme.name}"
+            who = exchange.identity = result.identity
+            by = f" by {who.fingerprint}" if who.fingerprint else ""
+            return replace(_allowed(scheme), reason=f"it is {who.consumer}{by}")
+        rule = _rule(scheme)
         if result.kind is ErrorKind.AUTH_UNAVAILABLE:  # to explain a request, no other server is asked
             return Decision(rule, "unknown", result.detail)
         return Decision(rule, "deny" if self.mode == "enforce" else "shadow-deny", result.detail)
+
+
+def _rule(scheme: Scheme | None) -> str:
+    return "authentication" if scheme is None else f"authentication:{scheme.name}"
+
+
+def _allowed(scheme: Scheme | None) -> Decision:
+    """One for all callers: who each is stands beside it."""
+    return Decision(_rule(scheme), "allow", "the caller is known")
 
 
 async def _adding(headers: tuple[tuple[bytes, bytes], ...], answer: Awaitable[Response]) -> Response:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.errors import ErrorKind, PolicyError, described
-from gateway.http import Decision, Exchange, Outcome
+from gateway.http import Decision, Exchange, Identity, Outcome
 from gateway.http.messages import Allowance, Attempt
 from gateway.http.model_record import ModelRecord
 from gateway.http.redaction import without_userinfo
@@ -28,7 +28,7 @@ _Kept = tuple[
     str,  # request id
     str,  # client
     bool,  # whether it sent an X-Forwarded-For which is not believed
-    str | None,  # consumer
+    Identity | None,
     str | None,  # whose credential was refused
     str,  # method
     str,  # host
@@ -56,6 +56,7 @@ class RecentRequest:
     client: str
     claimed_client: bool  # the peer, which is no trusted proxy, has sent an X-Forwarded-For
     consumer: str | None
+    credential: str | None  # its fingerprint
     claimed_consumer: str | None  # whose credential was refused, where that is known
     method: str
     host: str
@@ -85,7 +86,9 @@ class RecentRequests:
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """An exchange is over."""
         self.number += 1
-        error, host, path = exchange.error, exchange.host, exchange.path
+        error, host, path, identity = exchange.error, exchange.host, exchange.path, exchange.identity
+        if identity is not None and identity.claims:  # of which a token may have kilobytes
+            identity = Identity(identity.consumer, identity.scheme, fingerprint=identity.fingerprint)
         original, sent = exchange.original_path, exchange.target_path
         if max(len(host), len(path), len(original), len(sent)) > MOST_TEXT:
             host, path, original, sent = _beginning(host), _beginning(path), _beginning(original), _beginning(sent)
@@ -95,7 +98,7 @@ class RecentRequests:
                 exchange.request_id,
                 exchange.client,
                 not exchange.peer_trusted and b"x-forwarded-for" in exchange.fields,
-                exchange.identity.consumer if exchange.identity is not None else None,
+                identity,
                 exchange.claimed_consumer,
                 exchange.method,
                 host,
@@ -152,7 +155,7 @@ def _of_concurrency(error: str | None) -> bool:
 
 
 def _shown(kept: _Kept) -> RecentRequest:
-    outcome, request_id, client, claimed_client, consumer, claimed, method, host, path, original, sent = kept[:11]
+    outcome, request_id, client, claimed_client, identity, claimed, method, host, path, original, sent = kept[:11]
     route, upstream, cache, attempts, decisions, counted, error, model = kept[11:]
     return RecentRequest(
         request_id=request_id,
@@ -160,7 +163,8 @@ def _shown(kept: _Kept) -> RecentRequest:
         seconds=outcome.seconds,
         client=client,
         claimed_client=claimed_client,
-        consumer=consumer,
+        consumer=None if identity is None else identity.consumer,
+        credential=(identity and identity.fingerprint) or None,
         claimed_consumer=claimed,
         method=method,
         host=without_userinfo(host),

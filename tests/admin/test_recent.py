@@ -19,6 +19,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Outcome
 from gateway.monitor.recent_requests import MOST, MOST_TEXT, RecentRequests
 from tests.admin.support import short_turns
+from tests.auth.support import key_hash
 from tests.cli.support import gateway as cli
 from tests.lifecycle.support import admin_url, get
 from tests.resilience.support import running
@@ -30,6 +31,7 @@ routes:
 - {path: /dead, id: dead, target: "127.0.0.1:1"}
 - {path: /tried, id: tried, target: "asgi:tests.lifecycle.apps:one"}
 - {path: /staged, id: staged, target: "asgi:tests.lifecycle.apps:one", headers: {x-stage: draft}}
+- {path: /keyed, id: keyed, target: "asgi:tests.lifecycle.apps:one", auth: [keys]}
 """
 MIDDLEWARE = """\
 rate_limits:
@@ -41,9 +43,17 @@ quotas:
 """
 
 
+KEY = "gw_a-key-that-is-long-enough-to-be-one"
+AUTH = f"""\
+schemes: {{keys: {{api_key: {{header: X-API-Key}}}}}}
+default: []
+consumers: [{{name: acme, keys: ["{key_hash(KEY)}"]}}]
+"""
+
+
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    with running_gateway(tmp_path_factory.mktemp("recent"), ROUTES, MIDDLEWARE) as it:
+    with running_gateway(tmp_path_factory.mktemp("recent"), ROUTES, MIDDLEWARE, AUTH) as it:
         yield it
 
 
@@ -85,6 +95,16 @@ def test_an_address_that_is_not_believed_is_mentioned(gateway: GatewayProcess) -
     assert "from: 127.0.0.1 (its X-Forwarded-For is not believed: not in trusted_proxies), no" in _last(gateway).stdout
     get(gateway, "/nowhere")
     assert "from: 127.0.0.1, no consumer" in _last(gateway).stdout
+
+
+def test_who_called_is_named_with_the_fingerprint_of_the_credential(gateway: GatewayProcess) -> None:
+    """So that the key can be told among those of its consumer."""
+    httpx2.get(f"http://127.0.0.1:{gateway.port}/keyed", headers={"x-api-key": KEY}).raise_for_status()
+    fingerprint = key_hash(KEY)[: len("sha256:") + 12]
+    assert (_newest(gateway)["consumer"], _newest(gateway)["credential"]) == ("acme", fingerprint)
+    said = _last(gateway).stdout
+    assert f"from: 127.0.0.1, acme by {fingerprint}\n" in said
+    assert "decisions:\n  allow authentication:keys: the caller is known" in said
 
 
 def test_limits_that_are_tried_are_shown(gateway: GatewayProcess) -> None:

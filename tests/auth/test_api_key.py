@@ -3,12 +3,13 @@
 import json
 import time
 import tracemalloc
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.auth.api_key import MAX_BYTES, KeyRing, holder_of
+from gateway.auth.api_key import MAX_BYTES, UNKNOWN, ApiKeys, KeyRing, holder_of, holder_of_fingerprint
 from gateway.auth.identities import Identities
 from gateway.auth.key_files import KeyFiles
 from gateway.auth.scheme import AuthResult, Recognised, Refused
@@ -149,6 +150,26 @@ def test_many_keys_cost_the_same_as_few() -> None:
     assert look_up_seconds(100_000) < look_up_seconds(10) * 5 + 1e-6
 
 
+async def test_keys_whose_hashes_begin_alike_are_kept_apart() -> None:
+    """Also at the end of the places where they stand, and whichever of them comes up first."""
+    known, unknown = sha256(KEY.encode()), sha256(b"another")
+    near = [known.digest()[:20] + bytes([number] * 12) for number in range(9)]
+    last = [b"\xff" * 20 + bytes([number] * 12) for number in range(9)]
+    digests = [*near[:5], known.digest(), *near[5:], *last, bytes(32)]
+    consumers = [{"name": f"c{at}", "keys": [f"sha256:{digest.hex()}"]} for at, digest in enumerate(digests)]
+    keys = scheme(json.dumps({"schemes": {"keys": {"api_key": PLACES}}, "consumers": consumers}), "keys")
+    assert isinstance(keys, ApiKeys)
+    for _ in range(2):
+        for at, digest in enumerate(digests):
+            found = holder_of_fingerprint(keys.ring, digest)
+            assert isinstance(found, Recognised)
+            assert (found.identity.consumer, found.identity.fingerprint) == (f"c{at}", f"sha256:{digest.hex()[:12]}")
+        assert consumer_of(await keys.authenticate(request([(b"x-api-key", KEY.encode())]))) == "c5"
+        assert holder_of(keys.ring, b"another") is UNKNOWN
+        assert holder_of_fingerprint(keys.ring, unknown.digest()[:6]) is UNKNOWN
+        assert holder_of_fingerprint(keys.ring, known.digest()[:19] + b"?") is UNKNOWN
+
+
 async def test_the_challenge_says_where_a_key_belongs() -> None:
     """There is no registered scheme for API keys, but a 401 must name one."""
     text = auth([], **PLACES)
@@ -204,7 +225,7 @@ async def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
 
 
 def test_what_is_made_of_a_key_that_is_used_is_small() -> None:
-    """Beside the consumer itself, which it is made of: at most 600 bytes for each key that has come up."""
+    """Beside the consumer itself, which it is made of: at most 300 bytes for each key that has come up."""
     count = 500
     config = "".join(f"- {{name: c{number}, keys: ['{key_hash(f'key-{number}')}']}}\n" for number in range(count))
     consumers = parsed(auth=f"consumers:\n{config}").auth.consumers
@@ -217,4 +238,4 @@ def test_what_is_made_of_a_key_that_is_used_is_small() -> None:
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert kept / count < 600
+    assert kept / count < 300
