@@ -1,8 +1,9 @@
 """Connections to what stands beside the gateway, such as the port of metrics, which anybody in a network may reach.
 
 uvicorn limits neither how large a request's head is nor how long one takes, or its body, nor how many requests wait
-behind one that is not answered, nor how long an answer is not read: a head without an end or many requests at once
-would take the memory of the gateway itself, and clients that send nothing, or read nothing, its descriptors.
+behind one that is not answered, nor how long an answer is not read, nor how much of all of them: a head without an end,
+many requests at once or answers that many do not read would take the memory of the gateway itself, and clients that
+send nothing, or read nothing, its descriptors.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections.abc import Iterator
 from typing import Any, Final, cast
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.outbox import Outbox, Writer
@@ -26,6 +28,9 @@ HEAD_SECONDS: Final = 15.0  # for a whole head, for a whole body, and for what i
 READ_SECONDS: Final = 15.0  # in which a client has to read something of its answers
 MOST_WAITING: Final = 8  # requests of one connection that have come and are not answered
 MOST_CONNECTIONS: Final = 256  # to one port
+MOST_UNREAD: Final = (
+    64 * 1024 * 1024
+)  # bytes of answers of one port that wait for their clients, from which on no more are made
 TICK_SECONDS: Final = 1.0  # after which the date of answers is another one
 END_SECONDS: Final = 1.0  # for what is under way at the end
 LOOK_SECONDS: Final = 0.01  # at the end: whether it is still
@@ -213,10 +218,12 @@ class SideServer(uvicorn.Server):
 
     def __init__(self, app: ASGIApp) -> None:
         self._ending = asyncio.Event()
+        self._app = app
         super().__init__(
             uvicorn.Config(
-                cast(Any, app),
+                cast(Any, self._answer),
                 http=SideConnection,
+                interface="asgi3",
                 lifespan="off",
                 ws="none",
                 log_config=None,
@@ -225,6 +232,14 @@ class SideServer(uvicorn.Server):
                 server_header=False,
             )
         )
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connections = cast(set[SideConnection], self.server_state.connections)
+        if sum([each.transport.get_write_buffer_size() for each in connections]) < MOST_UNREAD:
+            await self._app(scope, receive, send)
+            return
+        said = f"{MOST_UNREAD >> 20} MiB of answers wait until their clients read them: read those first, or close them"
+        await JSONResponse({"error": said}, 503, {"retry-after": f"{READ_SECONDS:.0f}"})(scope, receive, send)
 
     def end(self) -> None:
         """Have `serve` return, once what is under way has been answered, or END_SECONDS are over."""

@@ -198,6 +198,32 @@ async def test_an_answer_that_is_not_read_ends_its_connection(monkeypatch: pytes
             writer.close()
 
 
+async def test_answers_that_nobody_reads_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound a request is refused, with the remedy; once they are gone, the next is answered."""
+    monkeypatch.setattr(side_connections, "MOST_UNREAD", MOST_SENT // 2)
+    answered = 0
+
+    async def long(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal answered
+        answered += 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a" * (MOST_SENT // 4)})
+
+    get = GET + b"Connection: close\r\n\r\n"
+    async with served(long) as port, asyncio.timeout(30):
+        clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(6)]
+        for number, (reader, writer) in enumerate(clients):
+            writer.write(get)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 " if number < 3 else b"HTTP/1.1 503 "), number
+        assert b"32 MiB of answers wait until their clients read them" in await clients[-1][0].read()
+        assert answered == 3
+        for _, writer in clients:
+            writer.transport.abort()
+        while not (await exchange(port, get)).startswith(b"HTTP/1.1 200 "):
+            pass  # until the server has seen that they are gone
+
+
 async def test_no_more_requests_wait_than_may() -> None:
     """The first of many that are sent at once are answered, in order, and the last answer ends the connection."""
     asked = []
