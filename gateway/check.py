@@ -30,6 +30,7 @@ from gateway.outside.here import Port, missing_here
 from gateway.outside.host_lookups import HostLookups
 from gateway.snapshot import Snapshot
 from gateway.trial import try_out
+from gateway.upstream import certificate_ends
 from gateway.upstream.transport import Connector, Resolver
 
 RESOLVE_SECONDS = 1.0  # for all names together
@@ -41,6 +42,7 @@ UNCHECKED = "values that need variables which are not set were not checked, nor 
 
 WARNINGS = (
     *checks.WARNINGS,
+    Check("routes.yaml", certificate_ends.warnings),
     Check("middleware.yaml", order.warnings),
     Check("auth.yaml", password_costs.warnings),
     Check("models.yaml", money.warnings),

@@ -172,7 +172,8 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     ),
     "upstream-reset": Remedy(
         "The backend closed the connection before its response was whole.",
-        "Look at the backend's log for a crash or a time-out there.",
+        "Look at the backend's log for a crash or a time-out there. If it never answered, its port may speak TLS: set "
+        "`protocol: https` then.",
     ),
     "upstream-bad-response": Remedy(
         "The backend sent an invalid HTTP response, or one with more header lines than 64 KiB.",

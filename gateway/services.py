@@ -11,7 +11,7 @@ from gateway.balancing.table import BALANCERS, DEFAULT, balancing_of
 from gateway.config.models import ServiceConfig
 from gateway.config.models.services import Tls
 from gateway.config.problems import Problem
-from gateway.config.regular_files import read_regular
+from gateway.config.regular_files import read_regular, to_mend
 from gateway.config.values.addresses import AddressTarget, AsgiTarget, ServiceTarget, Target, parse_target
 from gateway.context import Context
 from gateway.live import Place
@@ -137,7 +137,7 @@ class Services:
             trusting = replace(settings, ca=read_regular(self._configuration.base / config.ca, MAX_CA_BYTES).decode())
             trusting.context()
         except (OSError, ValueError) as error:  # an ssl.SSLError is an OSError
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            reason = f"{error.strerror}; {to_mend(error)}" if isinstance(error, OSError) and error.strerror else error
             self._unusable(name, "ca", f"{config.ca} cannot be used: {reason}")
             return settings
         return trusting

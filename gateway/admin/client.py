@@ -50,11 +50,14 @@ def ask(admin: str, method: str, path: str, *, seconds: float | None = None, **r
     except httpx2.ReadTimeout:
         _end([f"the admin API at {admin} has not answered within {seconds:g} s: the gateway is busy; see its log"])
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        if "://" in admin:
+            _end([f"{admin} is a URL; name the admin API by its host and port, such as 127.0.0.1:9001, with --admin"])
         _end([f"the admin API does not answer at {admin}: {error}; name it with --admin"])
     except ValueError:
         _end([f"the server at {admin} is not the admin API of a gateway; name it with --admin"])
     if response.is_error:
-        _end(_reasons(answer) or [f"it answers {response.status_code}"])
+        other = f"the server at {admin} answers {response.status_code}, as no admin API does; name that with --admin"
+        _end(_reasons(answer) or [other])
     return answer
 
 

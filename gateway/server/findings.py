@@ -6,16 +6,13 @@ What lives is read as it is, a little at a time; nothing is asked for.
 from __future__ import annotations
 
 import math
-import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Final
 
 from gateway.algorithms.circuit_breaker import State
 from gateway.auth.metrics import FetchedKeys
 from gateway.config.models import Configuration
-from gateway.config.regular_files import read_regular
 from gateway.config.values.instants import format_instant
 from gateway.live import on_thread
 from gateway.managed.gateway import ManagedGateway
@@ -28,10 +25,9 @@ from gateway.plurals import counted
 from gateway.registry.discovery import Discovery
 from gateway.reload import Reloader
 from gateway.upstream.breaker import Breaker
+from gateway.upstream.certificate_ends import EXPIRING_SECONDS, of_authorities, of_own
 from gateway.upstream.service import Upstream
-from gateway.upstream.tls import MAX_BYTES
 
-EXPIRING_SECONDS: Final = 14 * 86400.0  # before its end, from which on it is a finding
 EXPIRED_SECONDS: Final = 86400.0  # after its end, until which it is
 ISSUER_SHARE: Final = 0.25  # of the time that fetched keys hold: what is left of it when it is a finding
 LOSS_SECONDS: Final = 300.0  # for which a loss of log lines is a finding
@@ -75,7 +71,7 @@ class Findings:
         own = {tls.certificate_file for tls in settings if tls.certificate_file}
         base = configuration.base
         self._files = await on_thread(
-            "certificates", lambda: {**dict(_ends(base, names)), **dict(_own_ends(base, own))}
+            "certificates", lambda: {**dict(of_authorities(base, names)), **dict(of_own(base, own))}
         )
 
     def _breakers(self, now: float) -> Found:
@@ -190,28 +186,3 @@ def _end(ends: float, now: float) -> str:
     """An expiry in words."""
     when = f"in {length(ends - now)}" if ends > now else f"{length(now - ends)} ago"
     return f"{'ends' if ends > now else 'has ended'} {when}, at {format_instant(ends)}"
-
-
-def _ends(base: Path, names: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """The expiry of the first certificate of each file. Unreadable files are reported elsewhere."""
-    for name in names:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        try:
-            context.load_verify_locations(base / name)
-        except (OSError, ValueError):
-            continue
-        found = [ssl.cert_time_to_seconds(str(each["notAfter"])) for each in context.get_ca_certs()]
-        if found:
-            yield name, min(found)
-
-
-def _own_ends(base: Path, names: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """The expiry of the certificates that this gateway shows, each the first of its file."""
-    if names:
-        from cryptography import x509  # noqa: PLC0415  megabytes, for those who show certificates
-    for name in names:
-        try:
-            content = read_regular(base / name, MAX_BYTES)
-            yield name, x509.load_pem_x509_certificate(content).not_valid_after_utc.timestamp()
-        except (OSError, ValueError):
-            continue

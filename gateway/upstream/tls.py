@@ -15,7 +15,8 @@ MAX_BYTES: Final = 1024**2  # of each file
 
 FileKey = Literal["certificate_file", "key_file"]
 
-_OTHER_KEY: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH")
+_NO_AUTHORITY: Final = "it has no whole certificate in PEM; put in those of the authorities that are to be trusted"
+_OTHER_KEY: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _OF_CLIENTS: Final = ("UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR", "HANDSHAKE_FAILURE")
 _ISSUER_UNKNOWN: Final = (2, 18, 19, 20, 21)  # X509_V_ERR_*, as of the next ones
 _NOT_YET, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
@@ -95,8 +96,11 @@ class TlsSettings:
         """A client context. Raises OSError (of which ssl.SSLError is one) or ValueError where files cannot be used."""
         # To `ssl` an empty text is none at all, which means what the system trusts.
         if self.ca is not None and "-----BEGIN" not in self.ca:
-            raise ValueError("it has no certificate in PEM; put in those of the authorities that are to be trusted")
-        context = ssl.create_default_context(cadata=self.ca)
+            raise ValueError(_NO_AUTHORITY)
+        try:
+            context = ssl.create_default_context(cadata=self.ca)
+        except ssl.SSLError:
+            raise ValueError(_NO_AUTHORITY) from None
         if self.ca is not None and not context.cert_store_stats()["x509"]:
             raise ValueError("it has no certificate that can be trusted; put in those of the authorities")
         context.set_alpn_protocols(["http/1.1"])
@@ -145,7 +149,7 @@ def _of_certificate(code: int) -> str:
     if code in (_OTHER_HOST, _OTHER_ADDRESS):
         return "name what it is valid for in `tls.server_name` of the service"
     if code == _EXPIRED:
-        return "renew it"
+        return "renew it at the backend"
     return "compare the clocks of both machines" if code == _NOT_YET else ""
 
 
@@ -155,4 +159,6 @@ def _of_alert(reason: str) -> str:
         return f"it demands a certificate of the gateway ({reason}); name one in {name}"
     if reason.endswith("HANDSHAKE_FAILURE"):
         return f"it refuses the handshake ({reason}); if it demands a certificate of the gateway, name one in {name}"
+    if reason.endswith("CERTIFICATE_EXPIRED"):
+        return f"the certificate of the gateway has ended ({reason}); renew the files of {name}"
     return f"it does not accept the certificate of the gateway ({reason}); name one that it accepts in {name}"

@@ -107,6 +107,22 @@ def test_who_called_is_named_with_the_fingerprint_of_the_credential(gateway: Gat
     assert "decisions:\n  allow authentication:keys: the caller is known" in said
 
 
+@pytest.mark.parametrize(
+    ("admin", "said"),
+    [
+        (
+            "127.0.0.1:{port}",
+            "the server at 127.0.0.1:{port} answers 404, as no admin API does; name that",
+        ),
+        ("http://127.0.0.1:{port}", "is a URL; name the admin API by its host and port, such as 127.0.0.1:9001"),
+    ],
+)
+def test_what_is_no_admin_port_is_said_to_be_none(gateway: GatewayProcess, admin: str, said: str) -> None:
+    """The port of the routes, and the URL that other gateways' commands take."""
+    ended = cli("last", "--admin", admin.format(port=gateway.port))
+    assert (ended.returncode, said.format(port=gateway.port) in ended.stderr) == (1, True), ended.stderr
+
+
 def test_limits_that_are_tried_are_shown(gateway: GatewayProcess) -> None:
     """A limit in shadow mode that is used up is named as one that would have refused the request."""
     for _ in range(2):

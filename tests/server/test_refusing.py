@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 
 import pytest
 
@@ -229,6 +230,15 @@ async def test_behind_a_head_request(site: Site) -> None:
     await eventually(lambda: request_id in site.gateway.access_log)
     (line,) = [line for line in site.gateway.access_log.splitlines() if request_id in line]
     assert "/e/before" not in line
+
+
+async def test_tls_to_the_plain_port_is_named(site: Site) -> None:
+    """In the log, as the client reads no plain answer."""
+    context = ssl.create_default_context()
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.open_connection("127.0.0.1", site.port, ssl=context)
+    said = "this is TLS, and the port speaks plain HTTP: use http://"
+    await eventually(lambda: said in site.gateway.access_log)
 
 
 def head_of_size(size: int) -> bytes:

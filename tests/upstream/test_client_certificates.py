@@ -247,6 +247,8 @@ def test_files_that_cannot_be_used(
     assert of("certificate_file", "broken.pem cannot be used: it is damaged") in said("broken.pem", "own.key")
     assert of("key_file", "broken.key cannot be used: it is damaged") in said("own.pem", "broken.key")
     assert of("key_file", "renewed.key cannot be used: it is not the key of own.pem") in said("own.pem", "renewed.key")
+    openssl(config, "genpkey", "-algorithm", "ed25519", "-out", "other.key")
+    assert of("key_file", "other.key cannot be used: it is not the key of own.pem") in said("own.pem", "other.key")
     assert of("key_file", "locked.key cannot be used: its key is encrypted") in said("own.pem", "locked.key")
     assert 'services.s.tls: a certificate is shown with its key; add "key_file"' in said("own.pem", "")
     assert 'services.s.tls: a certificate is shown with its key; add "certificate_file"' in said("", "own.key")

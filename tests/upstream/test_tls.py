@@ -121,7 +121,7 @@ async def test_https(tmp_path: Path, certificates: Path) -> None:
             assert "Traceback" not in gateway.log
         named = {
             "elsewhere": "not valid for '127.0.0.1'; name what it is valid for in `tls.server_name` of the service",
-            "expired": "certificate has expired; renew it",
+            "expired": "certificate has expired; renew it at the backend",
             "selfsigned": "self-signed certificate; name the file of its issuer in `tls.ca` of the service",
             "unknown-ca": "; name the file of its issuer in `tls.ca` of the service",
             "plain": "it speaks no TLS (WRONG_VERSION_NUMBER); set `protocol: http`, or name the port that speaks TLS",

@@ -46,9 +46,9 @@ class Errors(Section):
 
     detail: Literal["brief", "full"] = Field(
         "brief",
-        description="`brief`: answers to clients name no host, address, file, service or rule behind the gateway; "
-        "the access log has them, under the id of the request. `full`: answers have them, too, "
-        "for gateways whose clients are all your own.",
+        description="`brief`: answers to clients name no host, address, file or service behind the gateway, and of "
+        "its rules only the limits that are used up; the access log has all, under the id of the request. `full`: "
+        "answers have them, too, for gateways whose clients are all your own.",
     )
 
 

@@ -253,7 +253,7 @@ class RequestReader:
             self._line = data[start:]
             if not _REQUEST_LINE_SO_FAR.fullmatch(self._line):
                 self.method, self.url = shown_line(self._line)
-                raise _no_request()
+                raise _no_request(self._line)
             return b""
         self._line = b""
         self._blank_lines = 0
@@ -269,7 +269,7 @@ class RequestReader:
         """Why a line is refused that does not end where lines do; its beginning shows what it is."""
         start = data[: min(self._longest_line, LINE_OVERHEAD + LOGGED_URL)]
         if not _REQUEST_LINE_SO_FAR.fullmatch(start):
-            return _no_request()
+            return _no_request(start)
         method, _, rest = start.partition(b" ")
         self.method, self.url = method.decode(), rest.partition(b" ")[0][:LOGGED_URL]
         return self._url_too_long()
@@ -281,7 +281,8 @@ class RequestReader:
             self.url = url[:LOGGED_URL]
             raise self._url_too_long()
         if self._version not in ("1.1", "1.0"):
-            raise GatewayError(ErrorKind.VERSION_NOT_SUPPORTED, f"the request line names HTTP/{self._version}")
+            detail = f"the request line names HTTP/{self._version}; what is spoken here is HTTP/1.1"
+            raise GatewayError(ErrorKind.VERSION_NOT_SUPPORTED, detail)
         self._part = HEADERS
 
     def _read_headers(self, data: bytes, start: int = 0) -> bytes:
@@ -396,5 +397,7 @@ class RequestReader:
         return GatewayError(ErrorKind.HEADERS_TOO_LARGE, what)
 
 
-def _no_request() -> GatewayError:
+def _no_request(start: bytes) -> GatewayError:
+    if start[:2] == b"\x16\x03":  # the first record of a TLS handshake (RFC 8446, 5.1)
+        return bad("this is TLS, and the port speaks plain HTTP: use http://, or have a proxy in front end TLS")
     return bad("this does not begin as a request does: METHOD, space, target in ASCII, space, HTTP/1.1, CR, LF")
