@@ -28,7 +28,7 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if not self._is_to_come:
+        if self.transport.get_protocol() is not self or not self._is_to_come:  # it may be a WebSocket from now on
             self._end_head()
         elif self._head is None:
             self._await_head()

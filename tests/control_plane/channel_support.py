@@ -11,11 +11,8 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
-import uvicorn
 
 from gateway.bundles import Bundle
-from gateway.control_plane.app import create_app
-from gateway.control_plane.connections import WebSocketConnection
 from gateway.control_plane.database.tables import (
     Environment,
     EnvironmentSettings,
@@ -25,6 +22,7 @@ from gateway.control_plane.database.tables import (
 )
 from gateway.control_plane.organizations import DEFAULT
 from gateway.control_plane.plane import Plane
+from gateway.control_plane.serve import server_of
 from gateway.control_plane.tokens import issue
 from tests.support import eventually
 
@@ -35,22 +33,14 @@ ROUTES = b"routes: [{path: /, respond: {status: 200, body: 'one'}}]\n"
 async def listening(plane: Plane, port: int = 0) -> AsyncIterator[str]:
     """The control plane as it is served, with its jobs; answers its URL."""
     listener = socket.create_server(("127.0.0.1", port))
-    config = uvicorn.Config(
-        create_app(plane),
-        ws=WebSocketConnection,
-        ws_ping_interval=20,
-        ws_ping_timeout=15,
-        log_config=None,
-        timeout_graceful_shutdown=1,
-    )
-    server = uvicorn.Server(config)
+    server = server_of(plane)
+    server.config.timeout_graceful_shutdown = 1
     server.config.load()
     task = asyncio.create_task(server._serve([listener]))
     await eventually(lambda: server.started)
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        plane.ending.set()
         server.should_exit = True
         await task
 

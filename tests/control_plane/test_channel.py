@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.bundles import MEDIA_TYPE, Bundle, unpack
 from gateway.control_messages import CONNECT
+from gateway.control_plane import connections
 from gateway.control_plane.database.tables import Gateway, GatewayInstance, GatewayToken, Revision
 from gateway.control_plane.plane import Plane
 from tests.control_plane.channel_support import (
@@ -52,6 +54,25 @@ async def served(tmp_path: Path, database_url: str) -> AsyncIterator[Served]:
         environment = await an_environment(plane)
         gateway = await a_gateway(plane, environment=environment)
         yield Served(plane, url, environment, gateway, await a_token(plane, gateway))
+
+
+async def test_a_channel_on_a_connection_that_was_used_before_stays_open(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time for a request's head is over with the head, also where that comes in two pieces."""
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(served.url).port)
+    writer.write(b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+    async with asyncio.timeout(30):
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        writer.write(f"GET {CONNECT} HTTP/1.1\r\nhost: 127.0.0.1\r\napi-key: {served.token}\r\n".encode())
+        await asyncio.sleep(0)
+        writer.write(b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n")
+        writer.write(b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        await reader.readuntil(b"HTTP/1.1 101 ")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.readuntil(b"what it never says"), 0.6)
+    writer.close()
 
 
 async def _next(socket: ClientConnection, kind: str) -> dict[str, Any]:
