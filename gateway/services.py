@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -39,6 +40,10 @@ MOST_STREAMS = 10_000
 """Connections to a provider of models at a time, each of which a stream may hold for minutes: as many as clients have
 by default. Of a provider that is a service, routes.yaml says how many."""
 
+Change = tuple[Settings, Sequence[Member] | None, ssl.SSLContext | None]
+"""The settings of a service from now on; its members, where the file has them; a context of its TLS, if that is another
+one."""
+
 
 class Services:
     """One pass over a configuration."""
@@ -54,7 +59,7 @@ class Services:
         providers = models.in_force.values() if models is not None else ()
         self._origins = {parse_target(each.origin) for each in providers if each.origin}
         self._upstreams: dict[tuple[Target, bool], Upstream] = {}
-        self._changed: dict[Upstream, tuple[Settings, Sequence[Member] | None]] = {}  # of those that live already
+        self._changed: dict[Upstream, Change] = {}  # of those that live already
         context.plan.after_adoption(partial(_configure, self._changed))
 
     def of_provider(self, provider: Provider, place: Place) -> Upstream:
@@ -79,7 +84,7 @@ class Services:
             limits = PoolLimits(drain=self._drain)
             if target in self._origins:
                 limits = replace(limits, connections=MOST_STREAMS)
-            settings = Settings(BALANCERS[DEFAULT], limits)
+            settings = Settings(BALANCERS[DEFAULT], limits, tls=tls)
             discovery, health = None, None
         else:
             service = self._configuration.routes.services[target.name]
@@ -91,6 +96,7 @@ class Services:
                 self._rules(service),
                 outliers_of(service.outliers),
                 sticky_cookie(service.balance.sticky, self._context, place),
+                tls,
             )
             discovery, health = service.discovery, service.health
             members = None if discovery else tuple(member_of(each) for each in service.endpoints)
@@ -98,10 +104,12 @@ class Services:
         service_name = name
         if mirror:
             name, health = f"mirror:{name}", None
-        make = partial(Upstream, name, self._connector, settings, members or (), tls, host_name, place[0])
-        upstream = self._plan.need(("upstream", target, tls, host_name, mirror), make, place)
+        make = partial(Upstream, name, self._connector, settings, members or (), host_name, place[0])
+        # What it trusts and proves to be may become another; its health, streams and counters stay.
+        upstream = self._plan.need(("upstream", target, tls is not None, host_name, mirror), make, place)
         if upstream.settings != settings or (members is not None and upstream.members != members):
-            self._changed[upstream] = settings, members
+            renewed = None if tls is None or tls == upstream.settings.tls else self._tls_context(service_name, tls)
+            self._changed[upstream] = settings, members, renewed
         if discovery is not None:
             find = partial(discovery_of, upstream, service_name, discovery, self._context, place)
             self._plan.need(("discovery", upstream, identity_of(discovery, self._context)), find, place)
@@ -152,12 +160,19 @@ class Services:
             self._unusable(name, error.key, f"{getattr(config, error.key)} cannot be used: {error}")
             return None
 
+    def _tls_context(self, name: str, tls: TlsSettings) -> ssl.SSLContext | None:
+        try:
+            return tls.context()
+        except (OSError, ValueError) as error:  # a file has changed since it was looked at
+            self._unusable(name, "certificate_file", f"it cannot be used: {error}")
+            return None
+
     def _unusable(self, name: str, key: str, message: str) -> None:
         self.problems.append(self._configuration.problem("routes.yaml", ("services", name, "tls", key), message))
 
 
-def _configure(changed: Mapping[Upstream, tuple[Settings, Sequence[Member] | None]]) -> None:
-    for upstream, (settings, members) in changed.items():
-        upstream.configure(settings)
+def _configure(changed: Mapping[Upstream, Change]) -> None:
+    for upstream, (settings, members, tls_context) in changed.items():
+        upstream.configure(settings, tls_context)
         if members is not None:
             upstream.replace(members)

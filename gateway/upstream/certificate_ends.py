@@ -55,9 +55,7 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
         if service.protocol != "https":
             continue
         if not service.tls.verify:
-            message = (
-                "anyone on the way to it can answer in its place; remove it, and name the issuer in `ca`"
-            )
+            message = "anyone on the way to it can answer in its place; remove it, and name the issuer in `ca`"
             yield Fault(("services", name, "tls", "verify"), message)
         for key, ends_of in ways:
             file = getattr(service.tls, key)

@@ -98,7 +98,7 @@ class Cluster:
             headers = with_time_left(headers, exchange.deadline)
         if exchange.span is None:
             return headers
-        scheme = "http" if endpoint.tls_context is None else "https"
+        scheme = "https" if endpoint.tls else "http"
         return exchange.span.begin(attempt, self.name, scheme, headers)
 
     def _answer(self, request: Request, endpoint: Endpoint, attempt: Attempt, *, fresh: bool) -> Awaitable[Response]:

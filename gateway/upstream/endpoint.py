@@ -53,6 +53,7 @@ class Endpoint:
     """One backend address."""
 
     __slots__ = (
+        "_asked",
         "_leaving",
         "address",
         "authority",
@@ -73,7 +74,7 @@ class Endpoint:
         "service_durations",
         "sessions",
         "started",
-        "tls_context",
+        "tls",
         "unanswered",
     )
 
@@ -106,7 +107,8 @@ class Endpoint:
         self.given_up = 0  # by the client, or before the endpoint saw them
         self.durations = Sketch()  # of attempts that it answered, until the head, or failed
         self.service_durations = self.durations  # the same of all endpoints of its service, those that left included
-        self.tls_context = tls_context
+        self.tls = tls_context is not None
+        self._asked = asked.name
         self.connections = Connections(
             self.label, address, self.authority, connector, limits, tls_context, server_name or asked.name
         )
@@ -121,6 +123,10 @@ class Endpoint:
             self._leaving.cancel()
             self._leaving = None
         self.connections.configure(limits)
+
+    def renew(self, tls_context: ssl.SSLContext, server_name: str | None) -> None:
+        """Prove to be another one, or trust others, from the next connection on."""
+        self.connections.renew(tls_context, server_name or self._asked)
 
     def take_over(self, member: Member, now: float) -> Sequence[Said]:
         """Know what its source says of it. Answers what is said otherwise than before."""
@@ -163,7 +169,7 @@ class Endpoint:
     @property
     def is_plain(self) -> bool:
         """Whether a connection to it needs neither a name service nor TLS."""
-        return self.tls_context is None and is_literal(self.address.host)
+        return not self.tls and is_literal(self.address.host)
 
     # What is asked of it, counted.
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import time
 from collections import deque
@@ -24,6 +25,8 @@ from gateway.upstream.transport import Connector
 
 LOOKED_AT: Final = 0.05
 """Seconds of idleness from which on a connection is looked at once more, before a request that cannot be repeated."""
+
+_LONG_AGO: Final = -math.inf
 
 C = TypeVar("C")
 W = TypeVar("W")
@@ -175,6 +178,14 @@ class Connections(Owner):
         self._pool.limits = limits
         self._admit()
 
+    def renew(self, tls_context: ssl.SSLContext, server_name: str) -> None:
+        """Open connections with these. Those that are open serve no other request."""
+        self._tls_context, self.server_name = tls_context, server_name
+        for connection in self._all:
+            connection.opened = _LONG_AGO
+        for connection in self._pool.drain():
+            connection.close()
+
     def retire(self) -> None:
         """Keep nothing: what is idle is closed, and what is in an exchange when that is over."""
         self._retired = True
@@ -226,13 +237,14 @@ class Connections(Owner):
 
     async def open_apart(self, seconds: float) -> Connection:
         """A fresh connection outside the pool, for what stays open as long as its client. Raises GatewayError."""
+        tls_context = self._tls_context
         try:
             connection = await self._connector.connect(
                 self.label,
                 self._authority,
                 self._address.host,
                 self._address.port,
-                tls=self._tls_context,
+                tls=tls_context,
                 server_name=self.server_name,
                 seconds=seconds,
             )
@@ -240,7 +252,10 @@ class Connections(Owner):
             self.unreachable = error.kind.origin == "upstream"
             raise
         self.unreachable = False
-        self.certificate_until = connection.certificate_until
+        if tls_context is not self._tls_context:
+            connection.opened = _LONG_AGO  # it serves the request that waits for it, and no other
+        else:
+            self.certificate_until = connection.certificate_until
         if not connection.available:
             if connection.failure is not None:
                 raise connection.failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +56,7 @@ class Settings:
     rules: Rules = field(default_factory=Rules)
     outliers: OutlierSettings | None = None  # None: what becomes of requests has no consequences
     sticky: StickyCookie | None = None
+    tls: TlsSettings | None = None  # None: endpoints are spoken to in plain text, as long as the service lives
 
 
 class Upstream:
@@ -76,7 +78,6 @@ class Upstream:
         "_order",
         "_remembered",
         "_replacements",
-        "_server_name",
         "_shared",
         "_tls_context",
         "affinity",
@@ -101,7 +102,6 @@ class Upstream:
         connector: Connector,
         settings: Settings,
         members: Sequence[Member] = (),
-        tls: TlsSettings | None = None,
         host_name: str | None = None,
         file: str = "routes.yaml",
     ) -> None:
@@ -117,8 +117,7 @@ class Upstream:
         self.endpoints: tuple[Endpoint, ...] = ()
         self._connector = connector
         self.host_name = host_name
-        self._tls_context = tls.context() if tls else None
-        self._server_name = tls.server_name if tls else None
+        self._tls_context = settings.tls.context() if settings.tls else None
         self._by_address: Endpoints = {}
         self._leaving: Endpoints = {}  # not in the set any more, with requests in flight or not retired
         self._replacements = 0  # begun so far
@@ -142,8 +141,12 @@ class Upstream:
         self._offer(time.perf_counter())  # here, where it is made, and not on the way of the first request
         self._offering.finish()
 
-    def configure(self, settings: Settings) -> None:
-        """Take what a new configuration says."""
+    def configure(self, settings: Settings, tls_context: ssl.SSLContext | None = None) -> None:
+        """Take what a new configuration says. `tls_context`: of its TLS, where that is another one than before."""
+        if tls_context is not None:
+            self._tls_context = tls_context
+            for endpoint in (*self.endpoints, *self._leaving.values()):
+                endpoint.renew(tls_context, settings.tls.server_name if settings.tls else None)
         if settings.balancing != self.settings.balancing:
             self._balancers = {}
         self._offering.over = True
@@ -271,9 +274,9 @@ class Upstream:
             endpoint.retire()
 
     def _endpoint(self, member: Member, now: float) -> Endpoint:
-        made = Endpoint(
-            member, self._connector, self.settings.limits, self._tls_context, self._server_name, self.host_name
-        )
+        settings, context = self.settings, self._tls_context
+        server_name = settings.tls.server_name if settings.tls else None
+        made = Endpoint(member, self._connector, settings.limits, context, server_name, self.host_name)
         self._remembered.recall(made, now)
         made.judge = self.ejection
         made.service_durations = self.durations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import ssl
@@ -171,6 +172,53 @@ def test_a_renewed_certificate(configured: Path, issued: Path) -> None:
         until(lambda: get(gateway).text == "renewed.test")
         assert failing(gateway) == ""
         assert not any(secret_of(issued, name) in gateway.log for name in ("first", "renewed", "stranger"))
+
+
+def test_what_is_known_of_an_endpoint_outlives_a_renewal(configured: Path, issued: Path) -> None:
+    """It is up, though it would have to be found so at first, and no request fails; connections of before are not
+    used."""
+    config = configured / "config"
+    checked = ", health: {path: /, interval: 1h, initial: unhealthy}"
+    with (
+        backend(demanding(issued)) as server,
+        running_gateway(configured, routes(issued, server.server_port, more=checked)) as gateway,
+    ):
+        until(lambda: get(gateway).status_code == 200)
+        for name in ("renewed", "first"):
+            show(issued, config, name)
+            answers: list[str] = []
+            while f"{name}.test" not in answers:
+                answer = get(gateway)
+                assert answer.status_code == 200, answer.text
+                answers.append(answer.text)
+            assert {get(gateway).text for _ in range(5)} == {f"{name}.test"}
+
+
+async def test_websockets_outlive_a_renewal(configured: Path, issued: Path) -> None:
+    """Also longer than the streams of an endpoint that leaves its service go on."""
+
+    async def echo(server: ServerConnection) -> None:
+        shown = (server.transport.get_extra_info("ssl_object").getpeercert())["subjectAltName"][0][1]
+        async for message in server:
+            assert isinstance(message, str)
+            await server.send(f"{message} of {shown}")
+
+    async with serve(echo, "127.0.0.1", 0, ssl=demanding(issued)) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        drain = "drain: {window: 0s, deadline: 0.1s}"
+        with running_gateway(configured, routes(issued, port), drain) as gateway:
+            url = f"ws://127.0.0.1:{gateway.port}/"
+            async with connect(url, proxy=None) as client:
+                show(issued, configured / "config", "renewed")
+                said = ""
+                while said != "hello of renewed.test":
+                    async with connect(url, proxy=None) as other:
+                        await other.send("hello")
+                        said = str(await other.recv())
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(client.recv(), 0.3)
+                await client.send("still")
+                assert await client.recv() == "still of first.test"
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

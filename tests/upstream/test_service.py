@@ -326,10 +326,10 @@ async def test_one_of_thousands_that_is_down() -> None:
 async def test_discovered_endpoints_have_the_discovered_name() -> None:
     """In Host and in TLS, unless the service says which name the certificate has."""
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
-    settings = Settings(BALANCERS["round_robin"])
     found = []
     for tls in (TlsSettings(), TlsSettings(server_name="other.test")):
-        upstream = Upstream("s", connector, settings, [Member(Address("10.0.0.1", 443))], tls, "orders.test")
+        settings = Settings(BALANCERS["round_robin"], tls=tls)
+        upstream = Upstream("s", connector, settings, [Member(Address("10.0.0.1", 443))], "orders.test")
         found += [(endpoint.authority, endpoint.connections.server_name) for endpoint in upstream.endpoints]
     assert found == [(b"orders.test", "orders.test"), (b"orders.test", "other.test")]
 
