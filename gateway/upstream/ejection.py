@@ -30,6 +30,20 @@ class Service(Protocol):
         ...
 
 
+class _NoService:
+    """That of judges that have retired."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+
+    def report(
+        self, endpoint: Endpoint, signal: Signal, *, up: bool, reason: str, now: float, until: float = FOREVER
+    ) -> bool:
+        return False
+
+
+NO_SERVICE: Final = _NoService()
+
+
 class Ejection:
     """Leaves out the outliers of one service. Judges what its endpoints failed. Times are of time.perf_counter()."""
 
@@ -75,6 +89,12 @@ class Ejection:
             self.due = now + LOOK_SECONDS * (1 + len(endpoints) / MANY)
             self._looking = Stepwise(self._look_in_steps(self._outliers, endpoints, now))
             self._looking.begin(len(endpoints))
+
+    def retire(self) -> None:
+        """Judge no more, and leave the service, which holds this: cycles would stay for ever (`live/beside.py`)."""
+        self._outliers = None
+        self._looking, self._service = done(), NO_SERVICE
+        self.due = FOREVER
 
     def _look_in_steps(self, outliers: Outliers, endpoints: Sequence[Endpoint], now: float) -> Iterator[None]:
         for endpoint in (yield from outliers.look(endpoints, now)):

@@ -155,6 +155,7 @@ class Endpoint:
             self._leaving = asyncio.get_running_loop().call_later(self.connections.limits.drain, self._end_streams)
 
     def _end_streams(self) -> None:
+        self._leaving = None
         for session in list(self.sessions):
             session.close(RESTART)
         for connection in self.connections:

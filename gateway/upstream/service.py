@@ -272,6 +272,7 @@ class Upstream:
         """No route leads here any more: finish what is in flight, keep nothing."""
         for endpoint in self.endpoints:
             endpoint.retire()
+        self.ejection.retire()
 
     def _endpoint(self, member: Member, now: float) -> Endpoint:
         settings, context = self.settings, self._tls_context

@@ -11,6 +11,8 @@ STEP: Final = 250  # endpoints, which take about a millisecond
 FEW: Final = 500  # endpoints, for which work takes no steps
 SLICE: Final = 0.0005  # seconds of a turn of the loop, from which on no step is begun
 
+_NOTHING: Final[Iterator[None]] = iter(())
+
 T = TypeVar("T")
 
 
@@ -58,6 +60,7 @@ class Stepwise:
             next(self._work)
         except StopIteration:
             self.over = True
+            self._work = _NOTHING  # which may know what holds this
         except BaseException:
             self.over = True
             raise

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from gateway.algorithms.outlier_detection import OutlierSettings
 from gateway.balancing.least_request import LeastRequest
 from gateway.balancing.table import BALANCERS
 from gateway.deadlines import NEVER, Deadlines
@@ -332,6 +333,28 @@ async def test_discovered_endpoints_have_the_discovered_name() -> None:
         upstream = Upstream("s", connector, settings, [Member(Address("10.0.0.1", 443))], "orders.test")
         found += [(endpoint.authority, endpoint.connections.server_name) for endpoint in upstream.endpoints]
     assert found == [(b"orders.test", "orders.test"), (b"orders.test", "other.test")]
+
+
+async def test_nothing_is_left_of_a_service_that_has_gone() -> None:
+    """Also where nobody looks for garbage in cycles, as behind a reload."""
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(10):
+            upstream = upstream_of(*(Address(f"gone-{number}-{each}", 80) for each in range(3)))
+            endpoint = picked(upstream)
+            assert endpoint is not None
+            attempt = endpoint.begin(time.perf_counter())
+            attempt.failure = ErrorKind.UPSTREAM_RESET
+            attempt.end()
+            upstream.configure(Settings(BALANCERS["least_request"], outliers=OutlierSettings()))
+            assert picked(upstream) is not None
+            upstream.retire()
+        del upstream, endpoint, attempt
+        left = [thing for thing in gc.get_objects() if isinstance(thing, Endpoint) and thing.label.startswith("gone-")]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 async def test_nothing_is_left_of_endpoints_that_have_gone() -> None:
