@@ -19,7 +19,8 @@ REPORT = "import-report.md"
     "--output",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Directory for routes.yaml, middleware.yaml, auth.yaml and import-report.md; none of them may exist yet.",
+    help="Directory for routes.yaml, middleware.yaml, auth.yaml, certificates that stand in FILE, and "
+    "import-report.md; none of them may exist yet.",
 )
 def import_command(file: Path, output: Path) -> None:
     """Translate a kong.yml, a dynamic file of Traefik, an nginx.conf or a krakend.json.
@@ -47,7 +48,7 @@ def import_command(file: Path, output: Path) -> None:
         click.echo(f"error: {output} has {' and '.join(there)} already; name another directory", err=True)
         sys.exit(1)
     try:
-        write_new(output, contents)
+        write_new(output, contents, imported.private)
     except OSError as error:
         click.echo(f"error: {error.filename} cannot be written: {error.strerror}; name another directory", err=True)
         sys.exit(1)

@@ -111,6 +111,14 @@ class Route:
 CLOSED: Settings = {"when": 'method == "NOT-YET-TRANSLATED"'}
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file beside ours: what is at a place of the original; no contents: that does not have them."""
+
+    text: str | None
+    place: Place
+
+
 @dataclass(slots=True)
 class Description:
     """A whole configuration."""
@@ -133,6 +141,10 @@ class Description:
     """Issuers of tokens that consumers name."""
     auth: Settings = field(default_factory=dict)
     """Other keys of auth.yaml."""
+    files: dict[str, File] = field(default_factory=dict)
+    """Files that `tls` of services names, and that no file of the original is."""
+    targets: set[str] = field(default_factory=set)
+    """Services that a route goes to."""
 
     def guard(self, route: Route, head: str) -> None:
         """Add a route for all paths below `head`, if its own paths cannot be expressed: if it restricted access,
@@ -172,12 +184,34 @@ class Description:
         """The name of a service with these settings, which is made where there is none."""
         return _named(self.services, wanted, settings)
 
-    def target(self, host: str, address: str, *, secure: bool) -> str:
-        """The service of the upstream that has this host as its name; without one, the address."""
+    def file(self, wanted: str, ending: str, text: str | None, place: Place) -> str:
+        """The name of the file with what is at this place."""
+        file = File(text, place)
+        known = next((name for name, other in self.files.items() if other == file and name.endswith(ending)), None)
+        if known is None:
+            known = free_name(wanted, (name.removesuffix(ending) for name in self.files)) + ending
+            self.files[known] = file
+        return known
+
+    def target(self, host: str, address: str, *, secure: bool, tls: Settings | None = None) -> str:
+        """The service of the upstream that has this host as its name; without one, the address, or a service for it
+        where it has `tls`."""
+        secured: Settings = ({"protocol": "https"} if secure else {}) | ({"tls": tls} if tls else {})
         if (name := self.upstreams.get(host)) is None:
-            return marked(address)
-        if secure:
-            self.services[name]["protocol"] = "https"
+            if not tls:
+                return marked(address)
+            endpoint = address.removeprefix("https://")
+            endpoint += "" if re.search(r":(?:\d+|\$\{\w+\})$", endpoint) else ":443"
+            name = self.service(re.sub(r":\d+$", "", host), {"endpoints": [marked(endpoint)]} | secured)
+            self.targets.add(name)
+            return name
+        upstream = {key: value for key, value in self.services[name].items() if key not in ("protocol", "tls")}
+        wanted = upstream | secured
+        if name not in self.targets:
+            self.services[name] = wanted
+        elif self.services[name] != wanted:
+            name = self.service(name, wanted)  # others go to it in another way
+        self.targets.add(name)
         return name
 
 

@@ -17,7 +17,7 @@ from gateway.importing import kong, krakend, traefik
 from gateway.importing.description import Description
 from gateway.importing.nginx import read_nginx
 from gateway.importing.own import own_file
-from gateway.importing.repair import GONE, repair
+from gateway.importing.repair import GONE, repair, targets_of
 from gateway.importing.report import Report
 from gateway.importing.toml import compose_toml
 from gateway.importing.tree import Item, Seen
@@ -28,10 +28,12 @@ Reader = Callable[[Item], Description]
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """Our files by name, and the report on how they came about."""
+    """Our files by name, the certificates that theirs have among them, and the report on how they came about.
+    `private`: those that only their owner may read."""
 
     files: dict[str, str]
     report: Report
+    private: frozenset[str] = frozenset()
 
 
 def import_file(path: Path) -> Imported:
@@ -46,14 +48,14 @@ def import_file(path: Path) -> Imported:
             [Problem(path.name, 0, 0, "", f"the file is larger than {MAX_BYTES // 1024**2} MiB; import a part")]
         )
     if _is_nginx(path.name, data):
-        report = Report(path.name, "nginx.conf")
+        report = Report(path.name, "nginx.conf", directory=path.parent)
         description = read_nginx(path, report)
     else:
         node = _tree(path.name, data)
         kind, reader, fold = _reader(node)
         if reader is None:
             raise ConfigError([Problem(path.name, 0, 0, "", kind)])
-        report = Report(path.name, kind)
+        report = Report(path.name, kind, directory=path.parent)
         root = Item(node, 1, (), Seen(report, fold))
         description = reader(root)
         root.rest()
@@ -64,23 +66,35 @@ def import_file(path: Path) -> Imported:
         problem = next(iter(problems_of(Imported(made.files, description.report), base)), None)
         if problem is None or not repair(description, made.routes, problem):
             break
-    files = made.files
     if all(route.settings == GONE for route in made.routes):
         raise ConfigError([Problem(path.name, 0, 0, "", "no route in it could be translated:\n" + report.markdown([]))])
-    return Imported(files, report)
+    asked = {target for route in description.routes for target in targets_of(route)}
+    services = [settings for name, settings in description.services.items() if name in asked]
+    named = {value for settings in services for value in settings.get("tls", {}).values()}
+    report.files = {name: needed for name, needed in report.files.items() if name in named}
+    beside = {name: file.text for name, file in description.files.items() if file.text is not None and name in named}
+    return Imported(made.files | beside, report, frozenset(name for name in beside if name.endswith(".key")))
 
 
 MOST_REPAIRS = 100
 
 
 def problems_of(imported: Imported, base: Path) -> Sequence[Problem]:
-    """Errors of the written files, with some value for every variable; `base` is their directory."""
+    """Errors of the written files, with some value for every variable; `base` is their directory. Which certificates
+    are not there is in the report."""
     stand_ins = imported.report.stand_ins()
+    files = {name: text.encode() for name, text in imported.files.items() if name.endswith(".yaml")}
     try:
-        compiled(parse({name: text.encode() for name, text in imported.files.items()}, stand_ins, base=base))
+        compiled(parse(files, stand_ins, base=base))
     except ConfigError as error:
-        return error.problems
+        return [problem for problem in error.problems if not _is_about_a_file(problem)]
     return ()
+
+
+def _is_about_a_file(problem: Problem) -> bool:
+    """Whether a certificate or key of a service cannot be used."""
+    named = re.fullmatch(r"services\b.*\.tls\.(?:ca|certificate_file|key_file)", problem.where)
+    return named is not None and " cannot be used: " in problem.message
 
 
 _STATIC = (

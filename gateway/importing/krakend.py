@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from gateway.importing.description import Description, Path, Policy, Route, Settings, identifier, literal
 from gateway.importing.headers import cors_rule, may_refuse, security_headers, settable
+from gateway.importing.krakend_backends import TO_BACKENDS, ignore_unasked, target_of
 from gateway.importing.patterns import Pattern, is_literal
 from gateway.importing.report import WHOLE
 from gateway.importing.tree import Item
-from gateway.importing.values import duration, rate, seconds_of, split_url
+from gateway.importing.values import duration, rate, seconds_of
 from gateway.importing.variables import filled_in
 
 _OLD = {
@@ -38,8 +39,6 @@ def read(root: Item) -> Description:
     description = Description(root.report)
     root.ignore_keys(*_NOTHING)
     root.ignore_keys("dns_cache_ttl", "max_idle_connections", "idle_connection_timeout", "plugin")
-    if (client := root.get("client_tls")) is not None:
-        client.unsaid("certificates of backends are verified, against those of the system: see `tls` under `services`")
     if (agents := root.get("async_agent")) is not None:
         agents.unsaid("nothing is read from queues: the gateway only forwards requests")
     if (tls := root.get("tls")) is not None:
@@ -61,6 +60,7 @@ def read(root: Item) -> Description:
         for route in left_out
         if any(route.methods == other.methods and route.overlaps(other) for other in description.routes)
     ]
+    ignore_unasked(root, description)
     if description.routes:
         root.differs(
             "KrakenD redirects a path with a slash too many or too few at its end to the endpoint; here it is a 404"
@@ -112,7 +112,7 @@ def _read_endpoint(number: int, item: Item, root: Item, everywhere: _Extra, desc
         item.unsaid(why if backends else "it has no backend")
         return _gone(route)
     backend = backends[0]
-    target = _target(backend, root, route, description)
+    target = target_of(backend, root, route, description)
     if target is None:
         item.unsaid("its backend has no host that could be named")
         return _gone(route)
@@ -167,36 +167,6 @@ def _sent(url_pattern: str, names: list[str], rest: bool) -> tuple[str, Settings
     return re.sub("/+", "/", path), {f"query.{name}": value for name, _, value in pairs}, ", ".join(unknown)
 
 
-def _target(backend: Item, root: Item, route: Route, description: Description) -> str | None:
-    hosts = backend.items("host") or root.items("host")
-    urls = [
-        split_url(text if "://" in text else f"http://{text}")
-        for host in hosts
-        if (text := filled_in(host, description))
-    ]
-    backend.ignore_default("disable_host_sanitize", False, True)
-    if (kind := backend.text("sd", "static")) not in ("static", "dns", ""):
-        backend.unsaid("see `discovery` of a service for where endpoints are found", "sd")
-    addresses = [url.netloc if url.port else f"{url.netloc}:{443 if url.scheme == 'https' else 80}" for url in urls]
-    if not addresses or not all(url.netloc for url in urls) or kind not in ("static", "dns", ""):
-        return None
-    secure = urls[0].scheme == "https"
-    settings: Settings
-    if any(url.user for url in urls):
-        place = hosts[0].place
-        value = description.secret("BACKEND_AUTHORIZATION", place, "`Basic ` and its user:password in base64")
-        settings = {"request": {"set": {"Authorization": value}}}
-        route.policies.append(description.policy("headers", f"{route.name}-backend", settings, place))
-        if len({url.user for url in urls}) > 1:
-            backend.differs("each of its hosts gets the same user and password", "host")
-    if any(url.path.strip("/") for url in urls):
-        backend.unsaid("an endpoint is an address: put the path of the host into the `rewrite` of the route", "host")
-    if len(addresses) == 1:
-        return f"https://{urls[0].netloc}" if secure else addresses[0]
-    settings = {"endpoints": addresses, "balance": "round_robin"} | ({"protocol": "https"} if secure else {})
-    return description.service(route.name, settings)
-
-
 def _unchanged(item: Item, backend: Item, method: str) -> None:
     """Report changes of a body or method, which are not supported here."""
     item.ignore_keys("output_encoding")
@@ -226,7 +196,8 @@ class _Extra:
         self._description = description
         self._route = route
         config = owner.get("extra_config")
-        for name, item in config.pairs() if config is not None else ():
+        pairs = config.pairs() if config is not None else ()
+        for name, item in [pair for pair in pairs if pair[0] != TO_BACKENDS]:
             match _OLD.get(name, name):
                 case "auth/validator":
                     self._validator(item)

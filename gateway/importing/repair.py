@@ -27,7 +27,7 @@ def repair(description: Description, routes: list[Route], problem: Problem) -> b
     why = re.sub(r" \(got .*", "", problem.message.partition("\n")[0])
     match problem.file, path:
         case "routes.yaml", ["services", name, *_]:
-            for route in [route for route in description.routes if name in _targets(route)]:
+            for route in [route for route in description.routes if name in targets_of(route)]:
                 _drop(description, route, f"its service {name} is not accepted: {why}")
             return description.services.pop(str(name), None) is not None
         case "routes.yaml", ["routes", int(number), *keys] if number < len(routes):
@@ -53,7 +53,8 @@ def repair(description: Description, routes: list[Route], problem: Problem) -> b
     return False
 
 
-def _targets(route: Route) -> set[object]:
+def targets_of(route: Route) -> set[object]:
+    """The services and addresses that a route may go to."""
     settings = route.settings
     others = [settings.get(key, {}).get("target") for key in ("mirror", "fallback")]
     return {settings.get("target"), *others, *(entry["target"] for entry in settings.get("split", ()))}

@@ -54,6 +54,14 @@ class Variable:
     stand_in: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What must be in a file, and why it cannot be used as it is."""
+
+    place: Place
+    what: str
+
+
 @dataclass(slots=True)
 class Report:
     """Findings, in the order in which they were made."""
@@ -63,6 +71,8 @@ class Report:
     found: dict[Finding, None] = field(default_factory=dict)
     variables: dict[str, Variable] = field(default_factory=dict)
     """Environment variables that what was written needs."""
+    files: dict[str, Needed] = field(default_factory=dict)
+    """Files that what was written names, and that cannot be used here, by name."""
     directory: Path = Path()
     """Where the original is: its relative paths begin there."""
 
@@ -72,6 +82,10 @@ class Report:
             name: variable.stand_in or f"stand-in-{number:032d}"
             for number, (name, variable) in enumerate(self.variables.items())
         }
+
+    def needs(self, file: str, place: Place, what: str) -> None:
+        """What was written names this file, which is not here, or has not what it must."""
+        self.files.setdefault(file, Needed(place, what))
 
     def said(self, place: Place, text: str) -> None:
         """It is in our files, as `text` says."""
@@ -118,6 +132,12 @@ class Report:
                 for name, each in self.variables.items()
             ]
             parts.append("## Set these environment variables\n\n" + "\n".join(lines))
+        if self.files:
+            lines = [
+                f"- `{_plain(name)}`: {_plain(each.what)} (line {each.place}, {each.place.where})"
+                for name, each in self.files.items()
+            ]
+            parts.append(f"## Put these files in place\n\n{_NEEDED}\n\n" + "\n".join(lines))
         for outcome, title in _TITLES.items():
             found = [finding for finding in self.findings if finding.outcome == outcome]
             found.sort(key=lambda finding: (finding.place.file, finding.place.line))
@@ -136,5 +156,15 @@ _COLUMN: dict[Outcome, str] = {
 }
 
 
+_NEEDED = (
+    "Until then `gateway check` refuses what was written, and says which it needs. Names without a slash in front are "
+    "relative to the directory of this report."
+)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return _plain(text).replace("|", "\\|")

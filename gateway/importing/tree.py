@@ -115,9 +115,11 @@ class Item:
         """Its text, where it is a scalar."""
         return self.node.text if isinstance(self.node, Scalar) else ""
 
-    def said(self, text: str) -> None:
-        """Set its translation, and that of everything read below it."""
-        self._seen.became[self.path] = text
+    def said(self, text: str, key: str = "") -> None:
+        """Set its translation, or that of a key of it, and that of everything read below it."""
+        item = self.get(key) if key else self
+        if item is not None:
+            self._seen.became[item.path] = text
 
     def differs(self, text: str, key: str = "") -> None:
         """It, or the value of a key of it, was translated with this difference."""

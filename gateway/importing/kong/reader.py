@@ -9,6 +9,7 @@ from dataclasses import replace
 from gateway.config.yaml.document import Mapping
 from gateway.importing.description import Description, Route
 from gateway.importing.kong import credentials, own_plugins, upstreams
+from gateway.importing.kong.certificates import Certificates
 from gateway.importing.kong.effects import Effect
 from gateway.importing.kong.plugins import Plugins, names_of, of_consumers, reference
 from gateway.importing.kong.routes import Service, routes_of, service_of
@@ -16,7 +17,6 @@ from gateway.importing.report import WHOLE
 from gateway.importing.tree import Item
 
 _NOTHING = ("_format_version", "_transform", "_comment", "_info", "_workspace", "_konnect", "_ignore")
-_CERTIFICATES = "the gateway speaks plain HTTP: TLS ends in front of it (deploy/nginx); put this certificate there"
 
 
 def read(root: Item) -> Description:
@@ -26,16 +26,14 @@ def read(root: Item) -> Description:
     major = int(version[0]) if version[:1].isdigit() else 3
     root.ignore_keys(*_NOTHING)
     _fill_in(root)
-    for key in ("certificates", "ca_certificates", "snis"):
-        for item in root.items(key):
-            item.unsaid(_CERTIFICATES)
+    certificates = Certificates(root, description)
     for item in root.items("vaults"):
         item.unsaid("values of a vault come from the environment or from files here: `${NAME}`, `${file:...}`")
     upstreams.read(root, description)
     credentials.read(root, description)
     plugins = Plugins(root, description)
     owners: dict[Route, Set[tuple[str, str]]] = {}
-    for service, owner, first in _services(root, description):
+    for service, owner, first in _services(root, certificates, description):
         of_service = plugins.of(owner, "service") if owner is not None else {}
         if first is not None and owner is not None:
             of_service = plugins.of(first, "service") | of_service
@@ -50,6 +48,7 @@ def read(root: Item) -> Description:
                     description.guard(route, head)
                 else:
                     description.routes.append(route)
+    certificates.rest()
     if description.routes:
         description.middleware["timeouts"] = dict.fromkeys(("connect", "response_header", "idle"), "60s")
         root.report.said(WHOLE, "timeouts 60s: Kong's own, where no ..._timeout of a service is written")
@@ -81,7 +80,9 @@ def _fill_in(root: Item) -> None:
             below.said(f"in each {kind} that says nothing else")
 
 
-def _services(root: Item, description: Description) -> Iterator[tuple[Service | None, Item | None, Item | None]]:
+def _services(
+    root: Item, certificates: Certificates, description: Description
+) -> Iterator[tuple[Service | None, Item | None, Item | None]]:
     """Each service with its entry; for an entry that only adds routes to a service before it, the first one, too."""
     known: dict[str, tuple[Service | None, Item]] = {}
     for item in root.items("services"):
@@ -93,7 +94,7 @@ def _services(root: Item, description: Description) -> Iterator[tuple[Service | 
             )
             yield service, item, first
             continue
-        service = service_of(item, description)
+        service = service_of(item, certificates, description)
         if name:
             known.setdefault(name, (service, item))
         yield service, item, None

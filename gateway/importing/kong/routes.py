@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from gateway.importing.description import Condition, Description, Path, Route, Settings, identifier
 from gateway.importing.headers import is_secret
+from gateway.importing.kong.certificates import Certificates
 from gateway.importing.kong.expressions import Wanted, wanted_by
 from gateway.importing.kong.sending import Sending
 from gateway.importing.regexes import anywhere, sample_of
@@ -30,7 +31,7 @@ class Service:
     settings: Settings
 
 
-def service_of(item: Item, description: Description) -> Service | None:
+def service_of(item: Item, certificates: Certificates, description: Description) -> Service | None:
     """A service; None, and said in the report, where it speaks another protocol or is off."""
     name = item.text("name") or item.text("id") or f"service-{item.line}"
     item.ignore_keys("id", "tags", "_comment", "created_at", "updated_at")
@@ -49,12 +50,17 @@ def service_of(item: Item, description: Description) -> Service | None:
     port = given or str(_PORTS[url.scheme if url.scheme in _PORTS else protocol])
     path = filled_in(item.get("path"), description) or url.path
     settings = _timing(item)
-    item.ignore_default("tls_verify", True)
-    for key in ("tls_verify_depth", "ca_certificates", "client_certificate", "tls_sans"):
-        item.ignore_default(key)
+    item.ignore_default("tls_verify_depth")
+    if (names := item.get("tls_sans")) is not None:
+        names.unsaid("certificates carry the name of the endpoint here, or `tls.server_name` of the service")
     secure = _PROTOCOLS[protocol] == "https"
     address = f"{host}:{port}" if not secure else f"https://{host}" + ("" if port == "443" else f":{port}")
-    target = description.target(host, address, secure=secure)
+    tls: Settings = {}
+    if secure:
+        tls = certificates.tls_of(item, host)
+    else:
+        certificates.unasked(item)
+    target = description.target(host, address, secure=secure, tls=tls)
     item.said(f"target {target}" + (f", with {path} in front of the path" if path.strip("/") else ""))
     return Service(name, target, path, settings)
 

@@ -39,7 +39,6 @@ def read(root: Item, description: Description) -> None:
         if health := _health(item):
             settings["health"] = health
         item.ignore_default("host_header")
-        item.ignore_default("client_certificate")
         item.ignore_default("use_srv_name", False)
         description.services[identifier(name)] = settings
         description.upstreams[name] = identifier(name)

@@ -6,6 +6,7 @@ import re
 
 from gateway.importing.description import Description, Route
 from gateway.importing.headers import may_refuse
+from gateway.importing.nginx import backend_tls
 from gateway.importing.nginx.conditions import refuse_by_conditions
 from gateway.importing.nginx.directives import NOT_HERE, Directive
 
@@ -100,6 +101,10 @@ def _internal_url(path: str, location: Directive, description: Description) -> s
             passed = other.first("proxy_pass")
             other.ignore()
             for below in other.block:
+                if below.name in backend_tls.NAMES:
+                    below.unsaid(
+                        "the service of a forward_auth scheme is verified by what the system trusts, and shown none"
+                    )
                 below.became = below.became or "part of the forward_auth scheme"
             if passed is not None and "$" not in passed.argument and "unix:" not in passed.argument:
                 scheme, _, rest = passed.argument.partition("://")

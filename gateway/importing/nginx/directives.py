@@ -138,7 +138,6 @@ LARGEST_FILE = 16 * 2**20
 
 def parse(path: Path, report: Report) -> Directive:
     """The directives of a file and of all that it includes. Raises ConfigError."""
-    report.directory = path.parent
     root = Directive("", (), Place(1, ""), report)
     _Files(path, report).fill(root, path, (), "")
     return root

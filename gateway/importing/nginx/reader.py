@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path as File
 
 from gateway.importing.description import Description, Path, Route
-from gateway.importing.nginx import upstreams
+from gateway.importing.nginx import backend_tls, upstreams
 from gateway.importing.nginx.directives import Directive, parse
 from gateway.importing.nginx.routes import Server, routes_of
 from gateway.importing.nginx.settings import Shared
@@ -45,6 +45,7 @@ _UNLESS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "proxy_pass_request_body": (("on",), "bodies pass as they are"),
     "proxy_redirect": (("default", "off"), "places of the backend itself are rewritten: see `rewrite_back` of routes"),
     "proxy_set_body": ((), "bodies pass as they are"),
+    "proxy_ssl_password_file": ((), "`tls.key_file` of a service has no password: openssl pkey decrypts it"),
     "underscores_in_headers": (("off",), "see `limits.underscore_headers` of middleware.yaml"),
 }
 """Directives that mean nothing to requests unless their argument is another one than these; and what to do then."""
@@ -146,6 +147,8 @@ def _no_effect(root: Directive, http: Directive) -> None:
             continue
         if directive.name.startswith("ssl_") or directive.name in ("ssl", "ssl_certificate"):
             directive.unsaid(_TLS)
+        elif directive.name in backend_tls.NAMES:
+            directive.unsaid(backend_tls.UNUSED)
         elif directive.name in NOTHING or directive.name in PROCESS:
             directive.ignore()
             if directive.name == "types":

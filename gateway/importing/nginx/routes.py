@@ -9,6 +9,7 @@ from gateway.importing.description import Path, Route, Settings, identifier
 from gateway.importing.nginx import answers
 from gateway.importing.nginx import settings as around
 from gateway.importing.nginx.authentication import authenticate
+from gateway.importing.nginx.backend_tls import tls_of
 from gateway.importing.nginx.directives import Directive
 from gateway.importing.nginx.locations import (
     Location,
@@ -249,8 +250,12 @@ def _forward(passed: Directive, location: Location, route: Route, shared: Shared
         return False
     protocol, host, uri = match.groups()
     secure = protocol == "https"
-    if secure and (passed.above is None or passed.above.value("proxy_ssl_verify") != "on"):
-        passed.differs("the certificate of the backend is verified, which nginx does only with proxy_ssl_verify")
+    around_it = passed.above or location.directive
+    if secure and not around_it.value("proxy_ssl_verify"):
+        passed.differs(
+            "the certificate of the backend is verified, which nginx does only with proxy_ssl_verify: see `tls.verify` "
+            "of services"
+        )
     user, _, address = host.rpartition("@")
     if user:
         passed.differs(NO_USER)
@@ -258,7 +263,8 @@ def _forward(passed: Directive, location: Location, route: Route, shared: Shared
         address = f"https://{address}"
     elif not re.search(r":\d+$", address):
         address += ":80"
-    route.settings["target"] = shared.description.target(host, address, secure=secure)
+    tls = tls_of(around_it, host, shared.description) if secure else None
+    route.settings["target"] = shared.description.target(host, address, secure=secure, tls=tls)
     uri = (uri or "").replace("$is_args$args", "").replace("?$args", "").replace("?$query_string", "")
     rewritten = _rewrites(location.directive, route)
     if uri and uri not in ("$request_uri", "$uri") and not rewritten:

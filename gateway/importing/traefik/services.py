@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.importing.certificates import Pem, Unusable, client, pem_of, trusted
 from gateway.importing.description import Description, Settings, identifier, marked
 from gateway.importing.tree import Item
 from gateway.importing.values import NO_USER, duration, split_url
@@ -18,6 +19,7 @@ class Services:
         self._transports = dict(transports.pairs()) if transports is not None else {}
         self._description = description
         self._made: dict[str, Settings | None] = {}
+        self._secured: set[str] = set()
 
     def settings(self, name: str) -> Settings | None:
         """The keys of a route that goes to this service; None if it cannot be translated."""
@@ -30,9 +32,12 @@ class Services:
         return self._made[name]
 
     def unused(self) -> None:
-        """Name the services that no router goes to."""
+        """Name the services that no router goes to, and what means nothing to servers without TLS."""
         for name in self._items:
             self.settings(name)
+        for name, transport in self._transports.items():
+            if name not in self._secured:
+                transport.ignore_keys("insecureSkipVerify", "serverName", "rootCAs", "certificates")
 
     def _translated(self, name: str, item: Item) -> Settings | None:
         if (balancer := item.get("loadBalancer")) is not None:
@@ -115,21 +120,41 @@ class Services:
             check.ignore_default("scheme", "", None)
             check.ignore_default("mode", "http")
             settings["health"] = health
-        transport = self._transports.get(item.text("serversTransport").removesuffix("@file"))
-        if transport is not None:
-            tls: Settings = {}
-            if transport.flag("insecureSkipVerify"):
-                tls["verify"] = False
-            if name := transport.text("serverName"):
-                tls["server_name"] = name
-            if authorities := transport.texts("rootCAs"):
-                tls["ca"] = authorities[0]
-                transport.differs("the first of its authorities; the file must be there", "rootCAs")
-            if certificates := transport.items("certificates"):
-                tls |= _shown(certificates[0])
-            if tls and secure:  # it is about TLS, and means nothing to servers that speak none
-                settings["tls"] = tls
+            check.said("health of the service")
+        if (named := item.text("serversTransport")) and (tls := self._tls(named, item, secure=secure)):
+            settings["tls"] = tls
         return settings
+
+    def _tls(self, named: str, item: Item, *, secure: bool) -> Settings:
+        """What a transport says of TLS, which means nothing to servers that speak none."""
+        transport = self._transports.get(named.removesuffix("@file"))
+        if transport is None:
+            if not named.endswith("@internal"):
+                item.unsaid("it is not in this file: see `tls` and `connections` of services", "serversTransport")
+            return {}
+        if not secure:
+            return {}
+        self._secured.add(named.removesuffix("@file"))
+        tls: Settings = {}
+        if transport.flag("insecureSkipVerify"):
+            tls["verify"] = False
+            transport.said("tls.verify: false of the service: any server can pose as this one", "insecureSkipVerify")
+            transport.ignore_keys("rootCAs")
+        elif pems := [_pem(authority) for authority in transport.items("rootCAs")]:
+            try:
+                tls["ca"] = trusted(pems, self._description)
+                transport.said(f"tls.ca of the service: {tls['ca']}", "rootCAs")
+            except Unusable as why:
+                transport.unsaid(str(why), "rootCAs")
+        if name := transport.text("serverName"):
+            tls["server_name"] = name
+            transport.said(f"tls.server_name of the service: {name}", "serverName")
+        certificates = transport.items("certificates")
+        for other in certificates[1:]:
+            other.unsaid("a service shows one certificate, the first of these")
+        if certificates:
+            tls |= _shown(certificates[0], self._description)
+        return tls
 
     def _weighted(self, item: Item) -> Settings | None:
         entries = []
@@ -148,14 +173,24 @@ class Services:
         return base | {"split": entries} if entries else None
 
 
-def _shown(item: Item) -> Settings:
+def _shown(item: Item, description: Description) -> Settings:
     """The certificate for servers that demand one; its texts may be names of files, or what would be in these."""
-    certificate, key = item.text("certFile"), item.text("keyFile")
-    if not certificate or not key or "-----BEGIN" in certificate + key:
+    certificate, key = item.get("certFile"), item.get("keyFile")
+    if certificate is None or key is None or not (certificate.own_text and key.own_text):
         item.unsaid("put certificate and key into files, and name them in tls of the service")
         return {}
-    item.differs("the first of its certificates; the files must be there")
-    return {"certificate_file": certificate, "key_file": key}
+    try:
+        settings = client(_pem(certificate), _pem(key), description)
+    except Unusable as why:
+        item.unsaid(str(why))
+        return {}
+    for each, (ours, name) in zip((certificate, key), settings.items(), strict=True):
+        each.said(f"tls.{ours} of the service: {name}")
+    return settings
+
+
+def _pem(item: Item) -> Pem:
+    return pem_of(item.own_text, item.place, item.report)
 
 
 def _sticky(item: Item) -> Settings:
