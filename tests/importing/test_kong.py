@@ -333,3 +333,45 @@ services:
     routes = yaml.safe_load(tried.imported.files["routes.yaml"])["routes"]
     assert {(route["preserve_host"], route["retry"]["attempts"]) for route in routes} == {(True, 2)}
     assert "in each route that says nothing else" in tried.report
+
+
+def test_the_report_names_the_keys_that_were_written(kong: Import) -> None:
+    """What became of health checks, times and plugins for all routes is said with keys of our files."""
+    tried = kong(
+        {"name": "r", "paths": ["/"]},
+        service={"url": "http://up", "connect_timeout": 2000, "retries": 3},
+        upstreams=[
+            {
+                "name": "up",
+                "algorithm": "least-connections",
+                "targets": [{"target": "u1:8000"}],
+                "healthchecks": {
+                    "active": {
+                        "http_path": "/up",
+                        "healthy": {"interval": 5, "successes": 2},
+                        "unhealthy": {"tcp_failures": 3},
+                    }
+                },
+            }
+        ],
+        plugins=[
+            {"name": "correlation-id", "config": {"header_name": "X-Id", "echo_downstream": True}},
+            {"name": "file-log", "config": {"path": "/dev/stdout"}},
+            {"name": "bot-detection", "config": {"deny": ["scanner"]}},
+        ],
+    )
+    rows = {
+        "upstreams[0].algorithm": "services.up.balance",
+        "upstreams[0].targets[0].target": "services.up.endpoints",
+        "upstreams[0].healthchecks.active.http_path": "services.up.health.path",
+        "upstreams[0].healthchecks.active.healthy.interval": "services.up.health.interval",
+        "upstreams[0].healthchecks.active.healthy.successes": "services.up.health.healthy_after",
+        "upstreams[0].healthchecks.active.unhealthy.tcp_failures": "services.up.health.unhealthy_after",
+        "services[0].connect_timeout": "timeout.connect of routes",
+        "services[0].retries": "retry.attempts of routes",
+        "plugins[0].config.echo_downstream": "plugin correlation-id: request_id",
+        "plugins[1].config.path": "plugin file-log: access_log",
+        "plugins[2].config.deny[0]": "plugin bot-detection: blocklist",
+    }
+    assert [row for row in rows.items() if " | ".join(row) not in tried.report] == []
+    assert "nothing to write |" not in tried.report

@@ -19,6 +19,8 @@ class Effect:
     anonymous: list[str] = field(default_factory=list)
     authorize: list[Settings] = field(default_factory=list)
     settings: Settings = field(default_factory=dict)
+    sections: list[str] = field(default_factory=list)
+    """Of middleware.yaml, that are for all routes."""
     sent: str | None = None
     """The path that backends get, whatever was asked for."""
     closes: bool = False

@@ -212,6 +212,7 @@ def _correlation(config: Item, effect: Effect, description: Description) -> None
     if config.flag("echo_downstream"):
         ids["echo"] = True
     description.middleware["request_id"] = ids
+    effect.sections.append("request_id")
     if len(effect.item.path) > 2:
         config.differs("every request has an id, of every route")
 
@@ -236,6 +237,7 @@ def _bots(config: Item, effect: Effect, description: Description) -> None:
             continue
         blocklist: Settings = description.middleware.setdefault("blocklist", {"entries": []})
         blocklist["entries"].append({"user_agent": f"*{word[1]}*", "reason": "as bot-detection had it"})
+        effect.sections.append("blocklist")
     config.differs("only what is named here is refused; Kong has a list of its own beside it")
     if len(effect.item.path) > 2:
         config.differs("the blocklist is for all routes")
@@ -247,6 +249,7 @@ def _file_log(config: Item, effect: Effect, description: Description) -> None:
     description.middleware["access_log"] = {"output": "stdout" if path in ("", "/dev/stdout") else path}
     if path.startswith("/dev/stderr"):
         description.middleware["access_log"] = {"output": "stderr"}
+    effect.sections.append("access_log")
     if len(effect.item.path) > 2:
         config.differs("the access log has every request, of every route")
 

@@ -58,7 +58,8 @@ class Plugins:
         config = config or item
         if (handler := PLUGINS.get(name)) is not None:
             handler(config, effect, self._description)
-            parts = [f"{policy.section}{'.' + policy.name if policy.name else ''}" for policy in effect.policies]
+            parts = [*effect.sections]
+            parts += [f"{policy.section}{'.' + policy.name if policy.name else ''}" for policy in effect.policies]
             parts += (
                 [f"auth {name}" for name in effect.auth]
                 + ["authorize" for _ in effect.authorize]

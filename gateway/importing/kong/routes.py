@@ -18,6 +18,12 @@ from gateway.importing.variables import filled_in
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _PROTOCOLS = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_TIMES = {
+    "connect_timeout": "timeout.connect",
+    "read_timeout": "timeout.response_header and .idle",
+    "write_timeout": "timeout.idle",
+    "retries": "retry.attempts",
+}
 _PLAIN = re.compile(r"[A-Za-z0-9._~/%:@!$&'()+,;=-]*")
 
 
@@ -77,6 +83,8 @@ def _timing(item: Item) -> Settings:
         timeout["idle"] = _milliseconds(longest)
     if timeout:
         settings["timeout"] = timeout
+    for key, ours in _TIMES.items():
+        item.said(f"{ours} of routes", key)
     if (retries := item.number("retries")) is not None:
         settings["retry"] = {"attempts": min(int(retries) + 1, 10)}
         if retries > 9:

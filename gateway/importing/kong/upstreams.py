@@ -9,6 +9,11 @@ from gateway.importing.variables import filled_in
 _HASHES = {"header": "hash_on_header", "cookie": "hash_on_cookie", "query_arg": "hash_on_query_arg"}
 _BALANCE = {"least-connections": "least_request", "latency": "peak_ewma", "round-robin": "round_robin"}
 
+_CHECKED = {"http_path": "path", "timeout": "timeout"}
+_HEALTHY = {"interval": "interval", "successes": "healthy_after", "http_statuses": "status"}
+_UNHEALTHY = {"interval": "interval"} | dict.fromkeys(("http_failures", "tcp_failures", "timeouts"), "unhealthy_after")
+"""Keys of checks, and what is written for them."""
+
 
 def read(root: Item, description: Description) -> None:
     """Add the services that upstreams stand for."""
@@ -36,13 +41,18 @@ def read(root: Item, description: Description) -> None:
         settings: Settings = {"endpoints": endpoints}
         if balance := _balance(item):
             settings["balance"] = balance
-        if health := _health(item):
+        if health := _health(item, f"services.{identifier(name)}.health"):
             settings["health"] = health
         item.ignore_default("host_header")
         item.ignore_default("use_srv_name", False)
         description.services[identifier(name)] = settings
         description.upstreams[name] = identifier(name)
-        item.said(f"service {identifier(name)}")
+        service = f"services.{identifier(name)}"
+        item.said(service)
+        item.said(f"{service}.endpoints", "targets")
+        if balance:
+            for key in ("algorithm", *_HASHES.values()):
+                item.said(f"{service}.balance", key)
 
 
 def _balance(item: Item) -> Settings | str | None:
@@ -61,7 +71,7 @@ def _balance(item: Item) -> Settings | str | None:
     return _BALANCE.get(algorithm)
 
 
-def _health(item: Item) -> Settings | None:
+def _health(item: Item, ours: str) -> Settings | None:
     checks = item.get("healthchecks")
     if checks is None:
         return None
@@ -90,6 +100,10 @@ def _health(item: Item) -> Settings | None:
         settings["unhealthy_after"] = min(*counts, 100) if len(counts) > 1 else min(counts[0], 100)
     if healthy is not None and (statuses := healthy.texts("http_statuses")) and "tcp" not in settings:
         settings["status"] = [int(status) for status in statuses if status.isdecimal()]
+    for below, keys in ((active, _CHECKED), (healthy, _HEALTHY), (unhealthy, _UNHEALTHY)):
+        for key, written in keys.items():
+            if below is not None and written in settings:
+                below.said(f"{ours}.{written}", key)
     if unhealthy is not None:
         unhealthy.ignore_keys("http_statuses")
     active.ignore_keys("concurrency", "https_verify_certificate", "https_sni", "headers")
