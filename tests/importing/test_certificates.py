@@ -333,6 +333,20 @@ def test_what_means_nothing_to_backends_without_tls_is_no_setting(
     assert "Put these files" not in tried.report
 
 
+def test_a_users_file_is_found_beside_the_original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative names of Traefik's files begin where its configuration is, wherever the command runs."""
+    (tmp_path / "users").write_text("bob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")
+    text = """
+http:
+  routers: {r: {rule: 'PathPrefix(`/`)', service: s, middlewares: [m]}}
+  middlewares: {m: {basicAuth: {usersFile: users}}}
+  services: {s: {loadBalancer: {servers: [{url: 'http://b.test'}]}}}
+"""
+    tried = try_text("dynamic.yml", text, tmp_path, monkeypatch)
+    schemes = yaml.safe_load(tried.imported.files["auth.yaml"])["schemes"]
+    assert schemes["m"]["basic"]["htpasswd"] == str(tmp_path / "users")
+
+
 def test_names_that_are_no_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables, keys of a device, a certificate without its key, and transports of other files are in the report."""
     (tmp_path / "nginx").mkdir()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from gateway.importing.description import Description, Policy, Route, Settings
 from gateway.importing.headers import cors_rule, header_value, may_refuse, security_headers
@@ -161,8 +160,9 @@ def _basic_auth(item: Item, route: Route, made: Middlewares) -> None:
         item.differs("the name of the caller is in X-Consumer-Name", "headerField")
     settings: Settings = {} if item.flag("removeHeader") else {"forward": True}
     if (file := item.get("usersFile")) is not None:
-        if Path(file.own_text).is_file():
-            settings["htpasswd"] = str(Path(file.own_text).absolute())
+        path = item.report.directory / file.own_text
+        if path.is_file():
+            settings["htpasswd"] = str(path.absolute())
         else:
             file.unsaid("the file is not here: once it is, name it as `htpasswd` of the scheme")
     names = add_users(item.items("users"), made.description)
