@@ -77,10 +77,15 @@ def _no_password() -> NoReturn:
 def _broken(chain: bytes) -> FileKey:
     """The one of both that cannot be parsed."""
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=chain.decode())
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=_ascii(chain.decode(errors="replace")))
     except (ssl.SSLError, ValueError):
         return "certificate_file"
     return "key_file"
+
+
+def _ascii(pem: str) -> str:
+    """As `ssl` takes it, which refuses other characters, also in what stands between the certificates."""
+    return pem.encode("ascii", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ class TlsSettings:
         if self.ca is not None and "-----BEGIN" not in self.ca:
             raise ValueError(_NO_AUTHORITY)
         try:
-            context = ssl.create_default_context(cadata=self.ca)
+            context = ssl.create_default_context(cadata=None if self.ca is None else _ascii(self.ca))
         except ssl.SSLError:
             raise ValueError(_NO_AUTHORITY) from None
         if self.ca is not None and not context.cert_store_stats()["x509"]:

@@ -18,7 +18,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
+from gateway.check import compile_offline
 from gateway.cli import main
+from gateway.config.problems import ConfigError
 from tests.support import GatewayProcess, running_gateway, until
 from tests.upstream.test_tls import certificate, openssl, server_side
 
@@ -140,6 +142,21 @@ def test_requests_and_health_checks(configured: Path, issued: Path) -> None:
             said = "".join(httpx2.get(f"{admin}{path}").text for path in ("/config", "/services/s", "/health"))
             assert "own.key" in said
             assert secret_of(issued, "first") not in said + gateway.log + gateway.access_log
+
+
+def test_comments_between_certificates(configured: Path, issued: Path) -> None:
+    """Bundles say in their own language whose certificates they have; a damaged key beside such is the one named."""
+    config = configured / "config"
+    for source, file in ((issued / "ca.pem", "ca.pem"), (issued / "first.pem", "own.pem")):
+        (config / file).write_text(f"# Prüfstelle Főtanúsítvány\n{source.read_text()}", encoding="utf-8")
+    with backend(demanding(issued)) as server:
+        text = routes(issued, server.server_port).replace(str(issued / "ca.pem"), "ca.pem")
+        with running_gateway(configured, text) as gateway:
+            assert get(gateway).text == "first.test"
+        (config / "own.key").write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+        with pytest.raises(ConfigError) as refused:
+            compile_offline(config)
+        assert "tls.key_file: own.key cannot be used: it is damaged" in str(refused.value.problems[0])
 
 
 async def test_websockets(configured: Path, issued: Path) -> None:
