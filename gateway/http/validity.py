@@ -47,6 +47,7 @@ _KINDS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "deadline": (int, float),
 }
 """The types of an exchange's attributes, which reports and outer handlers rely on."""
+_PUT_BACK: Final = (*(name for name in _KINDS if name != "decisions"), "early_hints")
 
 
 def check_response(answer: object, exchange: Exchange) -> Response:
@@ -123,6 +124,13 @@ def repair(exchange: Exchange, former: Exchange) -> None:
     if is_usual_exchange(exchange):
         return
     for name in _misfits(exchange):
+        setattr(exchange, name, getattr(former, name))
+
+
+def put_back(exchange: Exchange, former: Exchange) -> None:
+    """Make it again what it was, but for the decisions, of which there may be more, and what it owns: its body, and
+    what is to be closed with it."""
+    for name in _PUT_BACK:
         setattr(exchange, name, getattr(former, name))
 
 

@@ -26,7 +26,7 @@ from gateway.errors import GatewayError, PolicyError
 from gateway.http import Decision, Exchange, Handler, Response, WholeBody
 from gateway.http.decisions import Mode, deny
 from gateway.http.problems import problem_for
-from gateway.http.validity import check_exchange, check_request, check_response, repair
+from gateway.http.validity import check_exchange, check_request, check_response, put_back, repair
 from gateway.middleware.declaration import Declaration, Rules
 from gateway.middleware.lent import KeptResponse, LentBody
 
@@ -79,6 +79,7 @@ class PythonPolicy:
                 _ASKED.set(outer)
                 exchange.deferred = asked.former.deferred  # whatever the policy made of it
                 asked.take_back()
+            asked.go_on()
             return await asked.answer() or await handler(exchange)
 
         return guarded
@@ -153,6 +154,9 @@ class _Asked:
         self.lent: LentBody | None = None  # in the place of the request body
         if exchange.body is not None:
             exchange.body = self.lent = LentBody(exchange.body, kept=self.shadow)
+        if self.shadow:  # what is changed in its place can be put back, too
+            exchange.headers, exchange.fields = exchange.headers.copy(), exchange.fields.copy()
+            exchange.parameters = dict(exchange.parameters)
         self.task = current_task()
         self.reached = False
         self.failed = False  # with an error, or a response that is one; any of the times that it did
@@ -172,6 +176,13 @@ class _Asked:
         """The policy is over. In shadow mode the request may go on without it, with all of its body."""
         if self.lent is not None and (self.exchange.body is self.lent or self.exchange.body is self.former.body):
             self.exchange.body = self.lent.restored()
+
+    def go_on(self) -> None:
+        """The policy has refused in shadow mode: where it has not handed the request on, that is as if nobody had been
+        asked."""
+        if not self.reached:
+            put_back(self.exchange, self.former)
+            self.exchange.body = self.former.body if self.lent is None else self.lent.restored()
 
     def answered(self, response: Response) -> None:
         """This came of it."""
