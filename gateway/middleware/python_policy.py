@@ -139,6 +139,7 @@ class _Asked:
         "former",
         "kept",
         "lent",
+        "over",
         "policy",
         "reached",
         "response",
@@ -158,6 +159,7 @@ class _Asked:
             exchange.headers, exchange.fields = exchange.headers.copy(), exchange.fields.copy()
             exchange.parameters = dict(exchange.parameters)
         self.task = current_task()
+        self.over = False  # it has refused, and the request goes on without it
         self.reached = False
         self.failed = False  # with an error, or a response that is one; any of the times that it did
         self.failure: BaseException | None = None
@@ -180,6 +182,7 @@ class _Asked:
     def go_on(self) -> None:
         """The policy has refused in shadow mode: where it has not handed the request on, that is as if nobody had been
         asked."""
+        self.over = True
         if not self.reached:
             put_back(self.exchange, self.former)
             self.exchange.body = self.former.body if self.lent is None else self.lent.restored()
@@ -218,6 +221,8 @@ def _behind(handler: Handler) -> Handler:
         asked = _ASKED.get()
         if asked is None:  # not within a request
             return await handler(exchange)
+        if asked.over:  # in a task: the request would be sent twice
+            raise RuntimeError("the policy has refused the request, which goes on without it")
         exchange.deferred = asked.former.deferred  # also that of a copy, or of one that the policy made itself
         task = current_task()
         came = None

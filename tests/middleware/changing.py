@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from copy import copy
 from typing import Any, Final
@@ -134,6 +135,8 @@ class Refusing:
                 return Response(200, [], b"mine")
             if how == "breaks":
                 raise ValueError("no")
+            if how == "hands on in a task":
+                exchange.defer(asyncio.ensure_future(handler(exchange)).cancel)
             raise GatewayError(ErrorKind.FORBIDDEN, "no")
 
         return answered

@@ -152,3 +152,11 @@ async def test_an_application_is_asked_what_the_client_asks(tmp_path: Path) -> N
         expected = (await ask(gateway, "", "hands on")).body
         for change in CHANGES:
             assert (change, (await ask(gateway, change)).body) == (change, expected)
+
+
+async def test_a_refused_request_is_sent_once(tmp_path: Path) -> None:
+    """A task of the policy that had not begun to hand it on does that no more."""
+    async with served(tmp_path, "Refusing shadow") as (gateway, sent):
+        for framing in FRAMINGS:
+            assert (await ask(gateway, "", "hands on in a task", framing)).status == 200
+        assert [each.body for each in sent] == [b"abcde", b"abcde", b""]
