@@ -173,6 +173,8 @@ class _Asked:
             if exchange.body is self.lent:
                 exchange.body = self.lent.handed_on(self.policy, exchange.request_id)
             self.lent.let_go()
+        self.let_go()
+        self.response = None  # of an earlier time, which the policy may have changed
 
     def take_back(self) -> None:
         """The policy is over. In shadow mode the request may go on without it, with all of its body."""
@@ -205,7 +207,7 @@ class _Asked:
         """What would be the answer without the policy; None where that is not known. Raises what came instead of it."""
         if self.came is not None and self.response is None:
             await self.came.wait()
-            if self.failure is not None:
+            if self.response is None and self.failure is not None:
                 raise self.failure
         return self.response if self.kept is None else self.kept.restored()
 
@@ -234,7 +236,6 @@ def _behind(handler: Handler) -> Handler:
             _announce(exchange, exchange.body)
         asked.reached, asked.came = True, came
         asked.hand_on(exchange)
-        asked.let_go()
         try:
             response = await handler(exchange)
             asked.answered(response)

@@ -137,6 +137,11 @@ class Refusing:
                 raise ValueError("no")
             if how == "hands on in a task":
                 exchange.defer(asyncio.ensure_future(handler(exchange)).cancel)
+            if how == "asks again":
+                response = await handler(exchange)
+                response.status, response.headers, response.body = 99, [(b"a b", b"\r\n")], b"mine"
+                exchange.defer(asyncio.ensure_future(handler(exchange)).cancel)
+                await asyncio.sleep(0)  # the task begins
             raise GatewayError(ErrorKind.FORBIDDEN, "no")
 
         return answered

@@ -160,3 +160,10 @@ async def test_a_refused_request_is_sent_once(tmp_path: Path) -> None:
         for framing in FRAMINGS:
             assert (await ask(gateway, "", "hands on in a task", framing)).status == 200
         assert [each.body for each in sent] == [b"abcde", b"abcde", b""]
+
+
+async def test_the_last_answer_of_the_backend_goes_out(tmp_path: Path) -> None:
+    """Where the policy has asked twice, changed the first one, and refuses before the second one is there."""
+    async with served(tmp_path, "Refusing shadow") as (gateway, sent):
+        answer = await ask(gateway, "", "asks again", "none")
+        assert (answer.status, answer.body, len(sent)) == (200, b"ok", 2)
