@@ -21,7 +21,8 @@ def history(admin: str) -> None:
     rows = [(each["digest"], each["loaded_at"], each["cause"], str(each["bytes"])) for each in answer["versions"]]
     click.echo(table(("DIGEST", "LOADED", "CAUSE", "BYTES"), rows))
     if answer["rolled_back"]:
-        click.echo("rolled back: the files say something else; `gateway config rollback` lasts until they change, or a gateway starts")
+        lasts = "`gateway config rollback` lasts until they change, or a gateway starts"
+        click.echo(f"rolled back: the files say something else; {lasts}")
 
 
 @config.command()
