@@ -65,7 +65,7 @@ def hardly_noticed() -> Iterator[None]:
     gc.disable()
     try:
         yield
-    finally:
         gc.freeze()  # what was made holds no cycles, and goes with its last user: it need never be searched
-        gc.enable()
+    finally:
+        gc.enable()  # of what failed, much is garbage, which the next collection finds
         sys.setswitchinterval(interval)

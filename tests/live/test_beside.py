@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 
-from gateway.live.beside import Beside
+import pytest
+
+from gateway.live.beside import Beside, hardly_noticed
 from tests.support import eventually
 
 
@@ -35,3 +39,28 @@ async def test_on_a_loop_one_thread_does_it_all() -> None:
     assert len(set(done)) == 1
     beside.retire()
     await eventually(lambda: not done[0].is_alive())
+
+
+class _Cycle:
+    """Holds itself, as what failed does by its traceback."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def _fail() -> weakref.ref[_Cycle]:
+    found: list[weakref.ref[_Cycle]] = []
+    with pytest.raises(ValueError, match="refused"), hardly_noticed():
+        found.append(weakref.ref(_Cycle()))
+        raise ValueError("refused")
+    return found[0]
+
+
+def test_what_failed_is_found_as_garbage() -> None:
+    """A reload that is refused again and again takes no more memory each time."""
+    try:
+        left = _fail()
+        gc.collect()
+        assert left() is None
+    finally:
+        gc.unfreeze()
