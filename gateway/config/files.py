@@ -87,15 +87,21 @@ def _read_once(directory: Path, read: Read) -> tuple[dict[str, bytes], list[Prob
 
 
 def _missing(directory: Path, name: str) -> Iterator[Problem]:
-    other = name.replace(".yaml", ".yml")
+    meant = [] if name not in FILES else [each for each in sorted(_names(directory)) if _means(each, name)]
     if name not in FILES:
         yield _about(name, "this is a link to a file that is not there; remove it, or correct where it leads")
-    elif (directory / other).exists():
-        yield _about(other, f"this file is not read; rename it to {name}")
+    elif meant:
+        yield from (_about(each, f"this file is not read; rename it to {name}") for each in meant)
     elif name == "routes.yaml" and not (directory / "models.yaml").exists():  # which has routes by itself
         yield _about(
             name, f"the file does not exist in {directory}; create it, or name another directory with --config"
         )
+
+
+def _means(written: str, name: str) -> bool:
+    """Whether a file is probably meant to be this one: without its rules, the gateway would be open."""
+    stem, dot, ending = written.casefold().rpartition(".")
+    return ending in ("yaml", "yml") and dot == "." and stem.rstrip("s") == name.removesuffix(".yaml").rstrip("s")
 
 
 def _about(file: str, message: str) -> Problem:

@@ -63,7 +63,7 @@ def test_an_application_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     ended = gateway("check", config=tmp_path)
     assert ended.returncode == 1
     assert "routes.yaml:3:" in ended.stderr
-    assert "no_such_module" in ended.stderr
+    assert "no_such_module'; install its package, or name its directory in PYTHONPATH" in ended.stderr
 
 
 @pytest.mark.parametrize(

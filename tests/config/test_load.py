@@ -55,6 +55,19 @@ def test_a_file_with_the_other_ending_is_not_overlooked(tmp_path: Path, name: st
     assert problems_of(tmp_path) == [f"{name}.yml: this file is not read; rename it to {name}.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("Auth.yaml", "auth"), ("auths.yaml", "auth"), ("middlewares.yml", "middleware"), ("model.yaml", "models")],
+)
+def test_a_file_with_nearly_the_right_name_is_not_overlooked(tmp_path: Path, written: str, name: str) -> None:
+    """Auth.yaml is not a gateway without authentication; where the right one is there, it is nobody's business."""
+    (tmp_path / "routes.yaml").write_text(ROUTE)
+    (tmp_path / written).write_text("x")
+    assert problems_of(tmp_path) == [f"{written}: this file is not read; rename it to {name}.yaml"]
+    (tmp_path / f"{name}.yaml").write_text("{}")
+    assert load(tmp_path, {}).routes.routes
+
+
 def test_files_that_are_no_files_are_refused_and_nothing_hangs(tmp_path: Path) -> None:
     """A pipe, a directory or a loop of links is an error."""
     os.mkfifo(tmp_path / "routes.yaml")
