@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from gateway.config.regular_files import read_regular
 from gateway.importing.description import Description, Settings
 from gateway.importing.report import Place, Report
+from gateway.importing.tree import Item
 from gateway.upstream.tls import MAX_BYTES, ClientCertificate, TlsSettings, UnusableFile
 
 _AUTHORITIES = "certificates of authorities (PEM)"
@@ -85,6 +86,33 @@ def client(certificate: Pem, key: Pem, description: Description) -> Settings:
         "certificate_file": _file(certificate, wanted, ".pem", _SHOWN, description),
         "key_file": _file(key, wanted, ".key", _KEY, description),
     }
+
+
+def pem_at(item: Item) -> Pem:
+    """What an item says."""
+    return pem_of(item.own_text, item.place, item.report)
+
+
+def shown(certificates: Sequence[Item], keys: tuple[str, str], whose: str, description: Description) -> Settings:
+    """The first of these as the certificate for servers that demand one. `keys`: where its certificate and its private
+    key are, or the names of their files; `whose`: the services, in words."""
+    for other in certificates[1:]:
+        other.unsaid("a service shows one certificate, the first of these")
+    if not certificates:
+        return {}
+    item = certificates[0]
+    certificate, key = item.get(keys[0]), item.get(keys[1])
+    if certificate is None or key is None or not (certificate.own_text and key.own_text):
+        item.unsaid(f"put certificate and key into files, and name them in `tls` of {whose}")
+        return {}
+    try:
+        settings = client(pem_at(certificate), pem_at(key), description)
+    except Unusable as why:
+        item.unsaid(str(why))
+        return {}
+    for each, (ours, name) in zip((certificate, key), settings.items(), strict=True):
+        each.said(f"tls.{ours} of {whose}: {name}")
+    return settings
 
 
 def _file(pem: Pem, wanted: str, ending: str, what: str, description: Description) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.importing.certificates import Pem, Unusable, client, pem_of, trusted
+from gateway.importing.certificates import Unusable, pem_at, shown, trusted
 from gateway.importing.description import Description, Route, Settings
 from gateway.importing.tree import Item
 from gateway.importing.values import split_url
@@ -60,7 +60,7 @@ def _tls(backend: Item, root: Item, description: Description) -> Settings:
         text = "tls.verify: false of the services: any server can pose as one of these"
         item.said(text, "allow_insecure_connections")
         item.ignore_keys("ca_certs", "disable_system_ca_pool")
-    elif pems := [_pem(each) for each in item.items("ca_certs")]:
+    elif pems := [pem_at(each) for each in item.items("ca_certs")]:
         try:
             tls["ca"] = trusted(pems, description)
             item.said(f"tls.ca of the services: {tls['ca']}", "ca_certs")
@@ -68,35 +68,13 @@ def _tls(backend: Item, root: Item, description: Description) -> Settings:
             item.unsaid(str(why), "ca_certs")
         if not item.flag("disable_system_ca_pool"):
             item.differs("only these authorities are trusted, and not those of the system beside them", "ca_certs")
-    certificates = item.items("client_certs")
-    for other in certificates[1:]:
-        other.unsaid("a service shows one certificate, the first of these")
-    return tls | (_shown(certificates[0], description) if certificates else {})
+    return tls | shown(item.items("client_certs"), ("certificate", "private_key"), "the services", description)
 
 
 def _own(backend: Item) -> Item | None:
     extra = backend.get("extra_config")
     settings = extra.get(TO_BACKENDS) if extra is not None else None
     return settings.get("client_tls") if settings is not None else None
-
-
-def _shown(item: Item, description: Description) -> Settings:
-    certificate, key = item.get("certificate"), item.get("private_key")
-    if certificate is None or key is None:
-        item.unsaid("put certificate and key into files, and name them in `tls` of the services")
-        return {}
-    try:
-        settings = client(_pem(certificate), _pem(key), description)
-    except Unusable as why:
-        item.unsaid(str(why))
-        return {}
-    for each, (ours, name) in zip((certificate, key), settings.items(), strict=True):
-        each.said(f"tls.{ours} of the services: {name}")
-    return settings
-
-
-def _pem(item: Item) -> Pem:
-    return pem_of(item.own_text, item.place, item.report)
 
 
 def ignore_unasked(root: Item, description: Description) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.importing.certificates import Pem, Unusable, client, pem_of, trusted
+from gateway.importing.certificates import Unusable, pem_at, shown, trusted
 from gateway.importing.description import Description, Settings, identifier, marked
 from gateway.importing.tree import Item
 from gateway.importing.values import NO_USER, duration, split_url
@@ -140,7 +140,7 @@ class Services:
             tls["verify"] = False
             transport.said("tls.verify: false of the service: any server can pose as this one", "insecureSkipVerify")
             transport.ignore_keys("rootCAs")
-        elif pems := [_pem(authority) for authority in transport.items("rootCAs")]:
+        elif pems := [pem_at(authority) for authority in transport.items("rootCAs")]:
             try:
                 tls["ca"] = trusted(pems, self._description)
                 transport.said(f"tls.ca of the service: {tls['ca']}", "rootCAs")
@@ -150,11 +150,7 @@ class Services:
             tls["server_name"] = name
             transport.said(f"tls.server_name of the service: {name}", "serverName")
         certificates = transport.items("certificates")
-        for other in certificates[1:]:
-            other.unsaid("a service shows one certificate, the first of these")
-        if certificates:
-            tls |= _shown(certificates[0], self._description)
-        return tls
+        return tls | shown(certificates, ("certFile", "keyFile"), "the service", self._description)
 
     def _weighted(self, item: Item) -> Settings | None:
         entries = []
@@ -171,26 +167,6 @@ class Services:
             sticky.ignore()
         item.ignore_default("healthCheck")
         return base | {"split": entries} if entries else None
-
-
-def _shown(item: Item, description: Description) -> Settings:
-    """The certificate for servers that demand one; its texts may be names of files, or what would be in these."""
-    certificate, key = item.get("certFile"), item.get("keyFile")
-    if certificate is None or key is None or not (certificate.own_text and key.own_text):
-        item.unsaid("put certificate and key into files, and name them in tls of the service")
-        return {}
-    try:
-        settings = client(_pem(certificate), _pem(key), description)
-    except Unusable as why:
-        item.unsaid(str(why))
-        return {}
-    for each, (ours, name) in zip((certificate, key), settings.items(), strict=True):
-        each.said(f"tls.{ours} of the service: {name}")
-    return settings
-
-
-def _pem(item: Item) -> Pem:
-    return pem_of(item.own_text, item.place, item.report)
 
 
 def _sticky(item: Item) -> Settings:
