@@ -43,6 +43,13 @@ def bad(detail: str) -> GatewayError:
     return GatewayError(ErrorKind.BAD_REQUEST, detail)
 
 
+def not_http(start: bytes) -> GatewayError:
+    """What begins so is no HTTP request."""
+    if start[:2] == b"\x16\x03":  # the first record of a TLS handshake (RFC 8446, 5.1)
+        return bad("this is TLS, and the port speaks plain HTTP: use http://, or have a proxy in front end TLS")
+    return bad("this does not begin as a request does: METHOD, space, target in ASCII, space, HTTP/1.1, CR, LF")
+
+
 def check_head(method: str, version: str, url: bytes, headers: Headers, fields: dict[bytes, bytes]) -> Target:
     """The parts of the target, if this head may pass; `fields` are the headers by name. Raises GatewayError."""
     host = fields.get(b"host", b"")

@@ -20,7 +20,7 @@ from gateway.http import Headers
 from gateway.http.fields import packed, unpacked
 from gateway.http.messages import RequestHead
 from gateway.native import RequestCodec, plain_request
-from gateway.server.head import bad, check_head, check_method, head_without_upgrade, is_websocket, shown_line
+from gateway.server.head import bad, check_head, check_method, head_without_upgrade, is_websocket, not_http, shown_line
 from gateway.server.http1.line_ends import end_of_empty_line, end_of_large_head, share_of
 
 BLANK_LINES: Final = 8  # before a request (RFC 9112, 2.2 asks for one)
@@ -253,7 +253,7 @@ class RequestReader:
             self._line = data[start:]
             if not _REQUEST_LINE_SO_FAR.fullmatch(self._line):
                 self.method, self.url = shown_line(self._line)
-                raise _no_request(self._line)
+                raise not_http(self._line)
             return b""
         self._line = b""
         self._blank_lines = 0
@@ -269,7 +269,7 @@ class RequestReader:
         """Why a line is refused that does not end where lines do; its beginning shows what it is."""
         start = data[: min(self._longest_line, LINE_OVERHEAD + LOGGED_URL)]
         if not _REQUEST_LINE_SO_FAR.fullmatch(start):
-            return _no_request(start)
+            return not_http(start)
         method, _, rest = start.partition(b" ")
         self.method, self.url = method.decode(), rest.partition(b" ")[0][:LOGGED_URL]
         return self._url_too_long()
@@ -395,9 +395,3 @@ class RequestReader:
         if self._part is not HEADERS:
             what = f"chunk extensions are over {self._most_extensions} bytes, or with trailers over {limits.head}"
         return GatewayError(ErrorKind.HEADERS_TOO_LARGE, what)
-
-
-def _no_request(start: bytes) -> GatewayError:
-    if start[:2] == b"\x16\x03":  # the first record of a TLS handshake (RFC 8446, 5.1)
-        return bad("this is TLS, and the port speaks plain HTTP: use http://, or have a proxy in front end TLS")
-    return bad("this does not begin as a request does: METHOD, space, target in ASCII, space, HTTP/1.1, CR, LF")
