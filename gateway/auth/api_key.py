@@ -131,7 +131,7 @@ class KeyRing:
 
     def beginning(self, prefix: bytes) -> Known | None:
         """The key whose SHA-256 begins so, of at least FINGERPRINT_BYTES: for callers with its fingerprint."""
-        place = int.from_bytes(prefix[:4], "little") & self._last
+        place = int.from_bytes(prefix[:4], "little") & self._last  # where `_place` begins
         while (key := self._places[place]) is not None:
             if compare_digest(_digest(key)[: len(prefix)], prefix):
                 return self._prepared(place, key)

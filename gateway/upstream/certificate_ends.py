@@ -45,7 +45,7 @@ def of_own(base: Path, names: Iterable[str]) -> Ends:
 
 
 def warnings(configuration: Configuration) -> Iterator[Fault]:
-    """Services whose backends nobody proves to be, and certificates that have ended or will soon."""
+    """Services whose certificates are not verified, and certificates that have ended or will soon."""
     now = time.time()
     ways: tuple[tuple[str, Callable[[Path, Iterable[str]], Ends]], ...] = (
         ("ca", of_authorities),

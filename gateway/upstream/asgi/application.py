@@ -32,12 +32,12 @@ def import_application(module: str, attribute: str) -> Application:
         for part in attribute.split("."):
             found = getattr(found, part)
     except BaseException as error:  # what a module does when it is imported is its own affair
-        if isinstance(error, ModuleNotFoundError) and _is_missing(error, module):
+        if not _is_missing(error, module):
+            raise ImportError(described(error)) from None
+        if isinstance(error, ModuleNotFoundError):
             remedy = "install its package, or name its directory in PYTHONPATH"
             raise ImportError(f"{error}; {remedy}") from None
-        if _is_missing(error, module):
-            raise
-        raise ImportError(described(error)) from None
+        raise
     if not callable(found):
         raise TypeError(f"{attribute} of {module} is not callable")
     return Application(f"asgi:{module}:{attribute}", found)
