@@ -10,7 +10,8 @@ import httptools
 
 
 class Client(asyncio.Protocol):
-    """Counts what it is answered. It may be stopped between two requests only, so that each one sent is counted."""
+    """Counts what it is answered. It ends behind the last request, and may be stopped between two of them only, so that
+    each one sent is counted."""
 
     def __init__(self, requests: Iterator[bytes]) -> None:
         self._requests = requests
@@ -49,8 +50,9 @@ class Client(asyncio.Protocol):
         """Called by the parser."""
         self.answered += 1
         self.failures += self._parser.get_status_code() != 200
-        if not self._stopped:
-            self._transport.write(next(self._requests))
+        following = None if self._stopped else next(self._requests, None)
+        if following is not None:
+            self._transport.write(following)
         elif not self.ended.done():
             self.ended.set_result(None)
             self._transport.close()

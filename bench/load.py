@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import cycle, islice
@@ -60,19 +60,26 @@ class Load:
 
 def send(port: int, request: Request, seconds: float) -> Load:
     """Send load to a port. All of it is answered, or has failed, when this returns."""
-    return uvloop.run(_send(port, request, seconds))
-
-
-async def _send(port: int, request: Request, seconds: float) -> Load:
     encoded, count = request.encoded, request.connections
     step = max(1, len(encoded) // count)  # so that clients do not send the same ones at the same time
     begin = randrange(len(encoded))  # nor those of the round before, which takes fewer than there are of 100,000
     starts = [(begin + number * step) % len(encoded) for number in range(count)]
-    clients = [Client(islice(cycle(encoded), start, None)) for start in starts]
+    return uvloop.run(_send(port, [islice(cycle(encoded), start, None) for start in starts], seconds))
+
+
+def send_each(port: int, request: Request, seconds: float) -> Load:
+    """Send each variant of a request once, within so many seconds."""
+    encoded, count = request.encoded, min(request.connections, len(request.variants))
+    return uvloop.run(_send(port, [islice(encoded, number, None, count) for number in range(count)], seconds))
+
+
+async def _send(port: int, requests: Sequence[Iterator[bytes]], seconds: float) -> Load:
+    """On a connection for each of them, until they end, or the time does."""
+    clients = [Client(each) for each in requests]
     loop = asyncio.get_running_loop()
     for client in clients:
         await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
-    await asyncio.sleep(seconds)
+    await asyncio.wait([client.ended for client in clients], timeout=seconds)
     for client in clients:
         client.stop()
     await asyncio.wait([client.ended for client in clients], timeout=DRAIN_SECONDS)

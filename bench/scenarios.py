@@ -12,10 +12,10 @@ from typing import Final
 from bench import footprint, steady
 from bench.chain import REQUEST, Chains, verify
 from bench.collector import collecting
-from bench.load import Request
+from bench.load import Request, send_each
 from bench.machine import free_port
 from bench.measure import FAILURES, Bench, Counter, Measure, Runner, Sample, said
-from bench.programs import Program, running
+from bench.programs import BenchError, Program, running
 from bench.proxies import PREFIX, SMALL
 from bench.questions import Tokens, browsers, everything, numbered_keys, of_keys, refuses_others
 from bench.reloading import reloads
@@ -36,6 +36,7 @@ UP: Final = {
 }
 ROUTES: Final = (1, 10, 1_000, 10_000)
 KEYS: Final = (10, 100_000)
+EACH_KEY_SECONDS: Final = 30.0  # within which each of them is used once
 
 
 def bare(bench: Bench) -> list[Result]:
@@ -124,16 +125,25 @@ def keys(bench: Bench) -> list[Result]:
     programs = [chains.gateway(f"gateway, {len(held):,} keys", keys=held) for held in sets]
     requests = {program.name: of_keys(held, max(KEYS)) for program, held in zip(programs, sets, strict=True)}
     programs = [replace(program, request=requests[program.name]) for program in programs]
-    (lines,) = bench.compare(programs, [of_keys(sets[0], 1)])
+    (lines,) = bench.compare(programs, [of_keys(sets[0], 1)], _use_each_key)
     return [
         Result(
             "keys",
             "Chain, with many keys in use",
             COST,
             lines,
-            "Every key is used in turn, by requests that take equally much memory of the load generator.",
+            "Every key was used before, and is used in turn, by requests that take equally much memory of the load "
+            "generator.",
         )
     ]
+
+
+def _use_each_key(program: Program) -> None:
+    """Keys are in use once each has come up. Raises BenchError."""
+    request = program.of(SMALL_REQUEST)
+    load = send_each(program.port, request, EACH_KEY_SECONDS)
+    if load.failures or load.requests != len(request.variants):
+        raise BenchError(f"{program.name} answered {load.requests} of {len(request.variants)} keys")
 
 
 def streams(bench: Bench) -> list[Result]:

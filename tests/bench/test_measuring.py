@@ -12,7 +12,7 @@ from bench.__main__ import prepared
 from bench.chain import REQUEST, Chains, verify
 from bench.contenders import versions
 from bench.footprint import idle_connection
-from bench.load import Request, send
+from bench.load import Request, send, send_each
 from bench.machine import divide_cores, free_port
 from bench.measure import Bench, Plan
 from bench.proxies import PREFIX, SMALL, Workshop
@@ -90,6 +90,16 @@ def test_answers_other_than_200_are_failures(bench: Bench) -> None:
     """A load counts them, and what it counts as answered is what was sent."""
     load = send(bench.workshop.backend, Request("missing", f"{PREFIX}/missing", 0), 0.1)
     assert load.failures == load.requests > 0
+
+
+def test_each_variant_can_be_sent_once(bench: Bench) -> None:
+    """Before keys in use are measured, each of them has come up, and none twice."""
+    variants = tuple((("X-Api-Key", f"key-{number}"),) for number in range(150))
+    request = Request("keys", f"{PREFIX}/small", len(SMALL), variants=variants)
+    before = bench.counter.settled()
+    load = send_each(bench.workshop.backend, request, 20.0)
+    assert (load.requests, load.failures) == (150, 0)
+    assert bench.counter.settled() - before == 150
 
 
 def test_requests_come_in_turn() -> None:
