@@ -43,7 +43,7 @@ from gateway.server.context import ServerContext
 from gateway.server.listen import Kind, StartError, Wanted
 from gateway.server.logs import Logs, logs_of
 from gateway.server.loop_watch import LoopWatch
-from gateway.server.memory import give_memory_back
+from gateway.server.memory import give_memory_back, keep_in_huge_pages
 from gateway.server.memory_limit import SERVICE as MEMORY_LIMIT
 from gateway.server.memory_limit import MemoryLimit
 from gateway.server.name_warnings import NameWarnings
@@ -138,6 +138,7 @@ def _watch_machine(owner: Owner, connections: Sized) -> None:
     owner.tasks.supervise("the watch over the clock", clock.watch)
     owner.tasks.supervise("the watch over the memory", memory.watch)
     owner.tasks.supervise("giving memory back", partial(give_memory_back, connections))
+    owner.tasks.supervise("memory in huge pages", keep_in_huge_pages)
 
 
 async def _begin(
