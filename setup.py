@@ -23,7 +23,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 MODULES = """
-    outbox deadlines turns driver snapshot
+    outbox deadlines turns driver snapshot reading/progress
     http/messages http/bodies http/fields http/forwarded http/header_filter http/answers http/decisions http/redaction
     http/addresses http/hosts http/methods http/frames http/checked_frames http/handshake
     http/problems http/parameters http/retry_after http/usual http/span http/trace_context http/model_record
@@ -55,7 +55,7 @@ MODULES = """
     monitor/access_log monitor/log_writer monitor/traffic monitor/recent_requests monitor/model_summary
     monitor/model_traffic monitor/telemetry/span_record monitor/telemetry/methods
     app/channel app/destination app/gateway app/sending app/asgi
-    server/context server/request_tasks server/channel server/head server/progress server/lingering server/accepting
+    server/context server/request_tasks server/channel server/head server/lingering server/accepting
     server/http1/phase server/http1/line_ends server/http1/reader server/http1/channel server/http1/websocket
     server/http1/connection
 """

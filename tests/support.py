@@ -298,3 +298,20 @@ async def eventually(condition: Callable[[], bool], seconds: float = 30.0, messa
         if time.monotonic() > end:
             raise AssertionError(message)
         await asyncio.sleep(0.02)
+
+
+async def read_slowly(port: int, data: bytes, size: int = 2000) -> int:
+    """Send bytes, and read so many of the answer every 50 ms until the connection is reset; how many came."""
+    loop = asyncio.get_running_loop()
+    received = 0
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await loop.sock_connect(sock, ("127.0.0.1", port))
+        await loop.sock_sendall(sock, data)
+        with contextlib.suppress(ConnectionError):
+            while sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+                if size:
+                    received += len(await loop.sock_recv(sock, size))
+                await asyncio.sleep(0.05)
+    return received

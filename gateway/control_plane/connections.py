@@ -1,13 +1,19 @@
-"""Connections of clients, which may not hold one for ever by sending a request as slowly as they can."""
+"""Connections of clients, which may not hold one for ever by sending a request, or reading an answer, as slowly as they
+can."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import h11
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from gateway.control_plane.body_limit import INTERNAL
+from gateway.control_plane.problems import Problem, answer
+from gateway.reading.clocked import READ_SECONDS, Unread, clocked, end
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
@@ -22,8 +28,12 @@ class Connection(H11Protocol):
 
     _head: asyncio.TimerHandle | None = None
 
+    def __init__(self, *arguments: Any, unread: Unread, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._unread = unread
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(clocked(transport, self._unread))
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -35,6 +45,7 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_head()
+        end(self.transport)
         super().connection_lost(exc)
 
     @property
@@ -61,7 +72,27 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     """One that may be refused by an answer of ours: to uvicorn, only an acceptance and its own 403 end a handshake, so
     that it logs each other answer as an error of the application."""
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        end(self.transport)
+        super().connection_lost(exc)
+
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and self.close_sent:
             self.handshake_complete = True
+
+
+class AnswerLimit:
+    """ASGI middleware: no more answers are made while too much of others waits for its clients. Gateways get theirs."""
+
+    def __init__(self, app: ASGIApp, unread: Unread) -> None:
+        self._app = app
+        self._unread = unread
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["path"].startswith(INTERNAL) and self._unread.is_too_much:
+            said = f"{self._unread.most >> 20} MiB of answers wait until their clients read them; ask again later"
+            headers = {"connection": "close", "retry-after": f"{READ_SECONDS:.0f}"}
+            await answer(Problem(503, said, headers=headers))(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

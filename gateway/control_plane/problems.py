@@ -39,7 +39,7 @@ DESCRIPTIONS: Final[Mapping[int, str]] = {
     422: "The `Idempotency-Key` was used for another request.",
     429: "Too many requests; `Retry-After` says when.",
     502: "The gateway, or its provider, did not answer, or not as it should.",
-    503: "The database does not answer; `Retry-After` says when to ask again.",
+    503: "The database does not answer, or too many answers are not read; `Retry-After` says when to ask again.",
 }
 
 

@@ -9,8 +9,9 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import uvicorn
 from sqlalchemy.exc import ArgumentError
@@ -21,7 +22,7 @@ from gateway.control_messages import DEAD_SECONDS, MOST_BYTES, PING_SECONDS
 from gateway.control_plane.access import Access
 from gateway.control_plane.adapters.factory import UnusableAdapter, create_adapter
 from gateway.control_plane.app import create_app
-from gateway.control_plane.connections import Connection, WebSocketConnection
+from gateway.control_plane.connections import AnswerLimit, Connection, WebSocketConnection
 from gateway.control_plane.credentials import UnusableKey, any_sealed, load_keys
 from gateway.control_plane.database.connection import Database, DatabaseUnavailable
 from gateway.control_plane.database.migrating import SchemaMismatch, current, require_newest
@@ -32,9 +33,11 @@ from gateway.control_plane.refusals import Refusals
 from gateway.control_plane.rules import RuleFiles
 from gateway.control_plane.settings.file import ControlPlaneFile
 from gateway.control_plane.settings.reading import read_settings
+from gateway.reading.clocked import Unread
 
 MOST_HEAD: Final = 64 * 1024  # bytes of a request line and its headers
 MOST_CONNECTIONS: Final = 20_000
+MOST_UNREAD: Final = 256 * 1024 * 1024  # bytes of answers that wait for their clients; then no more are made
 END_SECONDS: Final = 10  # for requests in flight
 DATABASE_FILE: Final = "control-plane.sqlite"
 
@@ -179,9 +182,10 @@ class _Server(uvicorn.Server):
 
 def server_of(plane: Plane) -> uvicorn.Server:
     """The server of a control plane; its `serve` takes the sockets that it listens on."""
+    unread = Unread(MOST_UNREAD)
     config = uvicorn.Config(
-        create_app(plane),
-        http=Connection,
+        cast(Any, AnswerLimit(create_app(plane), unread)),
+        http=cast(Any, partial(Connection, unread=unread)),
         h11_max_incomplete_event_size=MOST_HEAD,
         ws=WebSocketConnection,
         ws_max_size=MOST_BYTES,

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
-from contextlib import suppress
 from typing import Final
 
 from gateway.deadlines import NEVER
 from gateway.outbox import Writer
+from gateway.reading.progress import Progress, reset
 from gateway.server.context import ServerContext
-from gateway.server.progress import Progress
 
 SECONDS: Final = 2.0  # without a byte either way
 LIMIT: Final = 30.0  # seconds
@@ -125,13 +123,6 @@ def linger(
         writer.write_eof()
     else:
         writer.close()
-
-
-def reset(sock: socket.socket, writer: Writer) -> None:
-    """No orderly end: to a client that reads until the end, a mere close would look complete."""
-    with suppress(OSError):  # it is closed already
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.abort()
 
 
 def is_reset(sock: socket.socket) -> bool:

@@ -13,6 +13,7 @@ import contextlib
 import json
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final, cast
 
 import uvicorn
@@ -20,17 +21,13 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gateway.outbox import Outbox, Writer
-from gateway.server.progress import Progress
+from gateway.reading.clocked import READ_SECONDS, Unread, clocked, end
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of all lines of a head and its trailers; the same of one line that has no end
 HEAD_SECONDS: Final = 15.0  # for a whole head, for a whole body, and for what is left of one that is answered already
-READ_SECONDS: Final = 15.0  # in which a client has to read something of its answers
 MOST_WAITING: Final = 8  # requests of one connection that have come and are not answered
 MOST_CONNECTIONS: Final = 256  # to one port
-MOST_UNREAD: Final = (
-    64 * 1024 * 1024
-)  # bytes of answers of one port that wait for their clients, from which on no more are made
+MOST_UNREAD: Final = 64 * 1024 * 1024  # bytes of answers that wait for clients of one port; then no more are made
 TICK_SECONDS: Final = 1.0  # after which the date of answers is another one
 END_SECONDS: Final = 1.0  # for what is under way at the end
 LOOK_SECONDS: Final = 0.01  # at the end: whether it is still
@@ -58,12 +55,13 @@ class SideConnection(HttpToolsProtocol):
     _last = False  # whether nothing is read any more of what comes behind the requests that wait
     _running: RequestResponseCycle | None = None  # the request that is being answered, or was
     _waiting: asyncio.TimerHandle | None = None  # until a head, or a body, has come
-    _looking: asyncio.TimerHandle | None = None  # whether answers are read
-    _progress: Progress  # of the client's reading
+
+    def __init__(self, *arguments: Any, unread: Unread, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._all_unread = unread
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._progress = Progress(transport.get_extra_info("socket"), Writer(transport, Outbox()))
+        super().connection_made(clocked(transport, self._all_unread))
         if len(self.connections) > MOST_CONNECTIONS:
             transport.abort()
         else:
@@ -81,8 +79,7 @@ class SideConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_waiting()
-        if self._looking is not None:
-            self._looking.cancel()
+        end(self.transport)
         super().connection_lost(exc)
         self.pipeline.clear()
         self._leave_running()  # uvicorn tells the newest request only
@@ -123,11 +120,6 @@ class SideConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._end_waiting()
         super().on_response_complete()
-        self._expect_reads()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._expect_reads()
 
     @property
     def _answered(self) -> bool:
@@ -191,18 +183,6 @@ class SideConnection(HttpToolsProtocol):
             content = json.dumps({"error": said}).encode()
             self._end_with(_TOO_SLOW % len(content) + content)
 
-    def _expect_reads(self) -> None:
-        """Look after a while whether the client has read something, where it has to."""
-        if self._looking is None and self.transport.get_write_buffer_size():
-            self._looking = self.loop.call_later(READ_SECONDS, self._look, self._progress.unsent)
-
-    def _look(self, before: int) -> None:
-        self._looking = None
-        if self._progress.unsent == before:
-            self.transport.abort()
-        else:
-            self._expect_reads()
-
     def _end_waiting(self) -> None:
         if self._waiting is not None:
             self._waiting.cancel()
@@ -219,10 +199,11 @@ class SideServer(uvicorn.Server):
     def __init__(self, app: ASGIApp) -> None:
         self._ending = asyncio.Event()
         self._app = app
+        self._unread = Unread(MOST_UNREAD)
         super().__init__(
             uvicorn.Config(
                 cast(Any, self._answer),
-                http=SideConnection,
+                http=cast(Any, partial(SideConnection, unread=self._unread)),
                 interface="asgi3",
                 lifespan="off",
                 ws="none",
@@ -234,11 +215,11 @@ class SideServer(uvicorn.Server):
         )
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connections = cast(set[SideConnection], self.server_state.connections)
-        if sum([each.transport.get_write_buffer_size() for each in connections]) < MOST_UNREAD:
+        if not self._unread.is_too_much:
             await self._app(scope, receive, send)
             return
-        said = f"{MOST_UNREAD >> 20} MiB of answers wait until their clients read them: read those first, or close them"
+        waiting = f"{self._unread.most >> 20} MiB of answers wait until their clients read them"
+        said = f"{waiting}: read those first, or close them"
         await JSONResponse({"error": said}, 503, {"retry-after": f"{READ_SECONDS:.0f}"})(scope, receive, send)
 
     def end(self) -> None:

@@ -13,10 +13,12 @@ import pytest
 from openapi_spec_validator import validate
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.control_plane import body_limit, connections
+from gateway.control_plane import body_limit, connections, serve
 from gateway.control_plane.database.connection import DatabaseUnavailable
 from gateway.control_plane.plane import Plane
+from gateway.reading import clocked
 from tests.control_plane.support import client_of, serving
+from tests.support import read_slowly
 
 SEVENTEEN = {
     ("post", "/environments"),
@@ -147,3 +149,36 @@ async def test_a_slow_body_is_not_waited_for(plane: Plane, monkeypatch: pytest.M
         writer.write(head.encode() + b"content-type: application/json\r\ncontent-length: 100\r\n\r\n{")
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
         writer.close()
+
+
+PIPELINED = b"GET /api/v1/openapi.json HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n" * 100
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["a little at a time", "nothing"])
+async def test_answers_that_are_not_read_hold_no_connection(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    """A client of pipelined requests that reads nothing is left, and so is one that takes some bytes now and then."""
+    monkeypatch.setattr(clocked, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(clocked, "BYTES_PER_SECOND", 1024 * 1024)
+    async with serving(plane) as served, asyncio.timeout(20):
+        port = urlsplit(served.url).port
+        assert port is not None
+        assert await read_slowly(port, PIPELINED, size=2000 if reads else 0) < 1024 * 1024
+
+
+async def test_answers_that_nobody_reads_are_bounded_together(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound a request is a 503, but for those of gateways; once they are gone, the next is answered."""
+    monkeypatch.setattr(serve, "MOST_UNREAD", 1)
+    path = "/api/v1/openapi.json"
+    async with serving(plane) as served, httpx2.AsyncClient(base_url=served.url) as client, asyncio.timeout(20):
+        _, writer = await asyncio.open_connection("127.0.0.1", urlsplit(served.url).port)
+        writer.write(PIPELINED)
+        while (refused := await client.get(path)).status_code == 200:
+            pass  # until what waits is more than the kernel keeps
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "15")
+        assert "wait until their clients read them" in refused.json()["detail"]
+        assert (await client.post("/api/internal/v1/gateways/join", json={})).status_code != 503
+        writer.transport.abort()
+        while (await client.get(path)).status_code != 200:
+            pass  # until the server has seen that

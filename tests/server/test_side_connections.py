@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
+from gateway.reading import clocked
 from gateway.server import side_connections
 from gateway.server.side_connections import HEAD_LIMIT, MOST_WAITING
 from gateway.server.side_servers import SideServers
-from tests.support import exchange, lateness, read_head
+from tests.support import exchange, lateness, read_head, read_slowly
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -167,7 +168,7 @@ async def test_a_body_that_does_not_come_is_a_408(monkeypatch: pytest.MonkeyPatc
 
 async def test_an_answer_that_is_not_read_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that is written already; a client that reads slowly gets all of it."""
-    monkeypatch.setattr(side_connections, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(clocked, "READ_SECONDS", 0.3)
     monkeypatch.setattr(side_connections, "MOST_CONNECTIONS", 1)
 
     async def long(scope: Any, receive: Any, send: Any) -> None:
@@ -196,6 +197,19 @@ async def test_an_answer_that_is_not_read_ends_its_connection(monkeypatch: pytes
             while not await exchange(port, b"GET / HTTP/1.0\r\n\r\n"):
                 pass  # until the server has given up the other one
             writer.close()
+
+
+async def test_so_does_one_that_is_read_a_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some bytes now and then are too few."""
+    monkeypatch.setattr(clocked, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(clocked, "BYTES_PER_SECOND", 1024 * 1024)
+
+    async def long(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a" * (MOST_SENT // 4)})
+
+    async with served(long) as port, asyncio.timeout(30):
+        assert await read_slowly(port, GET + b"\r\n") < 1024 * 1024
 
 
 async def test_answers_that_nobody_reads_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from gateway.http import Headers, Outcome, Response
 from gateway.http.messages import RequestHead
 from gateway.outbox import Writer
 from gateway.plurals import counted
+from gateway.reading.progress import Progress, reset
 from gateway.server.context import HEAD_BUFFER, READ_BUFFER, WRITE_HIGH_WATER, ServerContext
 from gateway.server.head import bad
 from gateway.server.http1.channel import DISCARD_LIMIT, Http1Channel
@@ -21,8 +22,7 @@ from gateway.server.http1.line_ends import CRUMB, FRAMING_AT_ONCE
 from gateway.server.http1.phase import BUSY, DISCARD, GONE, HEAD, IDLE, NEW, may_bring_request, seconds_in, too_slow
 from gateway.server.http1.reader import LARGE, RequestReader, looks_whole
 from gateway.server.http1.websocket import join
-from gateway.server.lingering import has_left, is_reset, linger, reset
-from gateway.server.progress import Progress
+from gateway.server.lingering import has_left, is_reset, linger
 
 
 class Http1Connection(asyncio.BufferedProtocol):

@@ -44,3 +44,11 @@ class Progress:
         if unsent != self._unsent:
             self._unsent, self._since = unsent, now
         return now - self._since >= seconds
+
+
+def reset(sock: socket.socket, writer: Writer) -> None:
+    """No orderly end: to a client that reads until the end, a mere close would look complete, and
+    what it has not taken would stay in the kernel."""
+    with contextlib.suppress(OSError):  # it is closed already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.abort()

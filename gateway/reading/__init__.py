@@ -1,0 +1,1 @@
+"""Whether clients read what is written to them."""
