@@ -28,10 +28,12 @@ from gateway.http.decisions import Mode, deny
 from gateway.http.problems import problem_for
 from gateway.http.validity import check_exchange, check_request, check_response, put_back, repair
 from gateway.middleware.declaration import Declaration, Rules
-from gateway.middleware.lent import KeptResponse, LentBody
+from gateway.middleware.lent import KeptResponse, LentBody, Room
 
 logger = logging.getLogger("gateway.policy")
 
+
+PLACE: Final = ("middleware.yaml", ("policies",))
 
 _Wrapped = Callable[[Exchange], Awaitable[object]]
 """A handler wrapped by a policy. Only its answer shows whether it keeps to the types."""
@@ -44,6 +46,7 @@ class PythonPolicy:
     name: str
     policy: Middleware
     mode: Mode
+    room: Room | None  # in shadow mode: for bodies that it reads
 
     def __repr__(self) -> str:
         return f"PythonPolicy({self.name}, {type(self.policy).__name__})"
@@ -143,7 +146,7 @@ class _Asked:
         "policy",
         "reached",
         "response",
-        "shadow",
+        "room",
         "task",
     )
 
@@ -151,13 +154,14 @@ class _Asked:
         self.exchange = exchange
         self.former = copy(exchange)
         self.policy = policy.name
-        self.shadow = policy.mode == "shadow"
+        self.room = policy.room
         self.lent: LentBody | None = None  # in the place of the request body
         if exchange.body is not None:
-            exchange.body = self.lent = LentBody(exchange.body, kept=self.shadow)
-        if self.shadow:  # what is changed in its place can be put back, too
+            exchange.body = self.lent = LentBody(exchange.body, self.room)
+        if self.room is not None:  # what is changed in its place can be put back, too
             exchange.headers, exchange.fields = exchange.headers.copy(), exchange.fields.copy()
             exchange.parameters = dict(exchange.parameters)
+            exchange.defer(self.forget)
         self.task = current_task()
         self.over = False  # it has refused, and the request goes on without it
         self.reached = False
@@ -193,15 +197,21 @@ class _Asked:
         """This came of it."""
         self.failed |= response.status >= 400
         self.response = response
-        if self.shadow:
+        if self.room is not None:
             self.let_go()
-            self.kept = KeptResponse(response)
+            self.kept = KeptResponse(response, self.room)
 
     def let_go(self, passed: Response | None = None) -> None:
         """Keep the response for the case of a refusal no longer."""
         if self.kept is not None:
             self.kept.let_go(passed)
             self.kept = None
+
+    def forget(self) -> None:
+        """The request is over."""
+        self.let_go()
+        if self.lent is not None:
+            self.lent.let_go()
 
     async def answer(self) -> Response | None:
         """What would be the answer without the policy; None where that is not known. Raises what came instead of it."""
@@ -299,7 +309,10 @@ def _builders(context: Context, alone: Collection[str]) -> tuple[dict[str, Build
 def _for_route(
     name: str, config: PythonPolicyConfig, policy: Middleware, context: Context, route: RouteConfig
 ) -> PythonPolicy | None:
-    return PythonPolicy(name, policy, config.mode) if config.applies_to(route.id) else None
+    if not config.applies_to(route.id):
+        return None
+    room = context.plan.need(("policies.room",), Room, PLACE) if config.mode == "shadow" else None
+    return PythonPolicy(name, policy, config.mode, room)
 
 
 DECLARATION: Final[Declaration] = Declaration("policies", Rules(_builders))

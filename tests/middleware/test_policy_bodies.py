@@ -77,23 +77,30 @@ class P:
                 exchange.body = WholeBody(data, [])
                 await handler(exchange)
                 exchange.body = WholeBody(data, [])
+            elif do == "answer-refuse":
+                response = await handler(exchange)
+                while await response.body.read():
+                    pass
+                raise GatewayError(ErrorKind.FORBIDDEN, do)
             return await handler(exchange)
         return answered
 """
 
 
 @asynccontextmanager
-async def served(directory: Path, mode: str = "enforce") -> AsyncIterator[tuple[GatewayProcess, list[bytes]]]:
+async def served(
+    directory: Path, mode: str = "enforce", *, policy: str = POLICY, answer: bytes = b"ok"
+) -> AsyncIterator[tuple[GatewayProcess, list[bytes]]]:
     """A gateway with the policy, and the bodies of the requests that its backend has had whole."""
     bodies: list[bytes] = []
 
     async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             bodies.append((await read_message(reader)).body)
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(answer) + answer)
 
     (directory / "config").mkdir()
-    (directory / "config" / "p.py").write_text(POLICY)
+    (directory / "config" / "p.py").write_text(policy)
     async with scripted_backend(backend) as port:
         routes = f"- {{path: /*, target: '127.0.0.1:{port}'}}\n- {{path: /here, respond: 204}}\n"
         policies = f"policies: {{mine: {{class: 'p.py:P', mode: {mode}}}}}"
@@ -215,3 +222,41 @@ async def test_shadow_mode_keeps_so_much_of_a_body(tmp_path: Path, size: int, st
         assert answer.startswith(b"HTTP/1.1 %d " % status)
         assert list(map(len, bodies)) == ([size] if status == 200 else [])
         await eventually(lambda: status == 200 or "more than 16 MiB of a body" in gateway.log)
+
+
+@pytest.mark.parametrize(("size", "status"), [(16 * 1024 * 1024, 200), (16 * 1024 * 1024 + 1, 500)])
+async def test_shadow_mode_keeps_so_much_of_a_response(tmp_path: Path, size: int, status: int) -> None:
+    """Where a policy refuses after it has read more, nothing is left to send, and the client is told so."""
+    async with served(tmp_path, "shadow", answer=b"a" * size) as (gateway, _), asyncio.timeout(60):
+        head, _, body = (await _ask(gateway, "GET", "answer-refuse", "empty")).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d " % status)
+        assert len(body) == size or status != 200
+        await eventually(lambda: status == 200 or "more than 16 MiB of a body" in gateway.log)
+
+
+BOUNDED = (
+    f"import logging\nfrom gateway.middleware import lent\nlent.MOST_KEPT_TOGETHER = 1024 * 1024\n{POLICY}".replace(
+        "data += piece", "data += piece; logging.getLogger('gateway.policy').error('%d were read', len(data))"
+    )
+)
+
+
+async def test_shadow_mode_keeps_so_much_of_all_bodies_together(tmp_path: Path) -> None:
+    """A request that a policy refuses after it has read more fails, and the log says why; once others are over, one
+    passes. Those that it does not refuse pass all the time."""
+    size = 600 * 1024
+    head = b"POST /?%b HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    refused = head % (b"refuse-all", size) + b"a" * size
+    async with served(tmp_path, "shadow", policy=BOUNDED) as (gateway, bodies), asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(refused[:-1])
+        await eventually(lambda: f"{size - 1} were read" in gateway.log)
+        assert (await exchange(gateway.port, refused)).startswith(b"HTTP/1.1 500 ")
+        await eventually(lambda: "1 MiB are kept for such policies already" in gateway.log)
+        assert (await exchange(gateway.port, head % (b"", size) + b"a" * size)).startswith(b"HTTP/1.1 200 ")
+        writer.write(refused[-1:])
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        for _ in range(3):
+            assert (await exchange(gateway.port, refused)).startswith(b"HTTP/1.1 200 ")
+        assert set(map(len, bodies)) == {size}
