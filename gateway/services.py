@@ -79,7 +79,8 @@ class Services:
         if known is not None:
             return known
         if isinstance(target, AddressTarget):
-            name, tls = str(Address(target.host, target.port)), TlsSettings() if target.protocol == "https" else None
+            name = str(Address(target.host, target.port))
+            tls, tls_context = self._shared(TlsSettings(), place) if target.protocol == "https" else (None, None)
             members: Sequence[Member] | None = (Member(Address(target.host, target.port)),)
             limits = PoolLimits(drain=self._drain)
             if target in self._origins:
@@ -89,7 +90,8 @@ class Services:
         else:
             service = self._configuration.routes.services[target.name]
             place = ("routes.yaml", ("services", target.name))
-            name, tls = target.name, self._tls(target.name, service)
+            name = target.name
+            tls, tls_context = self._tls(name, service, place) if service.protocol == "https" else (None, None)
             settings = Settings(
                 self._balancing(service, place),
                 pool_limits(service.connections, self._drain),
@@ -104,11 +106,11 @@ class Services:
         service_name = name
         if mirror:
             name, health = f"mirror:{name}", None
-        make = partial(Upstream, name, self._connector, settings, members or (), host_name, place[0])
+        make = partial(Upstream, name, self._connector, settings, members or (), host_name, place[0], tls_context)
         # What it trusts and proves to be may become another; its health, streams and counters stay.
         upstream = self._plan.need(("upstream", target, tls is not None, host_name, mirror), make, place)
         if upstream.settings != settings or (members is not None and upstream.members != members):
-            renewed = None if tls is None or tls == upstream.settings.tls else self._tls_context(service_name, tls)
+            renewed = None if tls == upstream.settings.tls else tls_context
             self._changed[upstream] = settings, members, renewed
         if discovery is not None:
             find = partial(discovery_of, upstream, service_name, discovery, self._context, place)
@@ -133,39 +135,44 @@ class Services:
         zones = Zones(config.own, config.gateways) if config.own else None
         return Rules(service.slow_start, service.panic, zones)
 
-    def _tls(self, name: str, service: ServiceConfig) -> TlsSettings | None:
-        if service.protocol != "https":
-            return None
+    def _tls(self, name: str, service: ServiceConfig, place: Place) -> tuple[TlsSettings, ssl.SSLContext]:
+        """The settings of a service, and their context; others, with a problem, where its files cannot be used."""
         config = service.tls
         client = self._client_certificate(name, config)
         settings = TlsSettings(None, config.server_name, config.verify, client)
-        if config.ca is None:
-            return settings
         try:
-            trusting = replace(settings, ca=read_regular(self._configuration.base / config.ca, MAX_CA_BYTES).decode())
-            trusting.context()
+            if config.ca is not None:
+                settings = replace(settings, ca=self._read_once(config.ca))
+            return self._shared(settings, place)
+        except UnusableFile as error:  # it has changed since it was looked at
+            self._unusable_file(name, config, error)
         except (OSError, ValueError) as error:  # an ssl.SSLError is an OSError
             reason = f"{error.strerror}; {to_mend(error)}" if isinstance(error, OSError) and error.strerror else error
             self._unusable(name, "ca", f"{config.ca} cannot be used: {reason}")
-            return settings
-        return trusting
+        return self._shared(TlsSettings(), place)
+
+    def _read_once(self, ca: str) -> str:
+        path = self._configuration.base / ca
+        return self._context.once(("ca", path), lambda: read_regular(path, MAX_CA_BYTES).decode())
+
+    def _shared(self, tls: TlsSettings, place: Place) -> tuple[TlsSettings, ssl.SSLContext]:
+        """With the one context of all that have the same: it takes a megabyte where it trusts what the system does."""
+        same = replace(tls, server_name=None)  # of which each connection tells its context
+        return tls, self._plan.need(("tls", same), same.context, place)
 
     def _client_certificate(self, name: str, config: Tls) -> ClientCertificate | None:
         if config.certificate_file is None or config.key_file is None:
             return None
         base = self._configuration.base
         try:
-            return ClientCertificate.read(base / config.certificate_file, base / config.key_file)
+            files = base / config.certificate_file, base / config.key_file
+            return self._context.once(("client certificate", *files), lambda: ClientCertificate.read(*files))
         except UnusableFile as error:
-            self._unusable(name, error.key, f"{getattr(config, error.key)} cannot be used: {error}")
+            self._unusable_file(name, config, error)
             return None
 
-    def _tls_context(self, name: str, tls: TlsSettings) -> ssl.SSLContext | None:
-        try:
-            return tls.context()
-        except (OSError, ValueError) as error:  # a file has changed since it was looked at
-            self._unusable(name, "certificate_file", f"it cannot be used: {error}")
-            return None
+    def _unusable_file(self, name: str, config: Tls, error: UnusableFile) -> None:
+        self._unusable(name, error.key, f"{getattr(config, error.key)} cannot be used: {error}")
 
     def _unusable(self, name: str, key: str, message: str) -> None:
         self.problems.append(self._configuration.problem("routes.yaml", ("services", name, "tls", key), message))

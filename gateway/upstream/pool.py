@@ -237,7 +237,7 @@ class Connections(Owner):
 
     async def open_apart(self, seconds: float) -> Connection:
         """A fresh connection outside the pool, for what stays open as long as its client. Raises GatewayError."""
-        tls_context = self._tls_context
+        tls_context, server_name = self._tls_context, self.server_name
         try:
             connection = await self._connector.connect(
                 self.label,
@@ -245,14 +245,14 @@ class Connections(Owner):
                 self._address.host,
                 self._address.port,
                 tls=tls_context,
-                server_name=self.server_name,
+                server_name=server_name,
                 seconds=seconds,
             )
         except GatewayError as error:
             self.unreachable = error.kind.origin == "upstream"
             raise
         self.unreachable = False
-        if tls_context is not self._tls_context:
+        if tls_context is not self._tls_context or server_name != self.server_name:
             connection.opened = _LONG_AGO  # it serves the request that waits for it, and no other
         else:
             self.certificate_until = connection.certificate_until

@@ -104,11 +104,10 @@ class Upstream:
         members: Sequence[Member] = (),
         host_name: str | None = None,
         file: str = "routes.yaml",
+        tls_context: ssl.SSLContext | None = None,
     ) -> None:
         """`host_name`: what all endpoints are asked for; None: each by its address. `file`: that names it.
-
-        Raises OSError or ValueError where the certificates of `tls` cannot be used.
-        """
+        `tls_context`: of its TLS, which others may share."""
         self.name = name
         self.file = file
         self.settings = settings
@@ -117,7 +116,7 @@ class Upstream:
         self.endpoints: tuple[Endpoint, ...] = ()
         self._connector = connector
         self.host_name = host_name
-        self._tls_context = settings.tls.context() if settings.tls else None
+        self._tls_context = tls_context
         self._by_address: Endpoints = {}
         self._leaving: Endpoints = {}  # not in the set any more, with requests in flight or not retired
         self._replacements = 0  # begun so far

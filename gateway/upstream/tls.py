@@ -15,6 +15,8 @@ MAX_BYTES: Final = 1024**2  # of each file
 
 FileKey = Literal["certificate_file", "key_file"]
 
+_CERTIFICATE: Final = ("CERTIFICATE-----", "certificate")  # how one begins, and what it is
+_PRIVATE_KEY: Final = ("PRIVATE KEY-----", "private key")
 _NO_AUTHORITY: Final = "it has no whole certificate in PEM; put in those of the authorities that are to be trusted"
 _OTHER_KEY: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _OF_CLIENTS: Final = ("UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR", "HANDSHAKE_FAILURE")
@@ -41,21 +43,27 @@ class ClientCertificate:
     @staticmethod
     def read(certificate: Path, key: Path) -> ClientCertificate:
         """Those of two files in PEM. Raises UnusableFile."""
-        chain = _read("certificate_file", certificate, "CERTIFICATE-----", "certificate")
-        secret = _read("key_file", key, "PRIVATE KEY-----", "private key")
+        chain = _read("certificate_file", certificate, *_CERTIFICATE)
+        secret = _read("key_file", key, *_PRIVATE_KEY)
         client = ClientCertificate(certificate, key, sha256(chain).digest() + sha256(secret).digest())
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        try:
-            client.load_into(context)
-        except ssl.SSLError as error:
-            if error.reason in _OTHER_KEY:
-                raise UnusableFile("key_file", f"it is not the key of {certificate.name}; name the one of it") from None
-            raise UnusableFile(_broken(chain), "it is damaged; write it anew, in PEM") from None
+        client.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         return client
 
     def load_into(self, context: ssl.SSLContext) -> None:
-        """Have a context show it. Raises OSError (of which ssl.SSLError is one) or ValueError."""
-        context.load_cert_chain(self.certificate, self.key, _no_password)  # without which it asks the terminal
+        """Have a context show it. Raises UnusableFile, also where a file is another one by now."""
+        try:
+            context.load_cert_chain(self.certificate, self.key, _no_password)  # without which it asks the terminal
+        except OSError as error:  # an ssl.SSLError is one
+            raise self._why(error) from None
+
+    def _why(self, error: OSError) -> UnusableFile:
+        chain = _read("certificate_file", self.certificate, *_CERTIFICATE)
+        _read("key_file", self.key, *_PRIVATE_KEY)
+        if not isinstance(error, ssl.SSLError):
+            return UnusableFile("certificate_file", "it or its key was away for a moment; reload")
+        if error.reason in _OTHER_KEY:
+            return UnusableFile("key_file", f"it is not the key of {self.certificate.name}; name the one of it")
+        return UnusableFile(_broken(chain), "it is damaged; write it anew, in PEM")
 
 
 def _read(key: FileKey, path: Path, mark: str, what: str) -> bytes:
@@ -98,7 +106,7 @@ class TlsSettings:
     client: ClientCertificate | None = None
 
     def context(self) -> ssl.SSLContext:
-        """A client context. Raises OSError (of which ssl.SSLError is one) or ValueError where files cannot be used."""
+        """A client context. Raises UnusableFile; other ValueErrors, or OSError, are of `ca`."""
         # To `ssl` an empty text is none at all, which means what the system trusts.
         if self.ca is not None and "-----BEGIN" not in self.ca:
             raise ValueError(_NO_AUTHORITY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import shutil
 import ssl
@@ -21,6 +22,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from gateway.check import compile_offline
 from gateway.cli import main
 from gateway.config.problems import ConfigError
+from gateway.upstream.tls import ClientCertificate, TlsSettings, UnusableFile
 from tests.support import GatewayProcess, running_gateway, until
 from tests.upstream.test_tls import certificate, openssl, server_side
 
@@ -320,3 +322,57 @@ def test_files_that_cannot_be_used(
     text = said("own.pem", f'"{inline}"')
     assert "expected the name of a file" in text
     assert secret_of(issued, "first")[:8] not in text
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "key", "said"),
+    [
+        ("own.key", None, "key_file", "No such file"),
+        ("own.pem", None, "certificate_file", "No such file"),
+        ("own.key", "renewed.key", "key_file", "it is not the key of own.pem"),
+        ("own.key", "ca.pem", "key_file", "it has no private key"),
+        ("own.pem", "ca.key", "certificate_file", "it has no certificate"),
+    ],
+)
+def test_a_file_that_changes_while_it_is_used_is_named(
+    configured: Path, issued: Path, file: str, content: str | None, key: str, said: str
+) -> None:
+    """Not always the certificate, where it has been fine when it was read."""
+    config = configured / "config"
+    settings = TlsSettings(client=ClientCertificate.read(config / "own.pem", config / "own.key"))
+    if content is None:
+        (config / file).unlink()
+    else:
+        shutil.copy(issued / content, config / file)
+    with pytest.raises(UnusableFile, match=said) as error:
+        settings.context()
+    assert error.value.key == key
+
+
+def contexts() -> int:
+    gc.collect()
+    return sum(isinstance(each, ssl.SSLContext) for each in gc.get_objects())
+
+
+def test_equal_services_share_what_they_trust_and_show(configured: Path, issued: Path) -> None:
+    """Each set of certificates takes a megabyte, and some ten milliseconds, once, however many services have it."""
+    shutil.copy(issued / "ca.pem", configured / "config")
+    settings = [
+        "{}",
+        "{server_name: other.test}",
+        "{ca: ca.pem}",
+        "{certificate_file: own.pem, key_file: own.key}",
+        "{certificate_file: own.pem, key_file: own.key, ca: ca.pem}",
+    ]
+    services = "".join(
+        f"  s{number}: {{endpoints: ['127.0.0.1:{number + 1}'], protocol: https, tls: {settings[number % 5]}}}\n"
+        for number in range(50)
+    )
+    routes = "".join(f"- {{path: /{number}, target: s{number}}}\n" for number in range(50))
+    (configured / "config" / "routes.yaml").write_text(
+        f"services:\n{services}routes:\n{routes}- {{path: /, target: 'https://a.test'}}\n"
+    )
+    before = contexts()
+    snapshot = compile_offline(configured / "config")
+    assert contexts() - before == 4
+    assert len(snapshot.handlers) == 51

@@ -330,7 +330,8 @@ async def test_discovered_endpoints_have_the_discovered_name() -> None:
     found = []
     for tls in (TlsSettings(), TlsSettings(server_name="other.test")):
         settings = Settings(BALANCERS["round_robin"], tls=tls)
-        upstream = Upstream("s", connector, settings, [Member(Address("10.0.0.1", 443))], "orders.test")
+        members = [Member(Address("10.0.0.1", 443))]
+        upstream = Upstream("s", connector, settings, members, "orders.test", tls_context=tls.context())
         found += [(endpoint.authority, endpoint.connections.server_name) for endpoint in upstream.endpoints]
     assert found == [(b"orders.test", "orders.test"), (b"orders.test", "other.test")]
 
