@@ -26,6 +26,7 @@ from gateway.app.sending import send_stream
 from gateway.custom_code import is_failure, place_of
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Outcome, Report, Response, WebSocketSession
+from gateway.http.fields import FRAMING_FIELDS
 from gateway.http.messages import RequestHead
 from gateway.http.methods import REGISTERED
 from gateway.http.paths import NormalisedPath, PathError, is_plain, normalise
@@ -129,6 +130,7 @@ class Gateway:
             return send_stream(channel, exchange, response, body, outcome)
         self.begin(session, exchange)
         exchange.early_hints = None
+        response.headers = [line for line in response.headers if line[0] not in FRAMING_FIELDS]  # RFC 9110, 8.6
         return channel.accept(response, outcome)
 
     def refuse(self, head: RequestHead, peer: str, scheme: str, error: GatewayError) -> Response:

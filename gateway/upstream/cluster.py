@@ -182,7 +182,7 @@ class Cluster:
             detail = f"{endpoint.label} did not answer the WebSocket handshake as it should: {error}"
             raise GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, detail) from None
         answered = [line for line in response.headers if line[0].startswith(b"sec-websocket-")]
-        others = [line for line in response.headers if line not in answered and line[0] != b"content-length"]
+        others = [line for line in response.headers if line not in answered]
         session = Upgraded(connection, answered, negotiated, self.websocket, exchange.deadline)
         endpoint.sessions.add(session)
         exchange.defer(partial(endpoint.sessions.discard, session))

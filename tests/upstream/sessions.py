@@ -7,6 +7,9 @@ from typing import Any
 
 from tests.upstream.application import Message, Receive, Send, answer, note, until_told
 
+# Of a framework that sets these for all responses.
+ACCEPTED = [(b"content-length", b"5"), (b"transfer-encoding", b"chunked"), (b"x-a", b"b")]
+
 
 async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
@@ -16,7 +19,7 @@ async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         assert (await receive())["type"] == "websocket.connect"
         if name != "refuses":
-            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.accept", "headers": ACCEPTED})
     await HANDLERS[name](receive, send)
 
 

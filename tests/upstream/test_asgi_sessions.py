@@ -73,6 +73,15 @@ async def test_small_messages_hold_their_client(hosted: Hosted, frame: bytes) ->
         assert hosted.gateway.memory() < before + 4 * MIB
 
 
+async def test_the_answer_to_a_handshake_has_no_body(hosted: Hosted) -> None:
+    """Whatever the application says of one in its headers, of which the others are sent."""
+    async with connected(hosted.gateway.port) as (reader, writer):
+        writer.write(HANDSHAKE.format("echoes").encode())
+        head = await read_head(reader)
+        assert (head.status, head.all("x-a")) == (101, ["b"])
+        assert head.all("content-length") == head.all("transfer-encoding") == []
+
+
 async def test_small_fragments_cost_what_they_hold(hosted: Hosted) -> None:
     """A message in very many fragments takes no more memory than another of its size, and comes whole."""
     async with raw(hosted, "echoes") as (reader, writer):
