@@ -246,13 +246,16 @@ def _behind(handler: Handler) -> Handler:
             _announce(exchange, exchange.body)
         asked.reached, asked.came = True, came
         asked.hand_on(exchange)
+        sent = exchange if came is None else _apart(exchange)
         try:
-            response = await handler(exchange)
+            response = await handler(sent)
             asked.answered(response)
         except BaseException as error:
             asked.failure, asked.failed = error, True
             raise
         finally:
+            if sent is not exchange:
+                _take_back(exchange, sent)
             if exchange is not asked.exchange:
                 _take_over(asked.exchange, exchange)
             if came is not None:
@@ -269,6 +272,25 @@ def _announce(exchange: Exchange, body: WholeBody) -> None:
     exchange.fields = {**exchange.fields, **dict(length)}
     if not length:
         exchange.fields.pop(b"content-length", None)
+
+
+def _apart(exchange: Exchange) -> Exchange:
+    """A copy for another task, in which the request is sent: what the policy changes meanwhile is not looked at, and
+    must not be in it. What came of it by the end of the request is known to the original."""
+    sent = copy(exchange)
+    sent.headers, sent.fields = exchange.headers.copy(), exchange.fields.copy()
+    sent.parameters = dict(exchange.parameters)
+    exchange.defer(partial(_take_back, exchange, sent))
+    return sent
+
+
+def _take_back(exchange: Exchange, sent: Exchange) -> None:
+    """Have the exchange know all that those behind the policy have found out."""
+    _take_over(exchange, sent)
+    exchange.counted += sent.counted[len(exchange.counted) :]
+    for name in ("identity", "claimed_consumer", "trace_id", "span", "error"):
+        if getattr(exchange, name) is None:
+            setattr(exchange, name, getattr(sent, name))
 
 
 def _take_over(asked: Exchange, handed_on: Exchange) -> None:

@@ -147,6 +147,19 @@ class Refusing:
         return answered
 
 
+class Late:
+    """Changes a request once it is on its way, in a task of its own."""
+
+    def wrap(self, handler: Handler) -> Handler:
+        async def answered(exchange: Exchange) -> Response:
+            task = asyncio.ensure_future(handler(exchange))
+            await asyncio.sleep(0)  # the task begins
+            await _changed(exchange)
+            return await task
+
+        return answered
+
+
 class Copying:
     """Changes a copy of a request, and hands it on."""
 

@@ -24,7 +24,7 @@ FRAMINGS: dict[str, tuple[list[str], str]] = {
 
 @asynccontextmanager
 async def served(
-    directory: Path, *policies: str, routes: str = "- {path: /*, target: BACKEND}\n"
+    directory: Path, *policies: str, routes: str = "- {path: /*, target: BACKEND}\n", answer: bytes = OK
 ) -> AsyncIterator[tuple[GatewayProcess, list[Wire]]]:
     """A gateway with policies of these classes and modes, in this order, and what its backend was sent."""
     sent: list[Wire] = []
@@ -32,7 +32,7 @@ async def served(
     async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             sent.append(await read_message(reader))
-            writer.write(OK)
+            writer.write(answer)
 
     entry = "  p{}: {{class: 'tests.middleware.changing:{}', mode: {}}}"
     lines = [entry.format(number, *policy.split()) for number, policy in enumerate(policies)]
@@ -167,3 +167,17 @@ async def test_the_last_answer_of_the_backend_goes_out(tmp_path: Path) -> None:
     async with served(tmp_path, "Refusing shadow") as (gateway, sent):
         answer = await ask(gateway, "", "asks again", "none")
         assert (answer.status, answer.body, len(sent)) == (200, b"ok", 2)
+
+
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+async def test_what_is_changed_on_the_way_is_not_sent(tmp_path: Path, mode: str) -> None:
+    """Of a request that a policy has handed on in a task: it was looked at before, and waits for a connection."""
+    closing = OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+    async with served(tmp_path, f"Late {mode}", answer=closing) as (gateway, sent):
+        assert (await ask(gateway, "", framing="none", method="GET")).status == 200
+        expected = plain(sent.pop())
+        for change in CHANGES:
+            await ask(gateway, change, framing="none", method="GET")
+            assert (change, [plain(each) for each in sent]) == (change, [expected])
+            sent.clear()
+        await eventually(lambda: gateway.access_log.count('"upstream":"127.0.0.1') == len(CHANGES) + 1)
