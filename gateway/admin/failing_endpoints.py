@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from gateway.http.messages import Attempt
@@ -19,6 +20,35 @@ SECONDS: Final = 60  # for which failures count
 LATELY: Final = 15.0  # the same, of the last requests: until the monitor has them
 SHARE: Final = 0.05  # of what is asked, from which on something fails
 FEW: Final = 20  # requests, of which not all but only a share failed: that may be chance
+ENOUGH: Final = 5  # requests that failed one after the other, so that nothing else needs to be known
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What an endpoint fails of what it is asked."""
+
+    said: str
+    whole: bool  # all of it: nothing gets an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """Its last requests."""
+
+    requests: int = 0
+    failed: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of them failed."""
+        return self.failed > 0 and self.failed == self.requests
+
+    @property
+    def said(self) -> str | None:
+        """How many failed; None where that is nothing to speak of."""
+        if not self.failed or not (self.whole or (self.requests >= FEW and self.failed >= SHARE * self.requests)):
+            return None
+        return f"{self.failed} of its last {counted(self.requests, 'request')} failed"
 
 
 class Failing:
@@ -28,13 +58,19 @@ class Failing:
         self._monitor = monitor if monitor is not None and monitor.enabled else None
         self._now = time.time()
         seconds = LATELY if self._monitor is not None else SECONDS
-        self._lately = failing_lately(recent, seconds, Addresses(upstreams))
+        self._lately = attempts_lately(recent, seconds, Addresses(upstreams))
         self._numbers: dict[Kind, dict[str, int]] = {}
 
-    def endpoint(self, service: str, address: str) -> str | None:
+    def endpoint(self, service: str, address: str) -> Failure | None:
         """How much fails of what this one is asked; None where that is nothing to speak of."""
         requests, errors = self.counts("endpoint", f"{service}/{address}")
-        return failure_said(requests, errors) or self._lately.get((service, address))
+        last = self._lately.get((service, address), Lately())
+        minute, lately = failure_said(requests, errors), last.said
+        none_answered = errors == requests  # in the minute, as far as the monitor has it
+        if lately is not None and last.whole and (none_answered or last.requests >= ENOUGH):
+            return Failure(lately, whole=True)
+        said = minute or lately
+        return None if said is None else Failure(said, whole=none_answered and not last.requests)
 
     def counts(self, kind: Kind, name: str) -> tuple[int, int]:
         """The requests and errors of the last minute; 0 where nothing is watched."""
@@ -73,9 +109,9 @@ class Addresses:
         return [name for name in self._upstreams if self.has(name, address)]
 
 
-def failing_lately(recent: RecentRequests, seconds: float, addresses: Addresses) -> Mapping[tuple[str, str], str]:
-    """The failing endpoints of the last requests, by service and address, with their failures. Attempts of a request
-    that went on to another service count for each service that has their address."""
+def attempts_lately(recent: RecentRequests, seconds: float, addresses: Addresses) -> Mapping[tuple[str, str], Lately]:
+    """What became of the last requests, by service and address. Attempts of a request that went on to another service
+    count for each service that has their address."""
     begins = time.time() - seconds
     attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
     for each in recent:
@@ -87,14 +123,7 @@ def failing_lately(recent: RecentRequests, seconds: float, addresses: Addresses)
             names = [last] if addresses.has(last, address) else addresses.with_address(address)
             for name in names:
                 attempts[name, address].append(attempt)
-    return {endpoint: said for endpoint, made in attempts.items() if (said := _said(made))}
-
-
-def _said(made: list[Attempt]) -> str:
-    failed = sum(map(_is_failure, made))
-    if not failed or (failed < len(made) and (len(made) < FEW or failed < SHARE * len(made))):
-        return ""
-    return f"{failed} of its last {counted(len(made), 'request')} failed"
+    return {endpoint: Lately(len(made), sum(map(_is_failure, made))) for endpoint, made in attempts.items()}
 
 
 def _is_failure(attempt: Attempt) -> bool:

@@ -1,4 +1,4 @@
-"""How services are: up, degraded where one endpoint fails, down where all do. None is up while a part of it fails."""
+"""How services are: down where nothing gets an answer, degraded where a part of it fails, up where nothing does."""
 
 from __future__ import annotations
 
@@ -37,17 +37,19 @@ class ServiceState:
 
 def state_of(upstream: Upstream, failing: Failing, now: float) -> ServiceState:
     """How it is. `now`: time.perf_counter()."""
-    usable, bad, first = 0, 0, None
+    usable, bad, dead, first = 0, 0, 0, None
     for endpoint in upstream.endpoints:
-        wrong = why_out(endpoint, now)
+        wrong, answers = why_out(endpoint, now), False
         if wrong is None:
             usable += 1
-            wrong = failing.endpoint(upstream.name, endpoint.label)
+            failure = failing.endpoint(upstream.name, endpoint.label)
+            wrong, answers = (None, True) if failure is None else (failure.said, not failure.whole)
+        dead += not answers
         if wrong is not None:
             bad += 1
             first = first or f"{endpoint.label}: {wrong}"
     of = len(upstream.endpoints)
-    state: State = "down" if bad == of else "degraded" if bad else "up"
+    state: State = "down" if dead == of else "degraded" if bad else "up"
     more = f"; {bad - 1} more" if bad > 1 else ""
     reason = f"{first}{more}" if first else None if of else "it has no endpoints"
     return ServiceState(state, usable, bad - (of - usable), of, reason)

@@ -76,7 +76,8 @@ class _Api:
         minute = last_minute(monitor, "upstream", name)
         for endpoint in page.of(upstream.endpoints):
             own = last_minute(monitor, "endpoint", f"{name}/{endpoint.label}")
-            more = {"failing": failing.endpoint(name, endpoint.label), "minute": own}
+            failure = failing.endpoint(name, endpoint.label)
+            more = {"failing": None if failure is None else failure.said, "minute": own}
             endpoints.append(_endpoint(upstream, discovery, endpoint, now) | more)
             if len(endpoints) % AT_ONCE == 0:
                 await asyncio.sleep(0)

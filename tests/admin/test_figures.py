@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.admin.failing_endpoints import Addresses, Failing, failing_lately, failure_said
+from gateway.admin.failing_endpoints import Addresses, Failing, Failure, Lately, attempts_lately, failure_said
 from gateway.admin.figures import last_minute
 from gateway.admin.service_states import why_out
 from gateway.admin.top_consumers import TopConsumers
@@ -18,6 +18,8 @@ from gateway.errors import ErrorKind
 from gateway.http import Exchange, Outcome
 from gateway.http.messages import Attempt
 from gateway.monitor.recent_requests import RecentRequests
+from gateway.monitor.traffic import Traffic
+from gateway.monitor.watch import Monitor
 from gateway.monitor.windows import FINE
 from gateway.upstream.health import Signal
 from gateway.upstream.member import Address, Member
@@ -57,9 +59,11 @@ async def test_an_endpoint_that_fails_all_it_is_asked_is_named() -> None:
         _tried(recent, "well:1", 404)
     for number in range(10):
         _tried(recent, "once:1", 500 if number == 5 else 200)
-    assert failing_lately(recent, 60, Addresses([upstream_at("shop", "old", "dead", "often", "well", "once")])) == {
-        ("shop", "dead:1"): "1 of its last 1 request failed",
-        ("shop", "often:1"): "3 of its last 25 requests failed",
+    failing = Failing(recent, None, [upstream_at("shop", "old", "dead", "often", "well", "once")])
+    found = {host: failing.endpoint("shop", f"{host}:1") for host in ("old", "dead", "often", "well", "once")}
+    assert {host: failure for host, failure in found.items() if failure is not None} == {
+        "dead": Failure("1 of its last 1 request failed", whole=True),
+        "often": Failure("3 of its last 25 requests failed", whole=False),
     }
 
 
@@ -71,10 +75,44 @@ async def test_an_endpoint_fails_for_the_service_that_asked_it() -> None:
     _tried(recent, "both:1", 200, service="other")
     _tried(recent, "left:1", 500, service="other")
     addresses = Addresses([upstream_at("clear", "both", "left"), upstream_at("other", "both")])
-    assert failing_lately(recent, 60, addresses) == {
-        ("clear", "both:1"): "1 of its last 1 request failed",
-        ("clear", "left:1"): "1 of its last 1 request failed",
+    assert attempts_lately(recent, 60, addresses) == {
+        ("clear", "both:1"): Lately(1, 1),
+        ("clear", "left:1"): Lately(1, 1),
+        ("other", "both:1"): Lately(1, 0),
     }
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "whole"),
+    [
+        ((0, 0), (0, 2), True),
+        ((30, 0), (0, 4), False),  # of the minute, most were answered
+        ((30, 0), (0, 5), True),  # they were, but none of the last is
+        ((0, 30), (1, 1), False),  # it begins to answer again
+        ((0, 30), (0, 0), True),
+        ((28, 2), (0, 1), False),
+    ],
+)
+async def test_an_endpoint_that_answers_a_part_does_not_fail_as_a_whole(
+    tmp_path: Path, before: tuple[int, int], now: tuple[int, int], whole: bool
+) -> None:
+    """It does where all of the last minute failed, or so many in a row that the rest of it does not matter."""
+    upstream, recent, clock = upstream_at("shop", "it"), RecentRequests(), int(time.time()) // FINE * FINE - FINE
+    monitor = Monitor(Traffic(), lambda: [upstream])
+    monitor.keep_in(tmp_path)
+    monitor.enabled = True
+    await monitor.restore(clock)
+    (endpoint,) = upstream.endpoints
+    for status in [200] * before[0] + [500] * before[1]:
+        attempt = endpoint.begin(time.perf_counter())
+        attempt.status, attempt.seconds = status, 0.1
+        endpoint.ended(attempt)
+    await monitor.tick(clock + FINE)
+    for status in [200] * now[0] + [500] * now[1]:
+        _tried(recent, "it:1", status)
+    failure = Failing(recent, monitor, [upstream]).endpoint("shop", "it:1")
+    assert failure is not None
+    assert failure.whole is whole
 
 
 async def test_an_outage_says_since_when() -> None:
