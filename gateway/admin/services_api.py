@@ -16,7 +16,7 @@ from gateway.admin.answers import Refused, json_answer
 from gateway.admin.figures import last_minute
 from gateway.admin.operations import Operation, Parameter
 from gateway.admin.pages import PAGE, page_of
-from gateway.admin.service_states import STATES, ServiceState, ServiceStates, state_of
+from gateway.admin.service_states import STATES, ServiceState, ServiceStates, why_failing
 from gateway.config.values.addresses import AddressTarget, ServiceTarget, parse_target
 from gateway.config.values.instants import format_instant
 from gateway.registry.discovery import Discovery
@@ -70,13 +70,14 @@ class _Api:
         upstream = next((each for each in self._upstreams() if each.name == name), None)
         if upstream is None:
             raise Refused(404, f"no service {name[:80]!r} lives here; GET /services lists those that do")
-        page, now, failing = page_of(request.query_params), time.perf_counter(), self._states.failing()
-        discovery, state = self._discoveries().get(upstream), state_of(upstream, failing, now)
+        page, failing = page_of(request.query_params), self._states.failing()
+        state, now = await self._states.one(upstream, failing), time.perf_counter()
+        discovery = self._discoveries().get(upstream)
         monitor, endpoints = self._states.monitor, []
         minute = last_minute(monitor, "upstream", name)
         for endpoint in page.of(upstream.endpoints):
             own = last_minute(monitor, "endpoint", f"{name}/{endpoint.label}")
-            failure = failing.endpoint(name, endpoint.label)
+            failure = why_failing(upstream, endpoint, failing)
             more = {"failing": None if failure is None else failure.said, "minute": own}
             endpoints.append(_endpoint(upstream, discovery, endpoint, now) | more)
             if len(endpoints) % AT_ONCE == 0:

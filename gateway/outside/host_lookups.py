@@ -33,17 +33,22 @@ class HostLookups:
                 failure = error
             self._answers.put((name, failure))
 
-    def unresolved(self) -> Iterator[tuple[str, str]]:
-        """Names that do not resolve, and why. Waits for the answers until the time is over: the first name without one
-        stands for the others."""
-        unanswered = dict.fromkeys(self._names)
+    def answered(self) -> Iterator[tuple[str, OSError | None]]:
+        """Names, and why they do not resolve; None where they do. Waits for the answers until the time is over."""
         try:
-            while unanswered:
-                name, failure = self._answers.get(timeout=max(0.0, self._end - time.monotonic()))
-                del unanswered[name]
-                if failure is not None:
-                    yield name, f"{name} does not resolve here: {failure.strerror or failure}"
+            for _ in self._names:
+                yield self._answers.get(timeout=max(0.0, self._end - time.monotonic()))
         except Empty:
+            return
+
+    def unresolved(self) -> Iterator[tuple[str, str]]:
+        """Names that do not resolve, and why. The first name without an answer in time stands for the others."""
+        unanswered = dict.fromkeys(self._names)
+        for name, failure in self.answered():
+            del unanswered[name]
+            if failure is not None:
+                yield name, f"{name} does not resolve here: {failure.strerror or failure}"
+        if unanswered:
             name = next(iter(unanswered))
             others = f" and {len(unanswered) - 1} others" if len(unanswered) > 1 else ""
             yield name, f"{name}{others} did not resolve within {self._seconds:g} s"

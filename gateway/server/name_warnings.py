@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 
 from gateway.config.host_names import Place, host_names, perhaps_meant
@@ -21,10 +21,12 @@ MOST = 1000  # names that are looked up
 
 
 class NameWarnings:
-    """Looks up the names that are new in a configuration, on threads. `given` need not resolve."""
+    """Looks up the names that are new in a configuration, on threads. `given` need not resolve; `missed` is called with
+    each name that does not, and why, on one of these threads."""
 
-    def __init__(self, given: Collection[str]) -> None:
+    def __init__(self, given: Collection[str], missed: Callable[[str, str], None]) -> None:
         self._given = given
+        self._missed = missed
         self._known: Mapping[str, Place] = {}
 
     def look(self, configuration: Configuration) -> None:
@@ -36,12 +38,12 @@ class NameWarnings:
         new = {name: place for name, place in names.items() if name not in self._given and name not in self._known}
         self._known = names
         if new:
-            _warn(configuration, dict(islice(new.items(), MOST)), self._given)
+            self._warn(configuration, dict(islice(new.items(), MOST)))
 
-
-def _warn(configuration: Configuration, places: Mapping[str, Place], given: Collection[str]) -> None:
-    for name, reason in HostLookups(places, SECONDS).unresolved():
-        message = f"{reason}, and until it does requests for it are answered 502{perhaps_meant(name, given)}"
-        file, place = places[name]
-        problem = to_problem(configuration.documents[file], Fault(place, message), "warning")
-        logger.warning("%s", problem)
+    def _warn(self, configuration: Configuration, places: Mapping[str, Place]) -> None:
+        for name, reason in HostLookups(places, SECONDS).unresolved():
+            self._missed(name, reason)
+            message = f"{reason}, and until it does requests for it are answered 502{perhaps_meant(name, self._given)}"
+            file, place = places[name]
+            problem = to_problem(configuration.documents[file], Fault(place, message), "warning")
+            logger.warning("%s", problem)

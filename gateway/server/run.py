@@ -86,13 +86,15 @@ async def serve(options: ServeOptions) -> None:
     beside = SideApplications(places, options.directory, options.secrets)
     _manage_memory()
     deadlines = Deadlines(asyncio.get_running_loop())
-    connector = Connector(deadlines, Resolver(options.resolve))
+    resolver = Resolver(options.resolve)
+    connector = Connector(deadlines, resolver)
     owner, reports = Owner(), list[Report]()
     observed = Observed(owner, reports, options.roles)
     logs = logs_of(owner, options.log, options.log_format)
     owner.hold(REPLAYS, ReplayMemory())
     reports += [logs.access.report, *([beside.recent.report] if beside.recent is not None else ())]
-    names, speaking = NameWarnings(options.resolve), Speaking(options.roles, owner, observed, reports)
+    names = NameWarnings(options.resolve, resolver.missed)
+    speaking = Speaking(options.roles, owner, observed, reports)
 
     def prepare(snapshot: Snapshot, plan: Plan) -> None:
         speaking.check(snapshot)

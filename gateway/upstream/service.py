@@ -70,7 +70,6 @@ class Upstream:
     __slots__ = (
         "_balancers",
         "_by_address",
-        "_connector",
         "_leaving",
         "_offered_until",
         "_offering",
@@ -81,6 +80,7 @@ class Upstream:
         "_shared",
         "_tls_context",
         "affinity",
+        "connector",
         "durations",
         "ejection",
         "endpoints",
@@ -114,7 +114,7 @@ class Upstream:
         self.affinity: Affinity | None = None  # where clients stay with their endpoints
         self.members: tuple[Member, ...] = ()
         self.endpoints: tuple[Endpoint, ...] = ()
-        self._connector = connector
+        self.connector = connector
         self.host_name = host_name
         self._tls_context = tls_context
         self._by_address: Endpoints = {}
@@ -276,7 +276,7 @@ class Upstream:
     def _endpoint(self, member: Member, now: float) -> Endpoint:
         settings, context = self.settings, self._tls_context
         server_name = settings.tls.server_name if settings.tls else None
-        made = Endpoint(member, self._connector, settings.limits, context, server_name, self.host_name)
+        made = Endpoint(member, self.connector, settings.limits, context, server_name, self.host_name)
         self._remembered.recall(made, now)
         made.judge = self.ejection
         made.service_durations = self.durations

@@ -37,6 +37,12 @@ class Resolver:
         self._fixed = fixed
         self._known: dict[str, tuple[float, list[str]]] = {}  # until when it is used as it is
         self._asking: dict[str, asyncio.Task[list[str]]] = {}
+        self.unresolved: dict[str, str] = {}  # names that have no address so far, and why
+
+    def missed(self, host: str, reason: str) -> None:
+        """Somebody else has found, on whichever thread, that a name does not resolve."""
+        if host not in self._known and len(self.unresolved) < self.LIMIT:
+            self.unresolved[host] = reason
 
     async def addresses(self, host: str) -> list[str]:
         """Every address of a host. Raises OSError where there is none."""
@@ -63,13 +69,17 @@ class Resolver:
             addresses = list(dict.fromkeys(str(item[4][0]) for item in found))
         except OSError as error:
             if not known:
-                raise _scarcity() or error from None
+                scarcity = _scarcity()
+                if scarcity is None:
+                    self.missed(host, f"{host} does not resolve here: {error.strerror or error}")
+                raise scarcity or error from None
             addresses = known
         finally:
             del self._asking[host]
         if len(self._known) >= self.LIMIT:
             self._known.clear()
         self._known[host] = (loop.time() + self.TTL, addresses)
+        self.unresolved.pop(host, None)
         return addresses
 
 
@@ -102,7 +112,7 @@ class Connector:
 
     def __init__(self, deadlines: Deadlines, resolver: Resolver) -> None:
         self.deadlines = deadlines
-        self._resolver = resolver
+        self.resolver = resolver
         self._outbox = Outbox()
         self._buffer = memoryview(bytearray(READ_BUFFER))
 
@@ -146,7 +156,7 @@ class Connector:
 
     async def _addresses(self, host: str, port: int) -> list[str]:
         try:
-            return await self._resolver.addresses(host)
+            return await self.resolver.addresses(host)
         except OSError as error:
             if error.errno in _OUT_OF_DESCRIPTORS:
                 raise  # this gateway has none to ask with

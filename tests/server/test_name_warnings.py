@@ -16,7 +16,7 @@ def test_the_names_of_many_routes_hold_no_request_up() -> None:
     routes = "".join(
         f"- {{path: /r{number}, target: '127.0.{number // 200}.{number % 200}:80'}}\n" for number in range(500)
     )
-    configuration, warnings = parsed(f"routes:\n{routes}"), NameWarnings(())
+    configuration, warnings = parsed(f"routes:\n{routes}"), NameWarnings((), lambda _name, _reason: None)
     calls = 0
 
     def count(_frame: FrameType, event: str, _argument: object) -> None:
