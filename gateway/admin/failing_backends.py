@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
 from gateway.errors import ErrorKind
 from gateway.monitor.recent_requests import RecentRequest, RecentRequests
+from gateway.monitor.traffic import upstream_name
 from gateway.remedies import REMEDIES
+from gateway.upstream.service import Upstream
 
 SECONDS = 60.0  # for which a failure is reported
 _OF_ROUTES = (ErrorKind.CIRCUIT_OPEN.slug, ErrorKind.INTERNAL.slug)
+_BAD = ErrorKind.UPSTREAM_BAD_RESPONSE.slug
 _OUT_OF_TIME = ("has expired", "does not hold yet")  # a credential
 
 
-def failing_backends(recent: RecentRequests) -> Iterator[str]:
-    """A sentence for each service, route or consumer whose last request failed: what happened, and what to do."""
+def failing_backends(recent: RecentRequests, configured: Configured) -> Iterator[str]:
+    """A sentence for each service, route or consumer whose last request failed: what happened, and what to do. Of what
+    is configured: a reload, or a request that does not fail, ends a cause."""
     seen: set[tuple[str, str | None]] = set()
     now = time.time()
     for each in recent:
@@ -24,18 +29,44 @@ def failing_backends(recent: RecentRequests) -> Iterator[str]:
         recently = now - each.at < SECONDS
         if each.upstream is not None and ("", each.upstream) not in seen:
             seen.add(("", each.upstream))
-            if recently and slug == ErrorKind.UPSTREAM_TLS.slug:
+            failed = recently and bool(remedy) and slug.startswith("upstream-") and configured.has_upstream(each)
+            if failed and slug == ErrorKind.UPSTREAM_TLS.slug:
                 yield f"{each.upstream}, {ago}: {each.error}"  # which has the remedy for this cause
-            elif recently and remedy and slug.startswith("upstream-"):
+            elif failed:
                 yield f"{each.upstream}, {ago}: {each.error}; {remedy}"
+        recently = recently and each.at >= configured.loaded_at
         if each.route is not None and ("route", each.route) not in seen:
             seen.add(("route", each.route))
             if recently and slug in _OF_ROUTES:
                 yield f"route {each.route}, {ago}, request {each.request_id}: {each.error}; {remedy}"
-        if each.claimed_consumer is not None and ("consumer", each.claimed_consumer) not in seen:
-            seen.add(("consumer", each.claimed_consumer))
+        if (consumer := each.claimed_consumer or each.consumer) is not None and ("consumer", consumer) not in seen:
+            seen.add(("consumer", consumer))
             if recently and (reason := _out_of_time(each)):
-                yield f"consumer {each.claimed_consumer}, {ago}: {reason}; `gateway keys new` makes a new one"
+                yield f"consumer {consumer}, {ago}: {reason}; `gateway keys new` makes a new one"
+
+
+class Configured:
+    """What the current configuration has."""
+
+    def __init__(self, upstreams: Iterable[Upstream], loaded_at: float) -> None:
+        """`loaded_at`: Unix time."""
+        self.loaded_at = loaded_at
+        self._upstreams: defaultdict[str, list[Upstream]] = defaultdict(list)  # http and https have the same name
+        for upstream in upstreams:
+            self._upstreams[upstream.name].append(upstream)
+
+    def has_upstream(self, each: RecentRequest) -> bool:
+        """Whether there is still what a request has failed at: its service as it was, and its address."""
+        name = upstream_name(each.upstream or "")
+        if name.startswith("asgi:") or (each.model is not None and (each.error or "").startswith(_BAD)):
+            return each.at >= self.loaded_at  # an application, or what may be due to a key
+        address = each.attempts[-1].endpoint if each.attempts else None
+        came = each.at - time.time() + time.perf_counter()
+        return any(
+            upstream.configured_at <= came
+            and (address is None or any(endpoint.label == address for endpoint in upstream.endpoints))
+            for upstream in self._upstreams[name]
+        )
 
 
 def _out_of_time(each: RecentRequest) -> str:

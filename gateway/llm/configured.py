@@ -196,6 +196,9 @@ def models_of(context: Context, way: Way, total: float, guards: Mapping[str, Gua
         context.plan.need(share, lambda: SharedCooldowns(cooldowns, redis_link(context)), PLACE)
     loads = context.plan.need(("model loads",), Loads, PLACE)
     providers = {name: provider_of(name, config, way(name, config)) for name, config in models.in_force.items()}
+    asked = {name: str(config.service or config.origin) for name, config in models.in_force.items()}
+    keys_at = {(name, key.fingerprint): asked[name] for name, provider in providers.items() for key in provider.keys}
+    context.plan.after_adoption(partial(cooldowns.configure, keys_at))
     settings = Settings(
         most_body=models.max_body,
         session_headers=tuple(name.encode() for name in models.affinity.headers),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from random import random
 from typing import Final, NamedTuple
 
@@ -60,6 +60,16 @@ class Cooldowns:
         self._draw = draw
         self.begun: list[tuple[Deployment, float]] = []  # pauses that other gateways do not know of yet
         self.shared = False
+        self._configured: Mapping[tuple[str, str], str] | None = None  # None: that is not known yet
+
+    def configure(self, keys: Mapping[tuple[str, str], str]) -> None:
+        """What there is from now on: where to ask, by the name of a provider and the fingerprint of a key. Nothing is
+        known of the others any more, and of those that are asked elsewhere now."""
+        before, self._configured = self._configured or {}, keys
+        for deployment in list(self._states):
+            way = deployment[:2]
+            if way not in keys or before.get(way) != keys[way]:
+                del self._states[deployment]
 
     @property
     def none(self) -> bool:
@@ -117,6 +127,8 @@ class Cooldowns:
 
     def learned(self, deployment: Deployment, seconds: float, why: str, now: float) -> None:
         """Another gateway leaves it alone for so long."""
+        if not self._has(deployment):
+            return
         state = self._of(deployment)
         if state.until < now + seconds:
             state.until, state.why = now + seconds, why
@@ -129,12 +141,16 @@ class Cooldowns:
     def troubles(self) -> Iterator[str]:
         """See `Troubled`: keys that are refused, by their fingerprints."""
         for deployment, seconds, why in self.paused(time.monotonic()):  # which is the loop's time
-            if why == "key":
+            if why == "key" and self._has(deployment):
                 key = f"its key of fingerprint {deployment.key}" if deployment.key else "requests without a key"
                 yield (
                     f"the provider {deployment.provider} refuses {key}, which is tried again in {seconds:.0f} s; "
                     "give it a valid key in models.yaml"
                 )
+
+    def _has(self, deployment: Deployment) -> bool:
+        """Whether it is configured: of a former request, or of another gateway, it may not be."""
+        return self._configured is None or deployment[:2] in self._configured
 
     def _of(self, deployment: Deployment) -> _State:
         state = self._states.get(deployment)

@@ -80,6 +80,7 @@ class Upstream:
         "_shared",
         "_tls_context",
         "affinity",
+        "configured_at",
         "connector",
         "durations",
         "ejection",
@@ -109,6 +110,7 @@ class Upstream:
         """`host_name`: what all endpoints are asked for; None: each by its address. `file`: that names it.
         `tls_context`: of its TLS, which others may share."""
         self.name = name
+        self.configured_at = time.perf_counter()  # when the configuration last said something else of it
         self.file = file
         self.settings = settings
         self.affinity: Affinity | None = None  # where clients stay with their endpoints
@@ -137,11 +139,12 @@ class Upstream:
         self.ejection.configure(settings.outliers)
         self.replace(members)
         self._bind()
-        self._offer(time.perf_counter())  # here, where it is made, and not on the way of the first request
+        self._offer(self.configured_at)  # here, where it is made, and not on the way of the first request
         self._offering.finish()
 
     def configure(self, settings: Settings, tls_context: ssl.SSLContext | None = None) -> None:
         """Take what a new configuration says. `tls_context`: of its TLS, where that is another one than before."""
+        self.configured_at = time.perf_counter()
         if tls_context is not None:
             self._tls_context = tls_context
             for endpoint in (*self.endpoints, *self._leaving.values()):
@@ -172,10 +175,8 @@ class Upstream:
             pass
 
     def replacing(self, members: Sequence[Member]) -> Iterator[None]:
-        """The same in steps, between which requests may be served: thousands of endpoints take some milliseconds.
-
-        A replacement that is begun later takes the place of one that is under way.
-        """
+        """The same in steps, between which requests may be served: thousands of endpoints take some milliseconds. A
+        replacement that is begun later takes the place of one that is under way."""
         self._replacements += 1
         replacement, now = self._replacements, time.perf_counter()
         merged: dict[Address, Member] = {}
