@@ -57,8 +57,10 @@ logger = logging.getLogger("gateway.admin")
 RELOAD_SECONDS = 3.0  # for a reload to begin, before the caller gets an answer that it will
 _CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})  # also where no scheme reads them
 _HEALTH = (
-    "The configuration in force, `errors` of files that were refused, `failing` tasks. 200 in any case: the probes are "
-    "on the port of the routes."
+    "The configuration in force, `errors` of files that were refused, and what is `failing`. `status` is `ok`, or why "
+    "the gateway is not ready, such as `draining`, of which `ending` says how long; `former`: the process that was "
+    "taken over from, until it has ended. 200 in any case: the probes are on the port of the routes. The states of "
+    "services are in `/services`, and breakers in `/breakers`: `gateway status` shows all three."
 )
 _EXPLAIN = (
     "As `gateway explain`, by the running gateway: it knows endpoints and their health, breakers, the keys of token "

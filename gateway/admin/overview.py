@@ -91,6 +91,8 @@ class Overview:
                 about = f"{key.kind} {key.name}".strip()
                 state: State = "down" if key.severity in _URGENT else "degraded"
                 yield Problem(state, "alerts", "", self.reloader.hidden(f"alert {key.rule}, {about}: {alert.says}"))
+        if (ending := report.get("ending")) is not None:
+            yield Problem("degraded", "configuration", "", ending)
         if report["digest"] is None:
             yield Problem("down", "configuration", "", "no configuration is loaded, so nothing is served")
         for error in report["errors"]:

@@ -29,7 +29,8 @@ def status(admin: str, as_json: bool) -> None:
     health, services = ask(admin, "GET", "/health"), ask(admin, "GET", "/services", params={"limit": MOST})
     known = ask(admin, "GET", "/breakers", params={"limit": MOST})
     breakers = [each for each in known if each["state"] != "closed"]
-    limping = bool(breakers or health["errors"] or health["failing"] or any(each["state"] != "up" for each in services))
+    ready = health.get("status", "ok") == "ok"
+    wrong = breakers or health["errors"] or health["failing"] or any(each["state"] != "up" for each in services)
     if as_json:
         print_json({"health": health, "services": services, "breakers": breakers})
     else:
@@ -37,7 +38,7 @@ def status(admin: str, as_json: bool) -> None:
         click.echo("\n".join([*_health(health), *out, *map(_breaker, breakers)]))
         rows = [(_name(each), each["state"], _in(each), _source(each)) for each in services]
         click.echo("\n" + table(("SERVICE", "STATE", "ENDPOINTS IN", "SOURCE"), rows))
-    raise SystemExit(2 if limping else 0)
+    raise SystemExit(2 if wrong or not ready else 0)
 
 
 @click.command()
@@ -124,12 +125,19 @@ def _breaker(each: Any) -> str:
 
 
 def _health(health: Any) -> list[str]:
-    """The configuration, and what does not work, a line each."""
+    """Whether it is ready, the configuration, and what does not work, a line each."""
     state = " (rolled back: the files say something else)" if health["rolled_back"] else ""
     wrong = [f"error: {each}" for each in health["errors"]] + [f"failing: {each}" for each in health["failing"]]
     roles = "" if parse_roles(health["roles"]) == ALL else f", roles {health['roles']}"
     loaded = f"configuration {health['digest'] or '(none)'}{state}, {counted(health['reloads'], 'reload')}{roles}"
-    return [loaded, *_control_plane(health.get("control_plane")), *wrong]
+    return [*_ready(health), loaded, *_control_plane(health.get("control_plane")), *wrong]
+
+
+def _ready(health: Any) -> list[str]:
+    """Why it is not ready, and which gateway ends beside it."""
+    status, former = health.get("status", "ok"), health.get("former")
+    lines = [] if status == "ok" else [health.get("ending") or f"not ready: {status}"]
+    return lines if former is None else [*lines, f"took over from pid {former}, which finishes what it had begun"]
 
 
 def _control_plane(report: Any) -> list[str]:

@@ -11,13 +11,19 @@ from gateway.reload import Reloader
 PROBES = frozenset({"/health", "/health/live", "/health/ready"})
 
 
-def probe(path: str, reloader: Reloader, *, draining: bool) -> tuple[int, bytes]:
-    """Status and JSON. Live: the process answers. Ready, and `/health` itself: send traffic."""
+def status_of(reloader: Reloader, *, draining: bool) -> str:
+    """`ok`, or why it is not ready."""
     status = "draining" if draining else "no configuration" if reloader.current is None else "ok"
     if status == "ok" and reloader.waiting:
         status = "waiting for the instances of services"
     if status == "ok" and _unrecorded(reloader):
         status = "requests cannot be recorded"
+    return status
+
+
+def probe(path: str, reloader: Reloader, *, draining: bool) -> tuple[int, bytes]:
+    """Status and JSON. Live: the process answers. Ready, and `/health` itself: send traffic."""
+    status = status_of(reloader, draining=draining)
     well = status == "ok" or path == "/health/live"
     return 200 if well else 503, orjson.dumps({"status": status, "config": reloader.summary()})
 

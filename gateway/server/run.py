@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from gateway.app import Gateway
+from gateway.app.health import status_of
 from gateway.auth.replays import SERVICE as REPLAYS
 from gateway.auth.replays import ReplayMemory
 from gateway.auth.token_times import SERVICE as TOKEN_TIMES
@@ -119,6 +120,11 @@ async def serve(options: ServeOptions) -> None:
     observed.include(gateway, loop_watch, managed, sending)
     server = GatewayServer(gateway, ServerContext(gateway, deadlines, _LimitsInForce(reloader)))
     succession = Succession(server, places, logs.audit)
+    reloader.beside |= {
+        "status": lambda: status_of(reloader, draining=gateway.draining),
+        "ending": lambda: server.ending,
+        "former": lambda: succession.former,
+    }
     try:
         with _signals(server, loop_watch, logs):
             await observed.start(loop_watch)

@@ -103,6 +103,14 @@ class GatewayServer:
         """Whether it serves, and no other process that follows it does."""
         return self._started and self._leaving is None
 
+    @property
+    def ending(self) -> str | None:
+        """How the drain goes; None where there is none."""
+        if not self.gateway.draining:
+            return None
+        left, open_ = max(0.0, self._deadline - self.context.loop.time()), len(self.context.connections)
+        return f"draining: not ready, ending within {left:.0f} s, {counted(open_, 'connection')} left"
+
     def _stay(self) -> bool:
         """Whether this was leaving, which is given up."""
         leaving, self._leaving = self._leaving, None

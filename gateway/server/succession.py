@@ -73,6 +73,7 @@ class Succession:
         self._audit_log = audit_log
         self._directory: Path | None = None  # of the state
         self._former: Former | None = None
+        self._former_ended = False
         self._following: asyncio.Task[None] | None = None
         self._sharing: set[str] = set()  # with whom the audit log is written
         self._offer = Offer(Giving(self._stop, lambda: sorted(places.own), self._give, server.hand_over, self._go_on))
@@ -125,6 +126,11 @@ class Succession:
         """Neither take nor give any more."""
         self._offer.close()
 
+    @property
+    def former(self) -> int | None:
+        """The process that was taken over from, while it finishes what it had begun."""
+        return self._former.pid if self._former is not None and not self._former_ended else None
+
     def _serves(self) -> None:
         self._started = True
         if self._directory is not None:
@@ -140,6 +146,7 @@ class Succession:
 
     async def _until_ended(self, former: Former) -> None:
         await former.ended()
+        self._former_ended = True
         logger.info("the former gateway, pid %d, has ended", former.pid)
         await former.all_ended()
         self._share("former", False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.cli.support import gateway as cli
 from tests.lifecycle.support import Backend, backend, get, health, reload, websocket_backend
 from tests.support import GatewayProcess, eventually, exchange, running_gateway
 
@@ -83,6 +85,25 @@ async def test_the_admin_port_stays_to_the_end(tmp_path: Path) -> None:
             upstream.release.set()
             assert (await slow).status_code == 200
             assert await _ended(process) == 0
+
+
+async def test_the_status_command_says_that_it_drains(tmp_path: Path) -> None:
+    """In its first line, with an exit code for scripts: how long at most, and what it waits for."""
+    async with backend() as upstream, httpx2.AsyncClient(timeout=30) as client:
+        with _gateway(tmp_path, upstream.port, window=0) as process:
+            admin = f"127.0.0.1:{process.admin_port}"
+            slow = asyncio.create_task(client.get(f"http://127.0.0.1:{process.port}/slow"))
+            await eventually(lambda: upstream.slow == 1)
+            assert (health(process)["status"], health(process)["ending"]) == ("ok", None)
+            process.signal(signal.SIGTERM)
+            await eventually(lambda: _refused(process))
+            said = await asyncio.to_thread(cli, "status", "--admin", admin)
+            assert health(process)["status"] == "draining"
+            upstream.release.set()
+            await slow
+    assert said.returncode == 2
+    first = said.stdout.splitlines()[0]
+    assert re.fullmatch("draining: not ready, ending within [0-9]+ s, 1 connection left", first)
 
 
 async def test_idle_connections_do_not_hold_it_up(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import httpx2
 import pytest
 
 from gateway.server.handover import FILE, PROTOCOL
+from tests.cli.support import gateway as cli
 from tests.lifecycle.support import Backend, admin_url, backend, get, websocket_backend
 from tests.support import GatewayProcess, eventually, read_head, running_gateway, scripted_backend, until
 
@@ -104,6 +105,23 @@ async def test_what_is_in_flight_ends_where_it_began(tmp_path: Path) -> None:
             upstream.release.set()
             assert [answer.status_code for answer in await asyncio.gather(*asked)] == [200, 200]
             assert await ended(first) == 0
+
+
+async def test_the_status_command_names_the_former_gateway(tmp_path: Path) -> None:
+    """As long as that finishes what it had begun; the new one is well meanwhile."""
+    async with running(tmp_path) as (first, upstream), httpx2.AsyncClient(timeout=30) as client:
+        with successor(first) as second:
+            slow = asyncio.create_task(client.get(first.url + "/slow"))
+            await eventually(lambda: upstream.slow == 1)
+            await started(second)
+            said = await asyncio.to_thread(cli, "status", "--admin", f"127.0.0.1:{second.admin_port}")
+            upstream.release.set()
+            await slow
+            assert await ended(first) == 0
+            await eventually(lambda: "has ended" in second.log)
+            assert httpx2.get(admin_url(second, "/health")).json()["former"] is None
+    assert said.returncode == 0
+    assert said.stdout.splitlines()[0] == f"took over from pid {first.pid}, which finishes what it had begun"
 
 
 async def test_health_checks_never_fail(tmp_path: Path) -> None:
