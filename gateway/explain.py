@@ -210,7 +210,10 @@ async def _policies(
     rules = []
     models = _models(match.value, snapshot)
     verdict, outcome = "allowed: no rule refuses it", _end(match.value)
+    silent: list[PythonPolicy] = []  # which say nothing without a real request
     for middleware in match.value.middlewares:
+        if isinstance(middleware, PythonPolicy) and not middleware.explains:
+            silent.append(middleware)
         decision = await middleware.explain(exchange) if isinstance(middleware, Explaining) else None
         if decision is None:
             continue
@@ -225,9 +228,6 @@ async def _policies(
             verdict, outcome = f"undecided: {decision.rule}: {decision.reason}", "undecided"
             break
     else:
-        silent = [each.name for each in match.value.middlewares if isinstance(each, PythonPolicy) and not each.explains]
-        if silent:
-            verdict += f"; not asked, as they have no `explain`: {', '.join(silent)}"
         refusal = None if models is not None else await _refusal_of_body(exchange)
         if refusal is not None:
             verdict, outcome = f"refused while its body is read: {refusal}", "refused"
@@ -240,6 +240,8 @@ async def _policies(
         instead = next((layer.describe(exchange) for layer in way if isinstance(layer, Fallback)), None)
         verdict = f"refused: {refusal}" if instead is None else f"{verdict}; but {refusal}; {instead}"
         outcome = "refused" if instead is None else outcome
+    if silent and outcome != "refused":
+        verdict, outcome = _beside_silent(silent, verdict, outcome)
     return (
         _onward(match.value, way[-1], why_none)
         | of_model
@@ -250,6 +252,14 @@ async def _policies(
             "resilience": list(_described(way, exchange)),
         }
     )
+
+
+def _beside_silent(silent: Sequence[PythonPolicy], verdict: str, outcome: Outcome) -> tuple[str, Outcome]:
+    """What is known where these were not asked: one that is enforced may refuse it, whatever the others say."""
+    unasked = f"not asked, as they have no `explain`: {', '.join(each.name for each in silent)}"
+    if outcome == "undecided" or all(each.mode == "shadow" for each in silent):
+        return f"{verdict}; {unasked}", outcome
+    return f"undecided: {unasked}; without them it would be {verdict}", "undecided"
 
 
 def _models(handler: RouteHandler, snapshot: Snapshot) -> Models | None:
@@ -265,7 +275,7 @@ async def _model(
     exchange: Exchange, models: Models, snapshot: Snapshot, verdict: str, *, running: bool
 ) -> tuple[dict[str, Any], Outcome, str]:
     """Which provider of a model would be asked first, or why none."""
-    from gateway.llm.explaining import described, refused  # noqa: PLC0415  as above
+    from gateway.llm.explaining import described, left_out, refused  # noqa: PLC0415  as above
     from gateway.llm.speaking import NotKnown  # noqa: PLC0415
 
     if isinstance(exchange.body, _Unsent) or (exchange.body is None and exchange.method == "POST"):
@@ -275,7 +285,7 @@ async def _model(
     except GatewayError as error:
         undecided = isinstance(error, NotKnown) and not running
         verdict = _TO_WHOEVER if undecided else f"refused: {refused(error)}"
-        return _left_out(exchange), "undecided" if undecided else "refused", verdict
+        return left_out(exchange), "undecided" if undecided else "refused", verdict
     if decided is None:
         return {}, "answered", verdict
     config = snapshot.configuration.models
@@ -284,15 +294,6 @@ async def _model(
     if (refusal := decided.refusal) is not None:
         return said, "refused", f"refused by {refusal}"
     return said, "forwarded", verdict
-
-
-def _left_out(exchange: Exchange) -> dict[str, Any]:
-    """Which providers do not offer a model, and why."""
-    record = exchange.model
-    if record is None or not record.left_out:
-        return {}
-    left_out = [f"{left.provider}: {left.reason}" for left in record.left_out]
-    return {"model": record.asked or "one that is not offered", "profile": record.profile, "left_out": left_out}
 
 
 def _refusal_on_the_way(way: Sequence[Handler], exchange: Exchange, why_none: Callable[[Upstream], str]) -> str | None:

@@ -60,8 +60,8 @@ def explain(
     """Show which route takes a request and why, which rule would allow or refuse it, and why not the other routes.
 
     By the files, as if the gateway had just started; as it stands with --running, or where --admin says which one to
-    ask. Exit code 0: it would be forwarded, redirected or answered. 1: the configuration is wrong. 2: the question is.
-    3: no route takes it, or not with this method. 4: it would be refused.
+    ask. Exit code 0: it would be forwarded, redirected or answered, or is undecided. 1: the configuration is wrong. 2:
+    the question is. 3: no route takes it, or not with this method. 4: it would be refused.
     """
     lines = [_header(header) for header in headers]
     content = None if body is None else _body(body)

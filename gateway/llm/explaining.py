@@ -102,3 +102,12 @@ def _now(candidate: Candidate, failover: Failover, exchange: Exchange) -> Iterat
     for layer in layers(provider.handler, exchange):
         if isinstance(layer, Refusing) and (refusal := layer.refusal(exchange, moment)) is not None:
             yield f"{named}: {refusal}"
+
+
+def left_out(exchange: Exchange) -> dict[str, Any]:
+    """Which providers do not offer a model, and why."""
+    record = exchange.model
+    if record is None or not record.left_out:
+        return {}
+    names = [f"{left.provider}: {left.reason}" for left in record.left_out]
+    return {"model": record.asked or "one that is not offered", "profile": record.profile, "left_out": names}

@@ -75,7 +75,13 @@ def test_the_configuration_report_is_shown(gateway: GatewayProcess) -> None:
     """What /health on the public port says of the configuration, and what is wrong with it."""
     page = _page(gateway, "/health")
     del page["failing"]  # which names backends that the other tests' requests failed at
-    own = {"errors": [], "roles": "discovery,router,auth,monitor", "status": "ok", "ending": None, "former": None}
+    own: dict[str, Any] = {
+        "errors": [],
+        "roles": "discovery,router,auth,monitor",
+        "status": "ok",
+        "ending": None,
+        "former": None,
+    }
     assert page == get(gateway, "/health").json()["config"] | own
 
 

@@ -362,3 +362,27 @@ def test_a_wrong_configuration_has_an_exit_code_of_its_own(tmp_path: Path) -> No
     """1 says that the files are wrong, and not the request."""
     assert gateway("explain", "GET", "/", config=configured(tmp_path, "routes: [{path: x}]")).returncode == 1
     assert gateway("explain", "GET", "/", "--body", "@nothing-here", config=tmp_path).returncode == 2
+
+
+SILENT = """\
+class Own:
+    def wrap(self, handler):
+        return handler
+"""
+
+
+def test_a_policy_that_says_nothing_leaves_it_undecided(tmp_path: Path) -> None:
+    """Exit code 0, as where another service would have to be asked; a rule that refuses the request decides it."""
+    configured(tmp_path, "routes: [{id: r, path: /*, target: '127.0.0.1:9'}]\n")
+    (tmp_path / "own.py").write_text(SILENT)
+    (tmp_path / "middleware.yaml").write_text(
+        "policies: {own: {class: 'own.py:Own'}}\nip_allow: {near: {networks: [10.0.0.0/8]}}\n"
+    )
+    ended = gateway("explain", "GET", "/x", "--client", "10.0.0.1", config=tmp_path)
+    assert ended.returncode == 0
+    assert (
+        "verdict: undecided: not asked, as they have no `explain`: own; without them it would be allowed"
+        in ended.stdout
+    )
+    assert "outcome: undecided" in ended.stdout
+    assert gateway("explain", "GET", "/x", "--client", "11.0.0.1", config=tmp_path).returncode == 4

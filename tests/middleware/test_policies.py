@@ -533,10 +533,17 @@ async def test_a_policy_refuses_with_a_status_and_a_problem_type_of_its_own(tmp_
 
 
 async def test_a_policy_that_cannot_explain_is_named(tmp_path: Path) -> None:
-    """An explanation does not say that a request is allowed without saying who was not asked."""
+    """An explanation does not say that a request is allowed where one that may refuse it was not asked; in shadow mode
+    it refuses nothing."""
     (tmp_path / "p.py").write_text(REFUSAL.replace("def explain(", "def unasked("))
     policy = "policies: {credit: {class: 'p.py:Credit'}}"
     async with running(tmp_path, "routes: [{id: r, path: /*, redirect: /there}]", policy) as gateway:
         assert (await gateway.get()).status_code == 402
         explained = (await gateway.admin.get("/explain", params={"url": "/"})).json()
-        assert explained["verdict"] == "allowed: no rule refuses it; not asked, as they have no `explain`: credit"
+        silent = "not asked, as they have no `explain`: credit"
+        assert explained["verdict"] == f"undecided: {silent}; without them it would be allowed: no rule refuses it"
+        assert explained["outcome"] == "undecided"
+        await gateway.reload(middleware=policy.replace("}}", ", mode: shadow}}"))
+        explained = (await gateway.admin.get("/explain", params={"url": "/"})).json()
+        assert explained["verdict"] == f"allowed: no rule refuses it; {silent}"
+        assert explained["outcome"] == "redirected"
