@@ -88,7 +88,7 @@ class Cluster:
 
     def describe(self, exchange: Exchange) -> str:
         """Its handling of failures, for `explain`."""
-        return f"retries at {self.name}: {self.retries.describe(exchange)}"
+        return f"retries at {self.name}: {self.retries.describe(exchange, self.upstream)}"
 
     def _of_attempt(
         self, exchange: Exchange, endpoint: Endpoint, attempt: Attempt, headers: Headers, *, bounded: bool

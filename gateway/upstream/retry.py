@@ -141,19 +141,24 @@ class Retries:
             return NO_TIME
         return NextAttempt(why, following, pause, now) if self.budget.withdraw(now) else NO_BUDGET
 
-    def describe(self, exchange: Exchange) -> str:
+    def describe(self, exchange: Exchange, upstream: Upstream) -> str:
         """The handling of failures of a request, for `explain`."""
         settings, left = self.settings, self.budget.available(time.perf_counter())
         if settings.unreached == 1:
             return "none"
+        among = _to_try(upstream, settings)
+        if among == 1:
+            return f"none, as there is {NO_ENDPOINT}"
+        tries, unreached = min(settings.attempts, among), min(settings.unreached, among)
+        each = ", one at each endpoint" if among < settings.attempts else ""
         if may_be_repeated(exchange):
             on, more = settings.on, ""
-            if "connect" in on and settings.unreached != settings.attempts:
-                on, more = on - {"connect"}, f", and up to {settings.unreached} after connect"
+            if "connect" in on and unreached != tries:
+                on, more = on - {"connect"}, f", and up to {unreached} after connect"
             after = ", ".join(sorted(on | {str(status) for status in settings.statuses}))
-            said = f"up to {counted(settings.attempts, 'attempt')}, after {after}{more}"
+            said = f"up to {counted(tries, 'attempt')}{each}, after {after}{more}"
         else:
-            attempts = counted(settings.unreached, "attempt")
+            attempts = counted(unreached, "attempt")
             said = f"up to {attempts}, until an endpoint is reached, as it is {NOT_IDEMPOTENT}"
         return f"{said}; the budget {f'has {left} left' if left else 'is empty, so that there are none now'}"
 
@@ -181,6 +186,14 @@ class Retries:
             return NOT_REACHED if wanted or "connect" in settings.on else ""
         word = "timeout" if failure is ErrorKind.UPSTREAM_TIMEOUT else "reset"
         return UNANSWERED if wanted or word in settings.on else ""
+
+
+def _to_try(upstream: Upstream, settings: RetrySettings) -> int:
+    """How many attempts there is an endpoint for, as things stand: each gets one, unless all are tried over again."""
+    levels = upstream.chosen_from(time.perf_counter())
+    among = {endpoint for level, _ in levels for endpoint, _ in level.weighted}
+    among.update(each for each in upstream.endpoints if each.health.record.ejected and each.member.weight > 0)
+    return settings.unreached if settings.over_again or not among else len(among)
 
 
 def may_be_repeated(exchange: Exchange) -> bool:

@@ -138,8 +138,7 @@ async def test_why_nothing_followed(tmp_path: Path) -> None:
         assert why() == [None]
         await gateway.reload(routes(busy.address))
         explained = await gateway.admin.get("/explain", params={"url": "/"})
-        (said,) = explained.json()["resilience"]
-        assert "up to 3 attempts, after reset, timeout, and up to 10 after connect; the budget has" in said
+        assert explained.json()["resilience"] == ["retries at s: none, as there is no other endpoint"]
         await gateway.get()
         assert why() == [None, "no other endpoint"]  # a fresh connection in the place of a reused one is free
         nothing = "retry_budget: {ratio: 0%, minimum_per_second: 0}"
@@ -153,6 +152,25 @@ async def test_why_nothing_followed(tmp_path: Path) -> None:
         assert why() == [None]
         explained = await gateway.admin.get("/explain", params={"url": "/"})
         assert explained.json()["resilience"] == ["retries at s: none"]
+
+
+@pytest.mark.parametrize(
+    ("route", "endpoints", "said"),
+    [
+        ("", 2, "up to 2 attempts, one at each endpoint, after connect, reset, timeout; the budget has"),
+        ("", 4, "up to 3 attempts, after reset, timeout, and up to 4 after connect; the budget has"),
+        ("retry: {attempts: 3}", 1, "up to 3 attempts, after"),
+    ],
+)
+async def test_explanations_count_the_attempts_that_there_can_be(
+    route: str, endpoints: int, said: str, tmp_path: Path
+) -> None:
+    """Without `retry`, each endpoint gets one; with it, they are tried over again."""
+    addresses = [f"127.0.0.1:{free_port()}" for _ in range(endpoints)]
+    async with running(tmp_path, routes(*addresses, route=route)) as gateway:
+        explained = await gateway.admin.get("/explain", params={"url": "/"})
+    (resilience,) = explained.json()["resilience"]
+    assert resilience.startswith(f"retries at s: {said}")
 
 
 async def test_a_class_of_statuses_is_retried(tmp_path: Path) -> None:
