@@ -108,6 +108,7 @@ class Reloader:
         self._loaded_at: float | None = None
         self.reloads = 0  # after the first
         self.refusals = 0
+        self.without = "nothing is served until it is corrected"  # any configuration
         self._requested = asyncio.Event()
         self._callers: list[Caller] = []
         self._held: Held | None = None
@@ -371,7 +372,7 @@ class Reloader:
 
     def _log_refusal(self, error: ConfigError) -> None:
         self.refusals += 1
-        kept = f"keeping {self.current.digest}" if self.current else "nothing is served until it is corrected"
+        kept = f"keeping {self.current.digest}" if self.current else self.without
         logger.error("configuration refused, %s:", kept)
         for problem in error.problems[:PROBLEMS_SHOWN]:
             logger.error("  %s", problem)

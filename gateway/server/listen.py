@@ -29,6 +29,10 @@ _NO_FIRST_PACKETS: Final = b"".join(
     )
 )
 
+IN_USE: Final = (
+    "another process uses this port; stop it (ss -ltnp shows which), start with --takeover if it is a gateway"
+)
+
 Listeners = dict[Kind, list[socket.socket]]
 """The listeners by purpose; none if it is off."""
 
@@ -52,8 +56,9 @@ class Wanted:
     reuse_port: bool = False  # other processes may listen there, too (SO_REUSEPORT)
 
 
-def listen(wanted: Wanted) -> list[socket.socket]:
-    """Listen on every address that the host stands for. Raises ListenError."""
+def listen(wanted: Wanted, in_use: str = IN_USE) -> list[socket.socket]:
+    """Listen on every address that the host stands for. `in_use`: of a port that is, and what to do. Raises
+    ListenError."""
     sockets: list[socket.socket] = []
     try:
         for family, address in _addresses(wanted):
@@ -62,17 +67,19 @@ def listen(wanted: Wanted) -> list[socket.socket]:
     except OSError as error:
         for opened in sockets:
             opened.close()
-        raise ListenError(f"cannot listen on {_show(wanted.host, wanted.port)}: {_remedy(error, wanted)}") from None
+        raise ListenError(
+            f"cannot listen on {_show(wanted.host, wanted.port)}: {_remedy(error, wanted, in_use)}"
+        ) from None
     return sockets
 
 
-def listen_on_all(wanted: Mapping[Kind, Wanted], given: Listeners) -> Listeners:
+def listen_on_all(wanted: Mapping[Kind, Wanted], given: Listeners, in_use: str = IN_USE) -> Listeners:
     """The given sockets unchanged, and the others opened. Raises ListenError; then none stays open."""
     listeners = dict(given)
     try:
         for kind, place in wanted.items():
             if kind not in listeners:
-                listeners[kind] = listen(place)
+                listeners[kind] = listen(place, in_use)
     except ListenError:
         close_all(listeners)
         raise
@@ -150,12 +157,9 @@ def _show(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _remedy(error: OSError, wanted: Wanted) -> str:
+def _remedy(error: OSError, wanted: Wanted, in_use: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return (
-            "another process uses this port; stop it (ss -ltnp shows which), start with --takeover if it is a gateway, "
-            f"or choose another with {wanted.port_option}"
-        )
+        return f"{in_use}, or choose another with {wanted.port_option}"
     if error.errno == errno.EACCES:
         return f"ports below 1024 need privileges; choose another with {wanted.port_option}"
     if error.errno == errno.EADDRNOTAVAIL:

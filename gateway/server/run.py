@@ -129,8 +129,8 @@ async def serve(options: ServeOptions) -> None:
         with _signals(server, loop_watch, logs):
             await observed.start(loop_watch)
             _watch_machine(owner, server.context.connections)
-            strict = options.strict or options.takeover
-            if not await server.prepared(_begin(managed, reloader, succession, (beside, speaking), strict=strict)):
+            refused = _when_refused(options, reloader)
+            if not await server.prepared(_begin(managed, reloader, succession, (beside, speaking), refused)):
                 return
             await succession.serve(beside.made(gateway, observed, logs.audit.report_change))
     finally:
@@ -149,24 +149,32 @@ def _watch_machine(owner: Owner, connections: Sized) -> None:
     owner.tasks.supervise("memory in huge pages", keep_in_huge_pages)
 
 
+def _when_refused(options: ServeOptions, reloader: Reloader) -> str | None:
+    """Why a configuration that is refused is the end of this process; None: it waits for another one."""
+    if options.takeover:
+        reloader.without = "this process ends, and a gateway that serves here goes on"
+        return "nothing is taken over: a gateway that serves here goes on"
+    if options.strict:
+        reloader.without = "this process ends"
+        return "--strict ends here"
+    return None
+
+
 async def _begin(
     managed: ManagedGateway,
     reloader: Reloader,
     succession: Succession,
     conditions: Iterable[SideApplications | Speaking],
-    *,
-    strict: bool,
+    refused: str | None,
 ) -> None:
-    """Load the configuration. Raises StartError."""
+    """Load the configuration. `refused`: why it is the end where it is refused. Raises StartError."""
     await reloader.start(managed.kept)
     managed.begin()
     for condition in conditions:
         if condition.refusal is not None:
             raise StartError(condition.refusal)
-    if reloader.current is None and strict:
-        raise StartError(
-            "the configuration is refused, as the log says, and --strict ends here; gateway check lists all"
-        )
+    if reloader.current is None and refused is not None:
+        raise StartError(f"the configuration is refused, as the log says, and {refused}; gateway check lists all")
     await succession.ready(reloader.owner.all(Discovery))
 
 

@@ -7,12 +7,13 @@ import logging
 import socket
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.monitor.audit_log import AuditLog
 from gateway.registry.discovery import Discovery
-from gateway.server.handover import BEFORE, Former, ask
+from gateway.server.handover import BEFORE, FILE, Former, ask
 from gateway.server.listen import (
+    IN_USE,
     KINDS,
     Kind,
     Listeners,
@@ -32,6 +33,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gateway.handover")
 
+_NONE_THERE: Final = (
+    "another process uses this port (ss -ltnp shows which), and no gateway waits at {path}; if it is a gateway, "
+    "--takeover needs the same state_directory; else stop it"
+)
+_OF_ANOTHER: Final = (
+    "another process uses this port (ss -ltnp shows which) than the gateway with pid {pid}, which is taken over; "
+    "stop it"
+)
+
 
 class Places:
     """Where this process listens. With `takeover` only from `open` on, and until then the former gateway does."""
@@ -45,11 +55,11 @@ class Places:
         if not takeover:
             self.open({})
 
-    def open(self, taken: Listeners, own: Set[str] = frozenset()) -> None:
-        """Listen, on what was taken over where that is the right place; `own`: of which only gateways have it. Raises
-        ListenError."""
+    def open(self, taken: Listeners, own: Set[str] = frozenset(), in_use: str = IN_USE) -> None:
+        """Listen, on what was taken over where that is the right place; `own`: of which only gateways have it;
+        `in_use`: of another port that is. Raises ListenError."""
         fits = fitting(self._wanted, taken)
-        self.listeners = listen_on_all(self._wanted, self._given | fits)
+        self.listeners = listen_on_all(self._wanted, self._given | fits, in_use)
         made = (kind for kind in self.listeners if kind not in self._given and (kind not in fits or kind in own))
         self.own = frozenset(made)
         self.opened = True
@@ -87,10 +97,10 @@ class Succession:
             self._former = ask(state_directory)
             if self._former is None:
                 logger.info("there is no gateway to take over from: starting as usual")
-                self._places.open({})
+                self._places.open({}, in_use=_NONE_THERE.format(path=state_directory / FILE))
             else:
                 self._share("former", True)
-                self._places.open(self._former.listeners, self._former.own)
+                self._places.open(self._former.listeners, self._former.own, _OF_ANOTHER.format(pid=self._former.pid))
                 logger.info("taking over from pid %d", self._former.pid)
 
     def wait_in(self, state_directory: Path) -> None:

@@ -15,4 +15,7 @@ def test_a_bad_configuration_is_exit_code_1(tmp_path: Path) -> None:
     ended = gateway("serve", "--strict", *PORTS, config=tmp_path)
     assert ended.returncode == 1
     assert "routes.yaml:4:3" in ended.stderr
-    assert ended.stderr.splitlines()[-1].startswith("error: the configuration is refused, as the log says")
+    assert ended.stderr.splitlines()[-1].startswith(
+        "error: the configuration is refused, as the log says, and --strict"
+    )
+    assert "configuration refused, this process ends:" in ended.stderr

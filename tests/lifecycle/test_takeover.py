@@ -238,7 +238,10 @@ async def test_a_bad_configuration_takes_nothing_over(tmp_path: Path) -> None:
         with successor(first) as second:
             with pytest.raises(AssertionError, match="ended with 1"):
                 await started(second)
-            assert "the configuration is refused" in second.log
+            assert "configuration refused, this process ends, and a gateway that serves here goes on:" in second.log
+            assert "and nothing is taken over: a gateway that serves here goes on" in second.log
+            assert "--strict" not in second.log
+            assert "nothing is served" not in second.log
         assert (await answer(first)).text == "ok"
         assert httpx2.get(admin_url(first, "/health")).status_code == 200
 
@@ -251,10 +254,25 @@ async def test_a_port_that_is_taken_takes_nothing_over(tmp_path: Path) -> None:
         with taken, successor(first, "second", "--metrics", metrics) as second:
             with pytest.raises(AssertionError, match="ended with 1"):
                 await started(second)
-            assert "another process uses this port" in second.log
+            assert f"than the gateway with pid {first.pid}, which is taken over; stop it" in second.log
+            assert "start with --takeover" not in second.log
         await eventually(lambda: "going on" in first.log)
         assert (await answer(first)).headers.get("connection") != "close"
         assert httpx2.get(admin_url(first, "/health")).status_code == 200
+
+
+async def test_another_state_directory_takes_nothing_over(tmp_path: Path) -> None:
+    """There is no gateway to be found there: the error says that, and advises nothing that was done already."""
+    async with running(tmp_path) as (first, _):
+        text = (first.directory / "middleware.yaml").read_text()
+        (first.directory / "middleware.yaml").write_text(text + "state_directory: other\n")
+        with successor(first) as second:
+            with pytest.raises(AssertionError, match="ended with 1"):
+                await started(second)
+            assert f"no gateway waits at {first.directory / 'other' / FILE}" in second.log
+            assert "--takeover needs the same state_directory" in second.log
+            assert "start with --takeover" not in second.log
+        assert (await answer(first)).text == "ok"
 
 
 async def test_a_new_gateway_that_dies_is_replaced_by_the_old_one(tmp_path: Path) -> None:
