@@ -12,6 +12,8 @@ from gateway.llm.usage import members
 def allowed_output(request: ModelRequest, profile: Profile) -> int | None:
     """The limit of the output: what is asked for, as far as the profile lets it."""
     asked, most = request.output_limit, profile.most_output
+    if asked == 0 and request.api.name == "openai.completions":
+        asked = 1  # some servers take 0 for no limit; there it may mean that only the prompt is to be rated
     return asked if most is None or (asked is not None and asked <= most) else most
 
 

@@ -28,10 +28,12 @@ _READ: Final = frozenset(
         "stream",
         "stream_options",
         "n",
+        "n_cmpl",
         "best_of",
         "max_tokens",
         "max_completion_tokens",
         "max_output_tokens",
+        "n_predict",
         "generationConfig",
         "generation_config",
         "prompt_cache_key",
@@ -49,9 +51,15 @@ LIMITS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The members that limit the output: the first is the one that is added where there is none."""
 
+ANY_LIMIT: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens", "n_predict")
+"""Those that a server may read in place of them: llama.cpp takes `n_predict` before all others."""
+
+_NO_LIMIT_AT_0: Final = frozenset({"openai.chat", "openai.responses", "gemini.generate"})
+"""APIs whose own servers take no limit of 0, and some others (Ollama, LocalAI) take it for none."""
+
 CONFIGS: Final = ("generationConfig", "generation_config")
-_OF_OUTPUT: Final = frozenset({*CONFIGS, *(name for names in LIMITS.values() for name in names)})
-_OF_CHOICES: Final = frozenset({*CONFIGS, "n", "best_of", "prompt"})
+_OF_OUTPUT: Final = frozenset({*CONFIGS, *ANY_LIMIT})
+_OF_CHOICES: Final = frozenset({*CONFIGS, "n", "n_cmpl", "best_of", "prompt"})
 _OF_AFFINITY: Final = frozenset({"prompt_cache_key", "previous_response_id"})
 _OF_TOOLS: Final = frozenset({"tools", "functions"})
 CONFIG_LIMITS: Final = ("maxOutputTokens", "max_output_tokens")
@@ -116,7 +124,7 @@ class ModelRequest:
         self.unknown_names = NONE  # the same in members that no protocol has
         self.stream = call.stream
         self.n = 1
-        self.output_limit: int | None = None  # tokens; None where the request names none
+        self.output_limit: int | None = None  # tokens; None where a server may take the request to have none
         self.tools = 0
         self.prompt_cache_key = self.previous_response_id = ""
         # Whether it may refer to what a provider has issued: files, and what is named for them.
@@ -285,7 +293,7 @@ def _flag(document: Mapping[str, Any], name: str) -> bool:
     return value is True
 
 
-def _number(document: Mapping[str, Any], name: str) -> int | None:
+def whole_number(document: Mapping[str, Any], name: str) -> int | None:
     """A whole number; None where there is none, or one below 0, which to some servers means no limit."""
     value = document.get(name)
     if value is None:
@@ -309,10 +317,11 @@ def _object(document: Mapping[str, Any], *spellings: str) -> Mapping[str, Any]:
 def _choices(document: Mapping[str, Any]) -> int:
     config = _object(document, *CONFIGS)
     wanted = [
-        _number(document, "n"),
-        _number(document, "best_of"),
-        _number(config, "candidateCount"),
-        _number(config, "candidate_count"),
+        whole_number(document, "n"),
+        whole_number(document, "n_cmpl"),  # the same at llama.cpp
+        whole_number(document, "best_of"),
+        whole_number(config, "candidateCount"),
+        whole_number(config, "candidate_count"),
     ]
     return max((value for value in wanted if value), default=1)
 
@@ -323,16 +332,26 @@ def _prompts(api: str, document: Mapping[str, Any]) -> int:
     return sum(not isinstance(each, int) for each in prompt) or 1 if isinstance(prompt, list) else 1
 
 
+def _limit_in(api: str, document: Mapping[str, Any], name: str) -> int | None:
+    """A limit of the output; None where there is none, or what some servers take for none."""
+    limit = whole_number(document, name)
+    return None if limit == 0 and api in _NO_LIMIT_AT_0 else limit
+
+
 def _output_limit(api: str, document: Mapping[str, Any]) -> int | None:
-    """The largest where several are named: what a provider takes of them is its own choice."""
+    """The largest where several are named; none where one of them is none: what a server takes is its own choice."""
     if api == "gemini.generate":
         config = _object(document, *CONFIGS)
         if all(config.get(name) is not None for name in CONFIG_LIMITS):
             raise BadBody("`maxOutputTokens` and `max_output_tokens` are the same; write one of them")
-        limits = [_number(config, name) for name in CONFIG_LIMITS]
-    else:
-        limits = [_number(document, name) for name in LIMITS.get(api, ())]
-    return max((limit for limit in limits if limit is not None), default=None)
+        return next((_limit_in(api, config, name) for name in CONFIG_LIMITS if config.get(name) is not None), None)
+    own = LIMITS.get(api)
+    if own is None:
+        return None
+    there = [name for name in ANY_LIMIT if document.get(name) is not None]
+    limits = [_limit_in(api, document, name) for name in there]
+    known = [limit for limit in limits if limit is not None]
+    return max(known) if len(known) == len(limits) and any(name in own for name in there) else None
 
 
 def _tools(document: Mapping[str, Any]) -> int:

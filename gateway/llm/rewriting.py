@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.llm import splice
-from gateway.llm.request import CONFIG_LIMITS, CONFIGS, LIMITS, BadBody, ModelRequest
+from gateway.llm.request import ANY_LIMIT, CONFIG_LIMITS, CONFIGS, LIMITS, BadBody, ModelRequest, whole_number
 from gateway.llm.usage import members
 
 _NAME_MODELS: Final = frozenset({"requests", "generateContentRequest", "generate_content_request"})
@@ -31,7 +31,7 @@ def rewritten(
     if ask_usage and not request.reports_usage:
         _set_member(request, "stream_options", "include_usage", b"true", values, added)
     if output_limit is not None:
-        _limit(request, b"%d" % output_limit, values, added)
+        _limit(request, output_limit, values, added)
     return splice.replaced(request.body, values, added) if values or added else request.body
 
 
@@ -53,31 +53,33 @@ def limited(request: ModelRequest, output_limit: int | None) -> dict[str, Any]:
     """The document of the body with a limit of its output, to be translated. (Not of Gemini, which is not.)"""
     document = dict(request.document)
     if output_limit is not None:
-        document.update(dict.fromkeys(_limits_of(request), output_limit))
+        document.update(dict.fromkeys(_limits_of(request, output_limit), output_limit))
     return document
 
 
-def _limits_of(request: ModelRequest) -> Sequence[str]:
-    """The members to be set where the output is limited: those that are there, or the one to be added."""
-    names = LIMITS.get(request.api.name, ())
-    return [name for name in names if request.document.get(name) is not None] or names[:1]
+def _limits_of(request: ModelRequest, limit: int) -> Sequence[str]:
+    """The members to be set where the output is limited: those that let it be longer, and the one to be added."""
+    own, document = LIMITS.get(request.api.name), request.document
+    if own is None:
+        return ()
+    there = [name for name in ANY_LIMIT if document.get(name) is not None]
+    longer = [name for name in there if not 0 < (whole_number(document, name) or 0) <= limit]
+    return longer if any(name in own for name in there) else [*longer, own[0]]
 
 
-def _limit(
-    request: ModelRequest, limit: bytes, values: list[tuple[splice.Span, bytes]], added: dict[str, bytes]
-) -> None:
-    document = request.document
+def _limit(request: ModelRequest, limit: int, values: list[tuple[splice.Span, bytes]], added: dict[str, bytes]) -> None:
+    document, text = request.document, b"%d" % limit
     if request.api.name == "gemini.generate":
         config = next((name for name in CONFIGS if document.get(name) is not None), CONFIGS[0])
         said = members(document.get(config))
         inner = next((name for name in CONFIG_LIMITS if said.get(name) is not None), CONFIG_LIMITS[0])
-        _set_member(request, config, inner, limit, values, added)
+        _set_member(request, config, inner, text, values, added)
         return
-    for name in _limits_of(request):
+    for name in _limits_of(request, limit):
         if name in document:
-            values += _everywhere(request, name, limit)
+            values += _everywhere(request, name, text)
         else:
-            added[name] = limit
+            added[name] = text
 
 
 def _set_member(

@@ -247,6 +247,30 @@ async def test_a_profile_brings_the_limit_of_output_down() -> None:
     assert limits[2] == chat(max_tokens=20)
 
 
+@pytest.mark.parametrize(
+    ("path", "asked", "sent"),
+    [
+        ("/v1/chat/completions", {"max_tokens": 5, "max_completion_tokens": -1}, {5, 50}),
+        ("/v1/chat/completions", {"max_tokens": 5, "max_completion_tokens": 0}, {5, 50}),
+        ("/v1/chat/completions", {"max_tokens": 5, "n_predict": -1}, {5, 50}),
+        ("/v1/chat/completions", {"max_tokens": 5, "n_predict": 1000}, {5, 50}),
+        ("/v1/chat/completions", {"n_predict": -1}, {50}),
+        ("/v1/completions", {"max_tokens": 0, "prompt": "a"}, {1}),
+        ("/v1/responses", {"max_output_tokens": 0, "input": "a"}, {50}),
+    ],
+)
+async def test_a_profile_limits_what_some_servers_take_for_no_limit(
+    path: str, asked: dict[str, Any], sent: set[int]
+) -> None:
+    """Below 0, 0, and in a member of theirs; a lower limit beside it hides nothing, and stays."""
+    models = PROVIDERS.replace("preferProviders: [one, two]", "preferProviders: [one, two], maxOutputTokens: 50")
+    names = ("max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict")
+    async with two_providers(models) as (made, one, _):
+        await made.ask(path, {**chat(), **asked})
+        body = json.loads(one.received[0].body)
+    assert {body[name] for name in names if name in body} == sent
+
+
 def long(words: int) -> dict[str, Any]:
     """A chat request with so many words."""
     return chat(messages=[{"role": "user", "content": "word " * words}])

@@ -87,15 +87,38 @@ def test_what_cannot_be_read_is_refused_with_its_name(body: bytes, sentence: str
     [
         (b'{"max_tokens":123456789012345678901234567890}', 2**31 - 1),
         (b'{"max_tokens":-1}', None),
-        (b'{"max_tokens":0}', 0),
+        (b'{"max_tokens":0}', None),
         (b'{"max_tokens":1e3}', 1000),
         (b'{"max_tokens":5,"max_completion_tokens":9}', 9),
         (b'{"max_tokens":null}', None),
+        (b'{"max_tokens":5,"max_completion_tokens":-1}', None),
+        (b'{"max_tokens":0,"max_completion_tokens":5}', None),
+        (b'{"max_tokens":5,"max_completion_tokens":null}', 5),
+        (b'{"max_tokens":5,"n_predict":9}', 9),
+        (b'{"max_tokens":5,"n_predict":-1}', None),
+        (b'{"n_predict":9}', None),
     ],
 )
 def test_limits_of_output_are_numbers_that_can_be_counted_with(body: bytes, limit: int | None) -> None:
-    """However large they are; the largest, where there are two."""
+    """However large they are; the largest, where there are two; none where a server may take one of them for none."""
     assert asked(body).output_limit == limit
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "limit"),
+    [
+        ("/v1/messages", b'{"max_tokens":0}', 0),
+        ("/v1/completions", b'{"max_tokens":0}', 0),
+        ("/v1/responses", b'{"max_output_tokens":0}', None),
+        ("/v1/responses", b'{"max_output_tokens":5,"max_tokens":-1}', None),
+        (GEMINI, b'{"generationConfig":{"maxOutputTokens":0}}', None),
+        (GEMINI, b'{"generationConfig":{"maxOutputTokens":-1}}', None),
+        ("/v1/embeddings", b'{"max_tokens":"5"}', None),
+    ],
+)
+def test_each_api_has_limits_of_its_own(path: str, body: bytes, limit: int | None) -> None:
+    """A limit of 0 is one where it has a use: to rate or to cache a prompt."""
+    assert asked(body, path).output_limit == limit
 
 
 @pytest.mark.parametrize(
@@ -132,6 +155,7 @@ def test_limits_of_gemini_that_could_be_read_otherwise_are_refused(body: bytes, 
     ("members", "answers"),
     [
         ('"prompt":"a","n":2,"best_of":5', 5),
+        ('"prompt":"a","n":2,"n_cmpl":4', 4),
         ('"prompt":["a","b","c"],"n":2', 6),
         ('"prompt":[1,2,3]', 1),
         ('"prompt":[[1],[2]]', 2),

@@ -156,6 +156,15 @@ async def test_who_is_refused_learns_why_in_its_own_format() -> None:
         assert answered.json["error"]["code"] == "insufficient_quota"
 
 
+async def test_no_limit_beside_a_low_one_reserves_as_much_as_no_limit() -> None:
+    """Such a request is sent with the limit that was reserved, or refused."""
+    async with spending(tokens=8000) as spent:
+        answered = await spent.gateway.ask("/v1/chat/completions", chat(max_tokens=5, max_completion_tokens=-1))
+        assert answered.status == 429
+        assert (await spent.gateway.ask("/v1/chat/completions", chat(max_tokens=5))).status == 200
+        assert len(spent.one.received) == 1
+
+
 async def test_an_answer_without_a_limit_is_given_one() -> None:
     """With a budget only, and in the field of the API."""
     async with spending() as spent:
