@@ -21,6 +21,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from gateway.algorithms.calendar_windows import Length, Span, span_at
+from gateway.limits.forgotten import Forgotten
 from gateway.limits.table import Table
 from gateway.live import Supervised, Tasks
 from gateway.outside.patience import LoopTime, Patience
@@ -49,6 +50,11 @@ class Increment:
 
 class Book(Protocol):
     """Where counts are kept."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it has what was written, and can be asked again."""
+        ...
 
     @property
     def available(self) -> bool:
@@ -98,15 +104,23 @@ class Ledger:
     """One quota. `clock` gives seconds since 1970."""
 
     def __init__(
-        self, name: str, unit: Length, zone: ZoneInfo, book: Book, clock: Callable[[], float] = time.time
+        self,
+        name: str,
+        unit: Length,
+        zone: ZoneInfo,
+        book: Book,
+        clock: Callable[[], float] = time.time,
+        most: int = MOST_KEYS,
     ) -> None:
         self.name = name
         self.book = book
         self._unit = unit
         self._zone = zone
         self._clock = clock
+        self._most = most
         self._span = Span(0, 0)
-        self._table: Table[_Count] = Table(self._make, _idle, MOST_KEYS)
+        self._table = self._new_table()
+        self._forgotten: Forgotten | None = None  # what keys have used that have left the table, if no book keeps it
         self._unwritten: dict[tuple[int, str], _Count] = {}
         self._unreported: list[_Count] = []  # what is known of them, to a book that may have lost it
         self._unread = asyncio.Event()
@@ -134,7 +148,8 @@ class Ledger:
         now = self._clock()
         if now >= self._span.ends:
             self._span = span_at(self._unit, self._zone, now)
-            self._table = Table(self._make, _idle, MOST_KEYS)  # what is unwritten of the old window still will be
+            self._table = self._new_table()  # what is unwritten of the old window still will be
+            self._forgotten = None
             self._near = {}
         return self._span
 
@@ -151,6 +166,8 @@ class Ledger:
         """The same, without keeping anything of the key."""
         self.span()
         count = self._table.peek(key)
+        if count is None and self._forgotten is not None:
+            return self._forgotten.used(key)
         return count.used if count is not None and count.read else None
 
     def add(self, key: str, amount: int = 1, span: Span | None = None) -> None:
@@ -257,8 +274,21 @@ class Ledger:
         self.span()
         return self._table.slot(key, 0)
 
+    def _new_table(self) -> Table[_Count]:
+        if self.book.keeps:
+            return Table(self._make, _idle, self._most)
+        return Table(self._make, _idle_here, self._most, self._forget)
+
     def _make(self, key: str, shared: _Count | None) -> _Count:
-        return _Count(key, self._span)
+        count = _Count(key, self._span)
+        if self._forgotten is not None:
+            count.known = self._forgotten.used(key)
+        return count
+
+    def _forget(self, count: _Count) -> None:
+        if count.known:
+            self._forgotten = self._forgotten or Forgotten()
+            self._forgotten.note(count.key, count.known)
 
     # In the background.
 
@@ -330,3 +360,8 @@ class Ledger:
 def _idle(count: _Count, now: int) -> bool:
     """Whether it may be forgotten: the book knows it all, and can be asked again."""
     return count.read and not count.added and not count.forgiven
+
+
+def _idle_here(count: _Count, now: int) -> bool:
+    """The same where only what was used is kept: what was forgiven of it stays in the table."""
+    return _idle(count, now) and not count.forgiven_known

@@ -11,6 +11,7 @@ from gateway.limits.ledger import Increment
 class MemoryBook:
     """Says that the counts are what the ledger makes of them. See `Book`."""
 
+    keeps: Final = False
     available: Final = True
     outages: Final = 0
     patience: Final = 0.1

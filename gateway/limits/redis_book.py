@@ -9,6 +9,7 @@ second, without AOF all since its last snapshot.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.algorithms.calendar_windows import Span
 from gateway.limits.keys import digest
@@ -21,6 +22,8 @@ PATIENCE = 0.5  # of the time limit, for the first request of a key
 
 class RedisBook:
     """The counters in one Redis."""
+
+    keeps: Final = True
 
     def __init__(self, link: RedisLink, most: int = MOST_COUNTED) -> None:
         self._link = link

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 from gateway.limits.ledger import CREDIT, KEPT_SECONDS, MOST_COUNTED, READ_SECONDS, SHARED, Increment
 from gateway.outside.sqlite_file import SqliteFile
@@ -47,6 +48,8 @@ _READ = "SELECT total FROM used WHERE quota = ? AND starts = ? AND key = ?"
 
 class SqliteBook:
     """The counters in one file, which several processes may share."""
+
+    keeps: Final = True
 
     def __init__(self, path: Path, most: int = MOST_COUNTED) -> None:
         self.patience = READ_SECONDS

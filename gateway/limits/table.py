@@ -23,17 +23,23 @@ class Table(Generic[S]):
     that all newcomers together have the budget of one until there is room again; what they owe then is what each of
     them begins with. No request passes uncounted.
 
-    `make(key, shared)` makes a slot, which begins with what is owed in `shared`, if there is such a slot.
+    `make(key, shared)` makes a slot, which begins with what is owed in `shared`, if there is such a slot. `removed` is
+    told of each slot that is removed.
     """
 
-    __slots__ = ("_hand", "_idle", "_make", "_most", "_order", "_overflow", "by_key", "era", "overflows")
+    __slots__ = ("_hand", "_idle", "_make", "_most", "_order", "_overflow", "_removed", "by_key", "era", "overflows")
 
     def __init__(
-        self, make: Callable[[str, S | None], S], idle: Callable[[S, int], bool], most: int = MOST_KEYS
+        self,
+        make: Callable[[str, S | None], S],
+        idle: Callable[[S, int], bool],
+        most: int = MOST_KEYS,
+        removed: Callable[[S], None] | None = None,
     ) -> None:
         self._make = make
         self._idle = idle
         self._most = most
+        self._removed = removed
         self.by_key: dict[str, S] = {}
         self.era = object()  # of which there is another once a slot is removed: until then each is that of its key
         self._order: list[str] = []  # the keys, for the hand that goes around them
@@ -80,8 +86,11 @@ class Table(Generic[S]):
             return
         self._hand = self._hand + 1 if self._hand + 1 < len(order) else 0
         key = order[self._hand]
-        if self._idle(self.by_key[key], now):
+        slot = self.by_key[key]
+        if self._idle(slot, now):
             del self.by_key[key]
+            if self._removed is not None:
+                self._removed(slot)
             self.era = object()
             last = order.pop()
             if last != key:

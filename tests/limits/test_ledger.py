@@ -16,6 +16,7 @@ import pytest
 
 from gateway.algorithms.calendar_windows import span_at
 from gateway.limits.ledger import WRITE_SECONDS, Book, Ledger
+from gateway.limits.memory_book import MemoryBook
 from gateway.limits.redis_book import RedisBook
 from gateway.limits.sqlite_book import SqliteBook
 from tests.outside.support import linked
@@ -65,6 +66,27 @@ async def test_what_was_counted_outlives_a_restart(tmp_path: Path) -> None:
     for expected in (10, 20, 30):
         async with ledger(SqliteBook(path)) as book:
             assert await count(book, "acme", 10) == expected
+
+
+async def test_what_is_used_stays_used_however_many_others_come() -> None:
+    """Also without a file: the first of many keys have used what they have used, and what is forgiven stays so."""
+    clock = Clock("2036-03-15 12:00")
+    book = Ledger("monthly", "month", BERLIN, MemoryBook(), clock, most=100)
+    await book.start()
+    await count(book, "forgiven", 3)
+    await book.reset("forgiven")
+    for number in range(1000):
+        await count(book, f"early {number}", 3)
+        assert await book.read(f"early {number}")
+    for number in range(1000):
+        await count(book, f"late {number}", 0)
+    assert [await count(book, f"early {number}", 0) for number in range(1000)] == [3] * 1000
+    assert book.peek("early 0") == 3
+    assert await count(book, "forgiven", 0) == 0
+    assert await count(book, "new", 1) == 1
+    clock.set("2036-04-01 12:00")
+    assert await count(book, "early 1", 1) == 1
+    await book.stop()
 
 
 async def test_what_is_counted_is_written_soon(tmp_path: Path) -> None:
