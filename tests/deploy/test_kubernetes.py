@@ -178,6 +178,16 @@ def test_shared_limits_are_counted_in_the_redis_of_the_overlay(tmp_path: Path) -
     assert service["selector"].items() <= pods["metadata"]["labels"].items()
 
 
+@pytest.mark.parametrize("name", ["shared", "roles"])
+def test_limits_of_several_pods_are_counted_together_and_refuse_none_yet(name: str, tmp_path: Path) -> None:
+    """Whoever adds a Redis shares the rate limit of base, and gets no other one: behind an ingress that is not trusted,
+    all callers are one address."""
+    shared = loaded(overlay(name), tmp_path).middleware.rate_limits["per-client"]
+    base = load(ROOT, {}).middleware.rate_limits["per-client"]
+    assert shared == base.model_copy(update={"store": "redis"})
+    assert base.mode == "shadow"
+
+
 def test_the_pod_may_read_the_endpoints_of_services() -> None:
     """The account of the pod is bound to a role that allows what the source asks for, and nothing else."""
     directory = overlay("discovery")

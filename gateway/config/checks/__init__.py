@@ -43,6 +43,7 @@ from gateway.config.checks import (
     schemes,
     several_files,
     splits,
+    stores,
     traces,
 )
 from gateway.config.models import Configuration
@@ -132,6 +133,7 @@ WARNINGS = (
     Check("middleware.yaml", cors.without_credentials),
     Check("middleware.yaml", cache.larger_than_the_store),
     Check("middleware.yaml", cache.kept_longer),
+    Check("middleware.yaml", stores.not_shared),
     Check("middleware.yaml", numbers.in_middleware),
     Check("middleware.yaml", numbers.no_retries),
     Check("middleware.yaml", numbers.zones_without_own),

@@ -154,7 +154,10 @@ class MiddlewareFile(Section):
     agents: Unset[Late[Agents]] = Field(
         None, description="The bridge to an agent network. `{}`: there is one, with these defaults."
     )
-    redis: Unset[Late[Redis]] = Field(None, description="Redis, for what several replicas count together.")
+    redis: Unset[Late[Redis]] = Field(
+        None,
+        description="Redis, for what several replicas share: the blocklist, and counts of what has `store: redis`.",
+    )
     bus: Bus = Field("memory", description=BUS)
     rate_limits: Named[Late[RateLimit]] = Field({}, description="How many requests in a time.")
     quotas: Named[Late[Quota]] = Field({}, description="How many requests in a day or month of the calendar.")
