@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -17,9 +17,11 @@ from gateway.http.redaction import shown_url
 from gateway.outside.breaker import FAILURES, NO_REQUESTER, PAUSE, Breaker, Requester
 from gateway.outside.http_client import HTTP_ERRORS, TooLargeError, http_client, reason_of, whole_body
 from gateway.outside.throttled_log import ThrottledLog
+from gateway.plurals import counted
 
 MAX_BYTES = 256 * 1024  # of an answer
 CONNECTIONS = 128
+REPORTED = 300.0  # seconds for which a failure is current, where nothing is asked after it
 logger = logging.getLogger("gateway.auth")
 
 _CUT: Final = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
@@ -32,6 +34,10 @@ WAITING = 1000
 
 class AuthServerError(Exception):
     """There is no reply; the text says why, to the log."""
+
+
+class AuthServerLeftAloneError(AuthServerError):
+    """The request was not sent, because the last ones failed."""
 
 
 class AuthServerBusyError(AuthServerError):
@@ -63,8 +69,11 @@ class AuthServer:
     behind the last of them.
     """
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, scheme: str, refused_with: int = 503) -> None:
+        """`refused_with`: the status that callers get while it does not answer."""
         self.url = url
+        self._scheme = scheme
+        self._refused_with = refused_with
         self.shown = shown_url(url)  # for logs
         self._timeout = timeout  # seconds, for all of one call
         self._breaker = Breaker()
@@ -73,6 +82,10 @@ class AuthServer:
         self._asked = 0  # queries that wait for their answers
         self._log = ThrottledLog(logger.warning, PAUSE)
         self._stopped = False
+        self._reason = ""  # why the last query failed
+        self._failures = 0  # queries that failed, since the last that did not
+        self._failed_at = 0.0  # monotonic time of the last of these
+        self._failing_since = 0.0  # that of the first
 
     async def start(self) -> None:
         """Make the client, which connects when it is asked for something."""
@@ -92,7 +105,10 @@ class AuthServer:
         """Its answer, within the time limit, which includes waiting for a free slot. Raises AuthServerError."""
         if not self._breaker.allows(time.monotonic(), requester.address):
             times = f"{FAILURES} times in a row"
-            raise AuthServerError(f"{self.shown} did not answer {times}, and is left alone for {PAUSE:g} s")
+            why = f" ({self._reason})" if self._failures else ""
+            raise AuthServerLeftAloneError(
+                f"{self.shown} did not answer {times}, and is left alone for {PAUSE:g} s{why}"
+            )
         self._asked += 1
         try:
             async with AsyncExitStack() as stack:
@@ -114,21 +130,46 @@ class AuthServer:
                     self._client = self._client or made
                 reply = await self._exchange(self._client, query)
         except TimeoutError:
-            raise self._failed(f"it did not answer within {self._timeout:g} s", requester, asked) from None
+            raise self._broken(f"it did not answer within {self._timeout:g} s", requester, asked) from None
         except httpx2.ConnectError as error:  # whatever the token
-            raise self._failed(reason_of(error), NO_REQUESTER, asked) from None
+            raise self._broken(reason_of(error), NO_REQUESTER, asked) from None
         except HTTP_ERRORS as error:
-            raise self._failed(reason_of(error), requester, asked) from None
+            raise self._broken(reason_of(error), requester, asked) from None
         self._breaker.succeeded(time.monotonic())
         if reply.status >= 500:  # no reason to leave it alone: one caller's credential may be what it cannot digest
             raise AuthServerError(f"{self.shown}: it answered {reply.status}")
         return reply
 
-    def warn(self, scheme: str, failure: object) -> None:
-        """Log a failure; of many, one in PAUSE seconds, with the number of those in between."""
-        self._log.line("scheme %s: %s", scheme, failure)
+    def answered(self) -> None:
+        """The last reply was one that can be used."""
+        if self._failures:
+            self._failures = 0
+            self._log.always("scheme %s: %s answers again", self._scheme, self.shown)
 
-    def _failed(self, reason: str, requester: Requester, asked: float) -> AuthServerError:
+    def failed(self, failure: AuthServerError) -> None:
+        """A query has failed: log it; of many, one in PAUSE seconds, with the number of those in between."""
+        now = time.monotonic()
+        if not self._failures:
+            self._failing_since = now
+        if not isinstance(failure, AuthServerLeftAloneError):
+            self._reason = str(failure)
+        self._failures += 1
+        self._failed_at = now
+        self._log.line("scheme %s: %s", self._scheme, failure)
+
+    def troubles(self) -> Iterable[str]:
+        """See `Troubled`. It is asked for requests only, so a failure that none followed is over after a while."""
+        now = time.monotonic()
+        if self._failures and now - self._failed_at < REPORTED:
+            queries = counted(self._failures, "query")
+            yield (
+                f"scheme {self._scheme}: {queries} failed in {now - self._failing_since:.0f} s, the last one "
+                f"{now - self._failed_at:.0f} s ago, so callers are answered {self._refused_with}: {self._reason}; see "
+                "whether that service runs and its log says why, whether the gateway reaches it, and whether its "
+                "address, its certificate and the gateway's credentials for it are right"
+            )
+
+    def _broken(self, reason: str, requester: Requester, asked: float) -> AuthServerError:
         self._breaker.failed(time.monotonic(), requester, asked)
         return AuthServerError(f"{self.shown}: {reason}")
 

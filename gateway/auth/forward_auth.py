@@ -38,8 +38,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_NAME = 200  # characters of a consumer, tenant, group or scope
 
 NOT_ASKED = unavailable("the service that decides is not asked for an explanation")
-UNAVAILABLE = unavailable("the service that decides does not answer at the moment")
-FORBIDDEN = Refused("the service that decides does not answer at the moment", ErrorKind.FORBIDDEN)
+PUBLIC = "the service that decides does not answer at the moment"
 
 _OWN = frozenset({b"content-length", b"date", b"server"})
 _SAID = frozenset(b"x-forwarded-" + what for what in (b"method", b"proto", b"host", b"uri", b"for"))
@@ -71,7 +70,7 @@ class ForwardAuth:
     response_headers: tuple[bytes, ...]  # that the backend gets
     client_response_headers: tuple[bytes, ...]  # that the client gets
     identity: IdentityNames
-    failure: Refused
+    forbids: bool  # what cannot be asked
     identities: Identities
     locations: Locations
     token_locations: TokenLocations
@@ -90,14 +89,21 @@ class ForwardAuth:
         try:
             answer = await self.service.ask(Query("GET", list(self._headers(exchange, token))), requester)
         except AuthServerError as error:
-            self.service.warn(self.name, error)
-            return self.failure
+            return self._failed(error)
         if 200 <= answer.status < 300:
             return self._recognised(answer)
         if answer.status in (401, 403) or answer.status in REDIRECTS:
+            self.service.answered()
             return _refused(answer)
-        self.service.warn(self.name, f"{self.service.shown} answered {answer.status}")
-        return self.failure
+        return self._failed(AuthServerError(f"{self.service.shown} answered {answer.status}"))
+
+    def _failed(self, error: AuthServerError) -> Refused:
+        """The caller may be allowed, which cannot be asked."""
+        self.service.failed(error)
+        detail = f"who decides cannot be asked: {error}"
+        if self.forbids:
+            return Refused(detail, ErrorKind.FORBIDDEN, public_detail=PUBLIC, undecided=True)
+        return unavailable(detail)
 
     def _token(self, exchange: Exchange) -> bytes | Refused | None:
         """The value of `Authorization`: the caller's, or else the gateway's for it."""
@@ -151,8 +157,8 @@ class ForwardAuth:
         groups, scopes = _names(headers, names.groups, ","), _names(headers, names.scopes, " ")
         identity = Identity(consumer, self.name, _text(headers, names.tenant), groups, scopes)
         if any(len(text) > MAX_NAME for text in (consumer, identity.tenant or "", *groups, *scopes)):
-            self.service.warn(self.name, f"{self.service.shown} answered with a name that is too long")
-            return self.failure
+            return self._failed(AuthServerError(f"{self.service.shown} answered with a name that is too long"))
+        self.service.answered()
         recognised = self.identities.recognised(identity)
         copied = tuple(line for line in answer.headers if line[0] in self.response_headers)
         for_client = tuple(line for line in answer.headers if line[0] in self.client_response_headers)
@@ -189,7 +195,7 @@ def _names(headers: Mapping[bytes, bytes], name: str | None, separator: str) -> 
 
 def forward_auth(auth: AuthContext, name: str, config: ForwardAuthScheme) -> ForwardAuth:
     """The scheme that auth.yaml describes."""
-    url, timeout = config.url, config.timeout
+    url, timeout, forbids = config.url, config.timeout, config.on_failure == "forbidden"
     configuration = auth.context.configuration
     token = token_locations(config.from_)
     copied = tuple(header.encode() for header in config.response_headers if header != "set-cookie")
@@ -204,13 +210,15 @@ def forward_auth(auth: AuthContext, name: str, config: ForwardAuthScheme) -> For
     return ForwardAuth(
         name=name,
         service=auth.plan.need(
-            ("forward-auth", name, url, timeout), lambda: AuthServer(url, timeout), ("auth.yaml", ("schemes", name))
+            ("forward-auth", name, url, timeout, forbids),
+            lambda: AuthServer(url, timeout, name, 403 if forbids else 503),
+            ("auth.yaml", ("schemes", name)),
         ),
         request_headers=tuple(header.encode() for header in config.request_headers),
         response_headers=copied,
         client_response_headers=tuple(header.encode() for header in config.client_response_headers),
         identity=identity,
-        failure=FORBIDDEN if config.on_failure == "forbidden" else UNAVAILABLE,
+        forbids=forbids,
         identities=auth.identities,
         locations=Locations(replaced) | token.locations,
         token_locations=token,

@@ -37,9 +37,7 @@ INACTIVE = Refused("the token does not hold")
 NO_ACCESS_TOKEN = Refused("the token is not an access token")
 WRONG_ISSUER = Refused("the token is of another issuer")
 LEEWAY = 60.0  # seconds that the service's clock may be off
-UNKNOWN = unavailable("the service that knows whose the token is does not answer at the moment")
 NOT_ASKED = unavailable("the service that knows whose the token is is not asked for an explanation")
-BUSY = unavailable("too many tokens are being looked up at the moment", 1)
 
 _KINDS = ("token_use", "token_type", "typ")  # where services say of which kind a token is
 _OTHER_KINDS = frozenset({"refresh_token", "refresh", "offline", "id_token", "id"})
@@ -112,15 +110,19 @@ class Introspection:
             answer = await self._service.ask(query, Requester(address, digest))
             if answer.status != 200:
                 raise AuthServerError(f"{self._service.shown} answered {answer.status}")
-            result, seconds = self._judge(_members(answer.body, self._service.shown), token)
+            members = _members(answer.body, self._service.shown)
+            self._service.answered()
+            result, seconds = self._judge(members, token)
             self._known.discard(digest)
             self._refused.discard(digest)
             if seconds > 0:
                 memory = self._known if isinstance(result, Recognised) else self._refused
                 memory.put(digest, (result, time.time() + seconds))
         except AuthServerError as error:
-            self._service.warn(self.name, error)
-            return BUSY if isinstance(error, AuthServerBusyError) else UNKNOWN
+            self._service.failed(error)
+            return unavailable(
+                f"whose the token is cannot be asked: {error}", 1 if isinstance(error, AuthServerBusyError) else 5
+            )
         else:
             return result
         finally:
@@ -170,7 +172,7 @@ def introspection(auth: AuthContext, name: str, config: IntrospectionScheme) -> 
     """The scheme that auth.yaml describes."""
     url, timeout = config.url, config.timeout
     service = auth.plan.need(
-        ("introspection", name, url, timeout), lambda: AuthServer(url, timeout), ("auth.yaml", ("schemes", name))
+        ("introspection", name, url, timeout), lambda: AuthServer(url, timeout, name), ("auth.yaml", ("schemes", name))
     )
     claim_rules = ClaimRules(frozenset(config.audiences), LEEWAY, ())
     rules = Rules(config.issuer, claim_rules, config.claims, config.cache, config.negative_cache)

@@ -34,7 +34,6 @@ ABSENT_KIDS = 1000
 AGAIN_SECONDS = 5.0  # how long no other key is looked for under a known kid, after one was
 RETRY_LAST = 15.0  # seconds between fetches that fail, at most
 
-NO_KEYS = unavailable("the keys of the token's issuer cannot be fetched at the moment")
 NOT_FETCHED = unavailable(
     "the keys of the token's issuer are not fetched for an explanation; ask /explain of a running gateway's admin port"
 )
@@ -65,6 +64,7 @@ class PublishedKeys(FetchedKeys):
         self._keys = KeySet(())
         self._body = b""
         self._reason = ""  # why the last fetch failed
+        self._failing_since = 0.0  # by the clock: when the first of these failed
         self._fetcher = Fetcher(settings.timeout)
         self._fetching: asyncio.Task[None] | None = None
         self._refreshing = False
@@ -94,7 +94,17 @@ class PublishedKeys(FetchedKeys):
             left = max(0.0, self.seconds_left)
             held = f"the old ones hold for {left:.0f} s more" if left else "its tokens are answered 503"
             remedy = "see whether its address is right and the gateway reaches it, and whether its certificate holds"
-            yield f"the keys of {self.settings.issuer} cannot be fetched, {held}: {self._reason}; {remedy}"
+            seconds = self._clock() - self._failing_since
+            yield (
+                f"the keys of {self.settings.issuer} cannot be fetched for {seconds:.0f} s, {held}: "
+                f"{self._reason}; {remedy}"
+            )
+
+    @property
+    def _no_keys(self) -> Refused:
+        """There is none that fits, and the issuer cannot be asked."""
+        why = f": {self._reason}" if self.failures else ""
+        return unavailable(f"the keys of the issuer {self.settings.issuer} cannot be fetched at the moment{why}")
 
     async def keys_for(self, kid: str | None, algorithm: str | None = None, *, dry_run: bool) -> KeySet | Refused:
         """The keys as of now; see KeySource."""
@@ -102,12 +112,12 @@ class PublishedKeys(FetchedKeys):
         if known and self._keys.knows(kid, algorithm):
             return self._keys
         if dry_run or not self._refreshing:
-            return self._keys if known else NOT_FETCHED if dry_run else NO_KEYS
+            return self._keys if known else NOT_FETCHED if dry_run else self._no_keys
         if not known or kid is None:
             # There are none: wait for the fetch that is under way, if one is.
             if self._fetching is not None:
                 await _finished(self._fetching)
-            return self._keys if self._clock() < self._until else NO_KEYS
+            return self._keys if self._clock() < self._until else self._no_keys
         found = await self._look_for(kid, algorithm)
         # Tokens may name keys that are published without a name: then these are all that there is to go by.
         return self._keys if isinstance(found, Refused) and self._keys.has_nameless(algorithm) else found
@@ -135,16 +145,16 @@ class PublishedKeys(FetchedKeys):
         if self._absent.get((kid, algorithm), 0.0) > self._clock():
             return self._keys
         if self._fetching is not None and not await _finished(self._fetching):
-            return NO_KEYS
+            return self._no_keys
         # A fetch that was under way may have begun before the key was there: then another is needed.
         if self._keys.knows(kid, algorithm):
             return self._keys
         if not (self._fetching or self._may_ask()):
-            return NO_KEYS  # asked too often already: the key may be there, so the token is not called wrong
+            return self._no_keys  # asked too often already: the key may be there, so the token is not called wrong
         finished = await _finished(self._fetch())
         if not self._keys.knows(kid, algorithm):
             if self.failures or not finished:
-                return NO_KEYS
+                return self._no_keys
             if len(self._absent) >= ABSENT_KIDS:
                 del self._absent[next(iter(self._absent))]
             self._absent[kid, algorithm] = self._clock() + ABSENT_SECONDS
@@ -200,6 +210,8 @@ class PublishedKeys(FetchedKeys):
         self._next = max(self.settings.soonest, lifetime * random.uniform(0.75, 0.9))
 
     def _failed(self, reason: str) -> None:
+        if not self.failures:
+            self._failing_since = self._clock()
         self.failures += 1
         self._reason = reason
         self._next = doubled(self.settings.retry, self.failures, RETRY_LAST) * random.uniform(0.75, 1.25)

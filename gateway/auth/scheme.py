@@ -20,7 +20,8 @@ class Recognised:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A credential that does not hold. `detail` goes to the client: it names no consumer and repeats no credential."""
+    """A credential that does not hold. `detail` goes to the client, unless there is another for it or for errors of its
+    kind: it names no consumer and repeats no credential."""
 
     detail: str
     kind: ErrorKind = ErrorKind.UNAUTHENTICATED
@@ -28,6 +29,8 @@ class Refused:
     retry_after: int | None = None  # seconds
     consumer: str | None = None  # whose credential it was to be, where that is known; for the blocklist only
     answer: Response | None = None  # for the client, where a service gave one; made for this exchange only
+    public_detail: str | None = None  # for the client in place of `detail`; None: what is so for errors of this kind
+    undecided: bool = False  # it may be right, but who knows that cannot be asked
 
 
 AuthResult = Recognised | Refused | None
@@ -100,4 +103,4 @@ class Scheme(Protocol):
 
 def unavailable(what: str, seconds: int = 5) -> Refused:
     """The credential may be right, but that cannot be checked now."""
-    return Refused(what, ErrorKind.AUTH_UNAVAILABLE, retry_after=seconds)
+    return Refused(what, ErrorKind.AUTH_UNAVAILABLE, retry_after=seconds, undecided=True)

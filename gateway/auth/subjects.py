@@ -19,6 +19,7 @@ NOT_ITS_SUBJECT = Refused(
     "the token's subject has the name of a consumer that does not list it among its subjects; "
     "if it is that consumer, add it to subjects of the consumer in auth.yaml",
     ErrorKind.FORBIDDEN,
+    public_detail="the token's subject is not allowed here",
 )
 
 

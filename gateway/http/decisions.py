@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
-from gateway.errors import GatewayError
+from gateway.errors import ErrorKind, GatewayError
 from gateway.http.messages import Decision, Exchange
 
 Mode = Literal["enforce", "shadow"]
 
+_UNDECIDED: Final = (ErrorKind.AUTH_UNAVAILABLE, ErrorKind.STORE_UNAVAILABLE)
+"""Kinds of errors of rules that cannot ask what they need to know."""
 
-def deny(exchange: Exchange, rule: str, error: GatewayError, mode: Mode = "enforce") -> None:
-    """Record that `rule` refuses the exchange. Raises `error`, except in shadow mode, where the exchange goes on."""
+
+def deny(
+    exchange: Exchange, rule: str, error: GatewayError, mode: Mode = "enforce", *, undecided: bool = False
+) -> None:
+    """Record that `rule` refuses the exchange. Raises `error`, except in shadow mode, where the exchange goes on.
+
+    `undecided`: it cannot know, which the kind of the error does not say.
+    """
     if mode == "shadow":
         exchange.decisions += (Decision(rule, "shadow-deny", error.reason),)
         return
-    exchange.decisions += (Decision(rule, "deny", error.reason),)
+    unknown = undecided or error.kind in _UNDECIDED
+    exchange.decisions += (Decision(rule, "unknown" if unknown else "deny", error.reason),)
     raise error
 
 

@@ -78,9 +78,15 @@ class Decision:
     """The decision of one rule about an exchange."""
 
     rule: str  # `rate_limit:per-consumer`
-    # Only in an explanation: "answer", where the rule itself answers, and "unknown", as no other service is asked.
+    # "unknown": what it needs to know cannot be asked, which ends a request, too. Only in an explanation: "answer",
+    # where the rule itself answers, and "unknown" as no other service is asked.
     verdict: Literal["allow", "deny", "shadow-deny", "unknown", "answer"]
     reason: str
+
+    @property
+    def refuses(self) -> bool:
+        """Whether a request ends by it."""
+        return self.verdict in ("deny", "unknown")
 
 
 class Allowance(Protocol):

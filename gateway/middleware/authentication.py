@@ -158,7 +158,8 @@ class Authentication:
             deny(exchange, rule, AnsweredError(refused.kind, refused.detail, refused.answer), self.mode)
             return
         headers = tuple(self._headers(scheme, refused))
-        deny(exchange, rule, GatewayError(refused.kind, refused.detail, headers=headers), self.mode)
+        error = GatewayError(refused.kind, refused.detail, headers=headers, public_detail=refused.public_detail)
+        deny(exchange, rule, error, self.mode, undecided=refused.undecided)
 
     def _headers(self, refusing: Scheme | None, refused: Refused) -> Iterator[tuple[bytes, bytes]]:
         if refused.retry_after is not None:

@@ -220,7 +220,7 @@ def _record(exchange: Exchange, outcome: Outcome, at: str, agent: str | None, re
     last = exchange.attempts[-1] if exchange.attempts else None
     fallback = rule = reason = None  # what stood in the place of which failure; what refused it, and why
     for decision in exchange.decisions:
-        if decision.verdict == "deny":
+        if decision.refuses:
             rule, reason = decision.rule, decision.reason
         elif decision.rule == "fallback" and fallback is None:
             fallback = decision.reason

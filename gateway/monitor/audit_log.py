@@ -257,7 +257,9 @@ class AuditLog:
             verdict = "allow"
             if item.get("event") == "admin":
                 verdict = "allow" if item["status"] < 400 else "deny"
-            elif "deny" in verdicts or (isinstance(error, ErrorKind | OwnKind) and _is_refusal(error)):
+            elif not verdicts.isdisjoint(("deny", "unknown")) or (
+                isinstance(error, ErrorKind | OwnKind) and _is_refusal(error)
+            ):
                 verdict = "deny"
             elif "shadow-deny" in verdicts:
                 verdict = "shadow-deny"

@@ -173,7 +173,7 @@ class AccessPublisher:
             return
         identity = exchange.identity
         client = identity.consumer if identity is not None else exchange.claimed_consumer or exchange.client
-        denied = any(decision.verdict == "deny" for decision in exchange.decisions)
+        denied = any(decision.refuses for decision in exchange.decisions)
         fingerprint = identity.fingerprint if identity is not None else ""
         self._requests.append(
             (exchange.request_id, client, denied, outcome.seconds, exchange.original_path, fingerprint)

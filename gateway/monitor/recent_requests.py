@@ -144,7 +144,7 @@ def _beginning(text: str) -> str:
 def _refusing(decisions: Sequence[Decision]) -> Iterator[str]:
     """Of the limits among these rules, those that refused the request, or would have."""
     for decision in decisions:
-        if decision.rule.startswith(_LIMITS) and decision.verdict == "deny":
+        if decision.rule.startswith(_LIMITS) and decision.refuses:
             yield f"{decision.rule}: refused it"
         elif decision.rule.startswith(_LIMITS) and decision.verdict == "shadow-deny":
             yield f"{decision.rule}: would have refused it (shadow)"

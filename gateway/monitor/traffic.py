@@ -50,10 +50,12 @@ _BY_KIND: Final[dict[str, Ended]] = {  # by what it is called: to hash a member 
     **{kind.slug: "internal" for kind in ErrorKind if kind.origin == "gateway" and kind.status in (500, 503)},
     ErrorKind.MAINTENANCE.slug: "refused",
     ErrorKind.CLIENT_GONE.slug: "client_gone",
-    # Here it is the service that cannot take what there is for it.
+    # Here it is the service, or one that the gateway asks, that cannot take what there is for it.
     ErrorKind.OVERLOADED.slug: "failed",
     ErrorKind.CIRCUIT_OPEN.slug: "failed",
     ErrorKind.CONCURRENCY_LIMIT.slug: "failed",
+    ErrorKind.AUTH_UNAVAILABLE.slug: "failed",
+    ErrorKind.STORE_UNAVAILABLE.slug: "failed",
 }
 """All others are refusals."""
 
@@ -379,6 +381,8 @@ def ended_by(exchange: Exchange, error: BaseException | None, status: int) -> En
     """How an exchange ended that raised something, or was answered by a 5xx."""
     if isinstance(error, GatewayError):
         kind = error.kind
+        if exchange.decisions and exchange.decisions[-1].verdict == "unknown":
+            return "failed"  # with whatever status it was to be answered
         return "refused" if isinstance(kind, OwnKind) else _BY_KIND.get(kind.slug, "refused")
     if error is None:  # an answer of the configuration is meant so, and a backend's is a failure
         return "refused" if exchange.upstream is None and exchange.cache is None else "failed"

@@ -11,7 +11,7 @@ from gateway.monitor.traffic import Flow, Key, Traffic
 BY_ROUTE: Final = ("route_id", "upstream")
 REQUESTS: Final = (*BY_ROUTE, "tenant", "model_backend", "status_class", "method", "outcome")
 _AUTHENTICATION: Final = "authentication"
-_OUTCOMES: Final = {"allow": "accepted", "deny": "refused", "shadow-deny": "shadow_refused"}
+_OUTCOMES: Final = {"allow": "accepted", "deny": "refused", "shadow-deny": "shadow_refused", "unknown": "unavailable"}
 
 
 def traffic_metrics(traffic: Traffic) -> Iterator[Family]:
@@ -85,7 +85,10 @@ def _cache(flows: Iterable[Flow]) -> Iterator[Sample | None]:
 
 def _decisions(traffic: Traffic) -> Iterator[Family]:
     """Decisions of rules, in the terms of authentication and limits."""
-    help = "What the rules said, by rule and verdict; shadow-deny is what enforcing a rule would refuse."
+    help = (
+        "What the rules said, by rule and verdict; shadow-deny is what enforcing a rule would refuse, and unknown what "
+        "one refused that could not ask what it needs to know."
+    )
     yield counter("gateway_decisions_total", help, traffic.decisions, ("rule", "verdict"))
     callers: dict[Labels, float] = {}
     limits: dict[Labels, float] = {(rule, "accepted"): count for rule, count in traffic.limited.items()}
@@ -95,7 +98,10 @@ def _decisions(traffic: Traffic) -> Iterator[Family]:
             callers[name, _OUTCOMES.get(verdict, verdict)] = count
         elif kind in ("rate_limit", "quota") and verdict != "allow":
             limits[rule, _OUTCOMES.get(verdict, verdict)] = count
-    help = "Requests by the scheme that recognised or refused their caller; it is empty where there is no credential."
+    help = (
+        "Requests by the scheme that recognised or refused their caller, or could not ask who it is (unavailable); "
+        "it is empty where there is no credential."
+    )
     yield counter("gateway_auth_requests_total", help, callers, ("scheme", "outcome"))
-    help = "Requests that a rate limit or quota counted, or refused."
+    help = "Requests that a rate limit or quota counted or refused, or whose store did not answer (unavailable)."
     yield counter("gateway_limit_requests_total", help, limits, ("limit", "outcome"))

@@ -94,7 +94,7 @@ class RequestReporter:
     def _made(self, exchange: Exchange, outcome: Outcome) -> RequestReport:
         identity, service = exchange.identity, exchange.upstream or ""
         client = identity.consumer if identity is not None else exchange.claimed_consumer or exchange.client
-        denied = any(decision.verdict == "deny" for decision in exchange.decisions)
+        denied = any(decision.refuses for decision in exchange.decisions)
         shown = self._places.shown(exchange)
         known, kind = "", None
         if identity is not None and identity.fingerprint:  # of a key in a query, of a password

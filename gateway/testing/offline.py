@@ -192,7 +192,7 @@ def _host(exchange: Exchange, last: Cluster | Hosted | Models | Endpoint) -> str
 
 def _outcome(exchange: Exchange, response: Response, sent: _Sent | None) -> Outcome:
     location = dict(response.headers).get(b"location") if 300 <= response.status < 400 else None
-    refusal = next((said for said in reversed(exchange.decisions) if said.verdict == "deny"), None)
+    refusal = next((said for said in reversed(exchange.decisions) if said.refuses), None)
     error = exchange.error if isinstance(exchange.error, GatewayError) else None
     refused_by = refusal.rule if refusal is not None else error.kind.slug if error is not None else None
     reason = error.detail if error is not None else refusal.reason if refusal is not None else None

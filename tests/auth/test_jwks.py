@@ -110,7 +110,9 @@ async def test_an_explanation_does_not_say_that_an_issuer_fails() -> None:
         await keys.stop()
         keys._until = 0.0
         assert await keys.keys_for("one", dry_run=True) is jwks.NOT_FETCHED
-        assert await keys.keys_for("one", dry_run=False) is jwks.NO_KEYS
+        none = await keys.keys_for("one", dry_run=False)
+        assert isinstance(none, Refused)
+        assert "cannot be fetched" in none.detail
 
 
 async def test_made_up_kids_do_not_hide_a_new_key_for_long() -> None:
@@ -122,7 +124,9 @@ async def test_made_up_kids_do_not_hide_a_new_key_for_long() -> None:
             for number in range(20):
                 await keys.keys_for(f"made-up-{number}", dry_run=False)
             issuer.keys = [ONE, TWO]
-            assert await keys.keys_for("two", dry_run=False) is jwks.NO_KEYS
+            none = await keys.keys_for("two", dry_run=False)
+            assert isinstance(none, Refused)
+            assert "cannot be fetched" in none.detail
             clock.ahead += jwks.FETCH_SPACING + 0.1
             assert await kids(keys, "two") == {"one", "two"}
 

@@ -88,7 +88,7 @@ def record_of(
         None if identity is None or identity.tenant is None else identity.tenant[:LONGEST],
         exchange.request_id,
         exchange.cache,
-        next((decision.rule for decision in exchange.decisions if decision.verdict == "deny"), None),
+        next((decision.rule for decision in exchange.decisions if decision.refuses), None),
         kind,
         why,
         gone,
