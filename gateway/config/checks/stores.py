@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.config.models import Configuration
-from gateway.config.problems import Fault
+from gateway.config.models.quotas import Quota
+from gateway.config.models.rate_limits import RateLimit
+from gateway.config.problems import Fault, Path
 
 
 def not_shared(configuration: Configuration) -> Iterator[Fault]:
@@ -13,9 +15,11 @@ def not_shared(configuration: Configuration) -> Iterator[Fault]:
     middleware = configuration.middleware
     if middleware.redis is None:
         return
-    limits = [(("rate_limits", name), limit) for name, limit in middleware.rate_limits.items()]
-    quotas = [(("quotas", name), quota) for name, quota in middleware.quotas.items()]
-    for place, each in (*limits, *quotas):
+    counted: list[tuple[Path, RateLimit | Quota]] = [
+        *((("rate_limits", name), limit) for name, limit in middleware.rate_limits.items()),
+        *((("quotas", name), quota) for name, quota in middleware.quotas.items()),
+    ]
+    for place, each in counted:
         if "store" not in each.model_fields_set:
             message = (
                 "each replica counts this by itself, although there is a redis; write store: redis to count it for all "
