@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from gateway.check import compiled
+from gateway.config.checks import WARNINGS, run
 from gateway.config.load import Configuration, load
 from gateway.roles import ALL, parse_roles
 
@@ -100,7 +101,7 @@ def test_the_kustomization_names_every_manifest() -> None:
 @pytest.mark.parametrize("directory", OVERLAYS, ids=lambda path: path.name)
 def test_an_overlay_is_whole(directory: Path, tmp_path: Path) -> None:
     """Each overlay uses all of its files, every resource holds against the schema of Kubernetes, no two have one name,
-    and what its ConfigMap says can be served."""
+    and what its ConfigMap says can be served, and is nothing that `gateway check` warns of."""
     kustomization = yaml.safe_load((directory / "kustomization.yaml").read_text())
     used = {*kustomization["resources"], *(patch["path"] for patch in kustomization.get("patches", ()))}
     assert used - {"../../base", "../shared"} == {path.name for path in directory.iterdir()} - {"kustomization.yaml"}
@@ -110,7 +111,9 @@ def test_an_overlay_is_whole(directory: Path, tmp_path: Path) -> None:
     for each in resources:
         if each["kind"] not in FOREIGN:
             assert kubernetes_validate.validate(each, "1.37", strict=True) == "1.37"
-    compiled(loaded(directory, tmp_path))
+    configuration = loaded(directory, tmp_path)
+    compiled(configuration)
+    assert not list(run(WARNINGS, configuration, "warning"))
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on this machine")
@@ -229,6 +232,15 @@ def test_keys_come_from_a_secret() -> None:
     assert named == [f"{mount['mountPath']}/{key}" for key in secret["stringData"]]
     assert mount["mountPath"] == SECRETS
     assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+
+
+def test_every_route_needs_one_of_the_keys(tmp_path: Path) -> None:
+    """Whoever applies the overlay has an API that no one calls without a key."""
+    configuration = loaded(overlay("keys"), tmp_path)
+    assert configuration.routes.routes
+    for route in configuration.routes.routes:
+        names = configuration.auth.default if route.auth is None else route.auth
+        assert [configuration.auth.schemes[name].kind for name in names] == ["api_key"]
 
 
 def test_the_config_map_holds_the_repository_s_own_files(tmp_path: Path) -> None:
