@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from gateway.auth import password_costs
+from gateway.auth import mounted, password_costs
 from gateway.build import build
 from gateway.config import checks
 from gateway.config.checks import Check
@@ -45,6 +45,7 @@ WARNINGS = (
     Check("routes.yaml", certificate_ends.warnings),
     Check("middleware.yaml", order.warnings),
     Check("auth.yaml", password_costs.warnings),
+    Check("auth.yaml", mounted.warnings),
     Check("models.yaml", money.warnings),
 )
 """All that is probably not meant, but for names that do not resolve."""

@@ -21,6 +21,8 @@ class AuthContext:
     config: AuthFile = field(init=False)
     identities: Identities = field(init=False)
     problems: list[Problem] = field(default_factory=list)
+    unusable: list[tuple[Place, str]] = field(default_factory=list)
+    """What of mounted files and directories cannot be used, and keeps nothing else from being served."""
 
     def __post_init__(self) -> None:
         self.config = self.context.configuration.auth

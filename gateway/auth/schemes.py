@@ -31,6 +31,11 @@ def _build(context: Context) -> Mapping[str, Scheme]:
         built[name] = KINDS[config.kind](auth, name, config.settings)
     if auth.problems:
         raise ConfigError(auth.problems)
+    if auth.unusable:
+        from gateway.auth.mounted import UnusableCredentials  # noqa: PLC0415
+
+        texts = tuple(text for _, text in auth.unusable)
+        auth.plan.need(("unusable-credentials", texts), lambda: UnusableCredentials(texts), ("auth.yaml", ("schemes",)))
     return built
 
 

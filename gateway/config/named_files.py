@@ -72,5 +72,6 @@ class Digests:
 def _of_directory(path: Path) -> bytes:
     digest = sha256(b"directory")
     for name, content in contents_of(path).items():
-        digest.update(name.encode("utf-8", "surrogateescape") + b"\0" + sha256(content).digest())
+        read = content if isinstance(content, bytes) else b"\0" + content.encode()
+        digest.update(name.encode("utf-8", "surrogateescape") + b"\0" + sha256(read).digest())
     return digest.digest()

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from gateway.auth.basic import Basic
-from gateway.auth.scheme import AuthResult, Recognised, Refused
+from gateway.auth.mounted import warnings
+from gateway.auth.scheme import AuthResult, Recognised, Refused, Scheme
+from gateway.auth.schemes import schemes_of
 from gateway.config.checks import Check, run
 from gateway.config.checks.consumers import plain_keys
 from gateway.config.named_files import Digests
 from gateway.config.problems import ConfigError
+from gateway.context import Context
 
 from .support import context, request, scheme
 
@@ -70,23 +73,32 @@ async def test_users_of_htpasswd_files_and_of_a_mounted_secret_are_known(tmp_pat
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("x:$1$abcdefgh$7.ZsOmVkDSXLhmhslphEi0", "users cannot be used: line 7: expected $scrypt"),
-        ("x:{PLAIN}pw", "line 7: expected $scrypt"),
-        ("x", "line 7: expected $scrypt"),
-        (":{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "line 7: the name of a user"),
-        ("x:$2y$31$IVqcHuynRfUgViXxfehvy.yeZTnKM6iT1K44ACbXEmHgfavpSiFfC", "line 7: a check of this bcrypt hash"),
+        (
+            "x:$1$abcdefgh$7.ZsOmVkDSXLhmhslphEi0",
+            "line 7 of users cannot be used, so that its user cannot",
+        ),
+        ("x:{PLAIN}pw", "cannot sign in: expected $scrypt"),
+        ("x", "cannot sign in: expected $scrypt"),
+        (":{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "cannot sign in: the name of a user"),
+        (
+            "x:$2y$31$IVqcHuynRfUgViXxfehvy.yeZTnKM6iT1K44ACbXEmHgfavpSiFfC",
+            "sign in: a check of this bcrypt hash",
+        ),
     ],
 )
-def test_a_line_that_cannot_be_used_is_an_error_with_its_place(tmp_path: Path, line: str, expected: str) -> None:
-    """And the error says nothing of what is in the file."""
-    (tmp_path / "users").write_text(HTPASSWD + line)
+async def test_a_line_that_cannot_be_used_costs_its_own_user_only(tmp_path: Path, line: str, expected: str) -> None:
+    """It is said where it is, and not what is in it; a good line of the same name behind it does not count."""
+    (tmp_path / "users").write_text(f"{HTPASSWD}{line}\nx:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")
     mount(tmp_path / "secret", {"dave": "swordfish"})
-    with pytest.raises(ConfigError) as raised:
-        scheme(LEGACY % "secret", "s", tmp_path)
-    (problem,) = raised.value.problems
+    built = context(LEGACY % "secret", tmp_path)
+    found = schemes_of(built)["s"]
+    assert isinstance(await shows(found, "carol", "password"), Recognised)
+    assert isinstance(await shows(found, "x", "password"), Refused) == line.startswith("x")
+    (problem,) = run([Check("auth.yaml", warnings)], built.configuration, "warning")
     assert problem.where == "schemes.s.basic.htpasswd"
     assert expected in problem.message
     assert line.partition(":")[2][4:] not in problem.message or line == "x"
+    assert troubles(built) == [problem.message]
 
 
 def test_what_is_not_there_is_an_error_with_its_remedy(tmp_path: Path) -> None:
@@ -101,7 +113,7 @@ def test_what_is_not_there_is_an_error_with_its_remedy(tmp_path: Path) -> None:
 
 
 async def test_keys_of_a_directory_are_of_the_consumer_that_a_file_is_named_after(tmp_path: Path) -> None:
-    """Several on the lines of one file; keys of `consumers` go on to hold; the same key in two files is an error."""
+    """Several on the lines of one file; keys of `consumers` go on to hold."""
     one, two, three = "k" * 30, "l" * 30, "m" * 30
     mount(tmp_path / "keys", {"acme": f"{one}\n{two}\n", "globex": three})
     auth = "schemes: {s: {api_key: {directory: keys}}}\nconsumers: [{name: acme, tenant: t, keys: [{key: '${OLD}'}]}]"
@@ -116,9 +128,58 @@ async def test_keys_of_a_directory_are_of_the_consumer_that_a_file_is_named_afte
         assert isinstance(known, Recognised)
         assert (known.identity.consumer, known.identity.tenant) == (consumer, tenant)
     assert isinstance(await found.authenticate(request([(b"x-api-key", b"x" * 30)])), Refused)
-    mount(tmp_path / "keys", {"acme": one, "globex": one})
-    with pytest.raises(ConfigError, match="keys/globex has a key that another file there has"):
-        scheme(auth, "s", tmp_path, OLD="an-old-key-of-ours")
+
+
+UNUSABLE = {
+    "short": b"short",
+    "empty": b"",
+    "binary": b"\xff" * 30,
+    "large": b"x" * 70_000,
+    " odd name": b"n" * 30,
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+async def test_a_key_that_is_removed_no_longer_holds_though_another_file_is_bad(tmp_path: Path, name: str) -> None:
+    """The change is noticed and served; the bad file costs its own keys, and is named without what is in it."""
+    directory, digests = tmp_path / "keys", Digests(tmp_path)
+    directory.mkdir()
+    (directory / "acme").write_text("a" * 30)
+    (directory / "team").write_text("t" * 30)
+    (directory / name).write_bytes(UNUSABLE[name])
+    auth = "schemes: {s: {api_key: {directory: keys}}}"
+    assert await holders(schemes_of(context(auth, tmp_path))["s"], "a" * 30, "t" * 30) == ["acme", "team"]
+    before = digests.of(["keys"])
+    (directory / "team").unlink()
+    assert digests.of(["keys"]) != before
+    built = context(auth, tmp_path)
+    assert await holders(schemes_of(built)["s"], "a" * 30, "t" * 30, "n" * 30) == ["acme", None, None]
+    (problem,) = run([Check("auth.yaml", warnings)], built.configuration, "warning")
+    assert f"keys/{name} cannot be used" in problem.message
+    assert "none of its keys holds" in problem.message
+    assert troubles(built) == [problem.message]
+
+
+async def test_a_key_in_two_files_holds_for_neither(tmp_path: Path) -> None:
+    """Nobody can say whose request it is; the other keys of both hold."""
+    mount(tmp_path / "keys", {"acme": f"{'s' * 30}\n{'a' * 30}", "globex": f"{'s' * 30}\n{'g' * 30}"})
+    built = context("schemes: {s: {api_key: {directory: keys}}}", tmp_path)
+    found = await holders(schemes_of(built)["s"], "s" * 30, "a" * 30, "g" * 30)
+    assert found == [None, "acme", "globex"]
+    (text,) = troubles(built)
+    assert text.startswith("keys/globex has a key that acme there has, too, and it holds for neither")
+
+
+async def holders(found: Scheme, *keys: str) -> list[str | None]:
+    """The consumers who show these keys."""
+    results = [await found.authenticate(request([(b"x-api-key", key.encode())])) for key in keys]
+    return [known.identity.consumer if isinstance(known, Recognised) else None for known in results]
+
+
+def troubles(built: Context) -> list[str]:
+    """What `gateway status` would say, were the configuration served."""
+    things = [life.thing for life in built.plan.lives.values()]
+    return [text for thing in things if hasattr(thing, "troubles") for text in thing.troubles()]
 
 
 def test_a_short_key_is_refused_and_never_shown() -> None:

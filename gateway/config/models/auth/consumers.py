@@ -77,7 +77,8 @@ class ApiKeyConfig(Model):
     file: Unset[Text] = Field(
         None,
         description="Instead of `hash`: a file with keys or their hashes, one on each line, such as a mounted secret; "
-        "relative to the configuration directory. It is read again when it changes.",
+        "relative to the configuration directory. A key has at least 24 characters. It is read again when it changes; "
+        "a file that has become unusable keeps the keys that it had.",
     )
     not_before: Unset[Instant] = Field(None, description="When the key begins to hold. Unset: at once.")
     expires: Unset[Instant] = Field(None, description="When the key ceases to hold. Unset: never.")

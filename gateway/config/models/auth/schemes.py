@@ -35,8 +35,9 @@ class ApiKeyScheme(Section):
         None,
         description="Directory with keys beside those of `consumers`, such as a mounted Secret; relative to the "
         "configuration directory. The name of a file is that of the consumer, and in it are its keys or their hashes, "
-        "one on each line. Where `consumers` has no such name, there is no more to the consumer than its name. It is "
-        "read again when it changes.",
+        "one on each line; a key has at least 24 characters. Where `consumers` has no such name, there is no more to "
+        "the consumer than its name. It is read again when it changes: a key that is gone no longer holds. Of a file "
+        "that cannot be used no key holds, and all others do; `gateway status` names it.",
     )
     realm: Realm = REALM
     forward: bool = FORWARD
@@ -65,13 +66,15 @@ class BasicScheme(Section):
     htpasswd: SomeFiles = Field(
         (),
         description="Files as Apache's `htpasswd` makes them (bcrypt, apr1, SHA), relative to the configuration "
-        "directory: one, or a list. Of a name that is in them twice, the first counts.",
+        "directory: one, or a list. Of a name that is in them twice, the first counts. The user of a line that cannot "
+        "be used cannot sign in, and all others can; `gateway status` names it.",
         examples=["users.htpasswd"],
     )
     directory: Unset[Text] = Field(
         None,
         description="Directory such as a mounted Secret, relative to the configuration directory: the name of a file "
-        "is that of the user, and in it is the password or a hash of it.",
+        "is that of the user, and in it is the password or a hash of it. The user of a file that cannot be used cannot "
+        "sign in, and all others can.",
     )
 
     realm: Realm = REALM
