@@ -81,6 +81,7 @@ class ErrorKind(Enum):
     AUTH_UNAVAILABLE = ("auth-unavailable", 503, "The caller cannot be verified now", "gateway")
     AUDIT_UNAVAILABLE = ("audit-unavailable", 503, "Requests cannot be recorded now", "gateway")
     STORE_UNAVAILABLE = ("store-unavailable", 503, "The limit cannot be checked now", "gateway")
+    GATEWAY_ENDED = ("gateway-ended", 503, "The gateway ended before the response did", "gateway")
     NOT_CACHED = ("not-cached", 504, "Nothing that is stored answers the request", "gateway")
     CLIENT_GONE = ("client-gone", 499, "The connection to the client ended", "gateway")
     # The upstream behind it.

@@ -144,15 +144,20 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         "Redis or the file of the quotas does not answer, and `on_failure` is `closed`.",
         "`gateway status` says why; start Redis, or free the file.",
     ),
+    "gateway-ended": Remedy(
+        "This gateway was stopped, and what was in flight at `drain.deadline` was cut off: requests, streams, "
+        "WebSockets in the middle of a message. It is in logs only.",
+        "Raise `drain.deadline` where requests or streams are to end by themselves, or start the next gateway with "
+        "`--takeover`.",
+    ),
     "not-cached": Remedy(
         "The client asked for a stored response only (`only-if-cached`), and there is none.",
         "Ask without it.",
     ),
     "client-gone": Remedy(
-        "The connection ended before the whole answer was sent: the client closed it, or did not read, or this gateway "
-        "cut it off at the end of a drain. It is in logs only; `error` in the access log says which.",
-        "Look for time-outs of clients and load balancers that are shorter than the backend's time; where `error` "
-        "names `drain.deadline`, raise that.",
+        "The connection ended before the whole answer was sent: the client closed it, or did not read. It is in logs "
+        "only; `error` in the access log says which.",
+        "Look for time-outs of clients and load balancers that are shorter than the backend's time.",
     ),
     "upstream-unresolved": Remedy(
         "The name of the backend does not resolve.",

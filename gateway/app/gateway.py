@@ -44,7 +44,7 @@ logger = logging.getLogger("gateway")
 
 _REQUEST_IDS: Final = RequestIds()  # before there is a configuration
 _AS_COMPARED: Final[tuple[str, ...]] = ()
-_CUT_OFF: Final = "the gateway ended (drain.deadline), and its connection was cut off"
+_CUT_OFF: Final = "its connection was cut off at drain.deadline"
 _ENCODED_SLASH: Final = (
     "an encoded slash or backslash (%2F, %5C) is not allowed in this path (allow_encoded_slashes of its route)"
 )
@@ -186,7 +186,9 @@ class Gateway:
         """How an exchange ended, reported once to all that registered for it."""
         self.active -= 1
         if self.cuts_off and isinstance(exchange.error, GatewayError) and exchange.error.kind is ErrorKind.CLIENT_GONE:
-            exchange.error = GatewayError(ErrorKind.CLIENT_GONE, _CUT_OFF)
+            exchange.error = GatewayError(ErrorKind.GATEWAY_ENDED, _CUT_OFF)
+            if outcome.status == ErrorKind.CLIENT_GONE.status:
+                outcome.status = ErrorKind.GATEWAY_ENDED.status
         outcome.seconds = time.perf_counter() - outcome.started
         if exchange.span is not None:
             exchange.span.end(exchange, outcome)

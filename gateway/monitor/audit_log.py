@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from gateway.errors import ErrorKind, GatewayError, OwnKind
 from gateway.http import Exchange, Outcome
@@ -342,5 +342,8 @@ class AuditLog:
             self._file = None
 
 
+_NO_REFUSALS: Final = (ErrorKind.CLIENT_GONE, ErrorKind.GATEWAY_ENDED, ErrorKind.INTERNAL)
+
+
 def _is_refusal(kind: ErrorKind | OwnKind) -> bool:
-    return kind.origin == "gateway" and kind is not ErrorKind.CLIENT_GONE and kind is not ErrorKind.INTERNAL
+    return kind.origin == "gateway" and kind not in _NO_REFUSALS

@@ -152,8 +152,25 @@ async def test_the_deadline_cuts_off_what_is_stuck(tmp_path: Path) -> None:
             assert await asyncio.gather(*requests) == [b"", b"", b""]
             assert "3 connections cut off" in process.log
             lines = [json.loads(line) for line in process.access_log.splitlines()]
-            reason = "client-gone: the gateway ended (drain.deadline), and its connection was cut off"
-            assert [(line["path"], line["status"], line["error"]) for line in lines] == [("/slow", 499, reason)] * 3
+            reason = "gateway-ended: its connection was cut off at drain.deadline"
+            assert [(line["path"], line["status"], line["error"]) for line in lines] == [("/slow", 503, reason)] * 3
+
+
+async def test_a_stream_that_the_deadline_cut_off_is_not_blamed_on_its_client(tmp_path: Path) -> None:
+    """The access log has its status, and says that the gateway ended."""
+    async with backend() as upstream:
+        with _gateway(tmp_path, upstream.port, window=0, deadline=1) as process:
+            request = b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n"
+            stream = asyncio.create_task(exchange(process.port, request, seconds=30))
+            await eventually(lambda: upstream.arrived == 1)
+            process.signal(signal.SIGTERM)
+            assert await _ended(process) == 0
+            assert b"data: first" in await stream
+            line = json.loads(process.access_log)
+            assert (line["status"], line["error"]) == (
+                200,
+                "gateway-ended: its connection was cut off at drain.deadline",
+            )
 
 
 async def test_an_application_that_does_not_end_holds_nothing_up(tmp_path: Path) -> None:

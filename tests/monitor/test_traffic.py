@@ -74,6 +74,7 @@ def test_one_request_is_in_all_that_is_counted() -> None:
         (503, GatewayError(ErrorKind.AUTH_UNAVAILABLE, ""), "failed"),
         (503, GatewayError(ErrorKind.AUDIT_UNAVAILABLE, ""), "internal"),
         (499, GatewayError(ErrorKind.CLIENT_GONE, ""), "client_gone"),
+        (200, GatewayError(ErrorKind.GATEWAY_ENDED, ""), "internal"),
         (200, ConnectionResetError(), "client_gone"),
     ],
 )

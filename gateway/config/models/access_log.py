@@ -26,7 +26,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "route": "the id of the route that took it",
     "upstream": "the service that answered it",
     "endpoint": "the address of the last attempt",
-    "status": "the status of the response; 499 where the client left before there was one",
+    "status": "the status of the response; 499 where the client left before there was one, 503 where the gateway ended",
     "bytes_in": "bytes of its body",
     "bytes_out": "bytes of the body of the response",
     "duration": "seconds from its head to the end of the response",
