@@ -45,7 +45,7 @@ MODULES = """
     limits/windows limits/memory limits/table limits/rate_limit limits/keys
     access/entries
     middleware/variables
-    llm/apis llm/usage llm/splice llm/texts llm/request llm/rewriting llm/sse llm/answers
+    llm/apis llm/usage llm/splice llm/file_kinds llm/texts llm/request llm/rewriting llm/sse llm/answers
     llm/streams/errors llm/streams/reader llm/streams/chat llm/streams/messages llm/streams/responses llm/streams/gemini
     llm/streams/other llm/streams/table llm/streams/whole llm/streams/long_events
     llm/handler llm/reading llm/choosing llm/going llm/failover llm/failures llm/answering llm/holding llm/passing

@@ -14,19 +14,11 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
+from gateway.llm.file_kinds import BEGINNING, NO_TEXT, TEXT, beginning, decoded, looks_like_text, media_type
 from gateway.llm.translate import reasoning
 
 _DATA_URL: Final = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)  # RFC 2397
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\r\n-]*+=*+[\r\n]*+")
-_TEXT: Final = re.compile(
-    r"text/.*|image/svg\+xml|application/(?:.*[+.-])?(?:json|jsonl|ndjson|xml|ya?ml|csv|toml|javascript|sql|graphql)",
-    re.IGNORECASE,
-)
-_NO_TEXT: Final = re.compile(r"(?:image|audio|video|font)/.*|application/pdf", re.IGNORECASE)
-_MEDIA_TYPES: Final = ("media_type", "mimeType", "mime_type")
-_BESIDE: Final = str.maketrans("-_", "+/", "\r\n\t =")
-_SEEN: Final = 4096  # characters of a file whose kind is unknown, to see whether it is text
-_PDF: Final = b"%PDF"
 
 
 class Inner(NamedTuple):
@@ -47,8 +39,7 @@ def of_file(value: str, holder: Mapping[str, Any]) -> Inner | None:
         return as_it_is(value)
     if _DATA_URL.match(value) is not None:
         return of_url(value)
-    media = next((said for name in _MEDIA_TYPES if isinstance(said := holder.get(name), str)), "")
-    return _of_base64("", value, media) if _BASE64.fullmatch(value) else as_it_is(value)
+    return _of_base64("", value, media_type(holder)) if _BASE64.fullmatch(value) else as_it_is(value)
 
 
 def of_url(value: str) -> Inner | None:
@@ -68,33 +59,16 @@ def of_encrypted(value: str) -> Inner | None:
 
 
 def _of_base64(head: str, data: str, media: str) -> Inner | None:
-    is_text = _TEXT.fullmatch(media) is not None
-    if not is_text and _NO_TEXT.fullmatch(media):
+    named = TEXT.fullmatch(media) is not None
+    if not named and NO_TEXT.fullmatch(media):
         return None
-    plain = data.translate(_BESIDE)
     try:
-        if not is_text and not _looks_like_text(base64.b64decode(_padded(plain[:_SEEN])), whole=len(plain) <= _SEEN):
+        if not named and not looks_like_text(beginning(data), whole=len(data) <= BEGINNING):
             return None
-        content = base64.b64decode(_padded(plain), validate=True)
+        content = decoded(data)
     except binascii.Error:
         return as_it_is(head + data)
-    return (
-        Inner(_text(content), partial(_in_base64, head)) if is_text or _looks_like_text(content, whole=True) else None
-    )
-
-
-def _padded(data: str) -> str:
-    return data + "=" * (-len(data) % 4)
-
-
-def _looks_like_text(content: bytes, *, whole: bool) -> bool:
-    if b"\0" in content or content.startswith(_PDF):
-        return False
-    try:
-        content.decode()
-    except UnicodeDecodeError as error:
-        return not whole and error.start >= len(content) - 3  # a character that is cut
-    return True
+    return Inner(_text(content), partial(_in_base64, head)) if named or looks_like_text(content, whole=True) else None
 
 
 def _text(content: bytes) -> str:
