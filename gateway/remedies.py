@@ -113,8 +113,10 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         "`gateway status` or `gateway check` lists them; correct them: they are read at once.",
     ),
     "overloaded": Remedy(
-        "There are more connections or requests than `limits` allow, or no free descriptors.",
-        "Add a replica; raise `limits.connections` together with the number of open files (`LimitNOFILE`).",
+        "There are more client connections than `limits` allow, more requests than may wait for a connection to the "
+        "service, or no free descriptors.",
+        "`gateway status` says which; add a replica; raise `limits.connections` together with the number of open files "
+        "(`LimitNOFILE`), or `connections` of the service.",
     ),
     "circuit-open": Remedy(
         "The breaker of the route is open, because the service failed again and again.",

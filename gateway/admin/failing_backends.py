@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from gateway.errors import ErrorKind
 from gateway.monitor.recent_requests import RecentRequest, RecentRequests
 from gateway.monitor.traffic import upstream_name
+from gateway.plurals import counted
 from gateway.remedies import REMEDIES
 from gateway.upstream.service import Upstream
 
 SECONDS = 60.0  # for which a failure is reported
 _OF_ROUTES = (ErrorKind.CIRCUIT_OPEN.slug, ErrorKind.INTERNAL.slug)
+_LIMITS = (ErrorKind.OVERLOADED.slug, ErrorKind.CONCURRENCY_LIMIT.slug, ErrorKind.LOAD_SHED.slug)
 _BAD = ErrorKind.UPSTREAM_BAD_RESPONSE.slug
 _OUT_OF_TIME = ("has expired", "does not hold yet")  # a credential
 
@@ -21,6 +23,7 @@ _OUT_OF_TIME = ("has expired", "does not hold yet")  # a credential
 def failing_backends(recent: RecentRequests, configured: Configured) -> Iterator[str]:
     """A sentence for each service, route or consumer whose last request failed: what happened, and what to do. Of what
     is configured: a reload, or a request that does not fail, ends a cause."""
+    yield from reached_limits(recent, configured)
     seen: set[tuple[str, str | None]] = set()
     now = time.time()
     for each in recent:
@@ -43,6 +46,24 @@ def failing_backends(recent: RecentRequests, configured: Configured) -> Iterator
             seen.add(("consumer", consumer))
             if recently and (reason := _out_of_time(each)):
                 yield f"consumer {consumer}, {ago}: {reason}; `gateway keys new` makes a new one"
+
+
+def reached_limits(recent: RecentRequests, configured: Configured) -> Iterator[str]:
+    """A sentence for each limit of a route that refused requests in the last minute: others may be served between."""
+    now = time.time()
+    numbers: Counter[tuple[str, str]] = Counter()
+    last: dict[tuple[str, str], RecentRequest] = {}
+    for each in recent:
+        slug = (each.error or "").partition(":")[0]
+        if now - each.at < SECONDS and each.at >= configured.loaded_at and each.route is not None and slug in _LIMITS:
+            numbers[each.route, slug] += 1
+            last.setdefault((each.route, slug), each)
+    for (route, slug), each in last.items():
+        refused = counted(numbers[route, slug], "request")
+        yield (
+            f"route {route}: {refused} refused of the last ones, {now - each.at:.0f} s ago, request {each.request_id}: "
+            f"{each.error}; {REMEDIES[slug].remedy}"
+        )
 
 
 class Configured:

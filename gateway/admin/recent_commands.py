@@ -55,6 +55,8 @@ def _lines(each: Mapping[str, Any], named: str) -> Iterator[str]:
     yield from _listed("decisions", each["decisions"], "no rule refused it")
     if each["error"] is not None:
         yield f"error: {each['error']}"
+    if each["method"] == "-":
+        return  # nothing of it was read
     url = each["original_path"] if each["host"] == "" else f"http://{each['host']}{each['original_path']}"
     yield f"more: gateway explain --running{named} {each['method']} {shlex.quote(url)}"
 

@@ -16,6 +16,11 @@ HELP: Final = {
     "lists.",
     "gateway_config_age_seconds": "Time since the configuration in force was loaded.",
     "gateway_troubles": "What does not work now. gateway status lists it, with what to do.",
+    "gateway_client_connections": "Connections of clients that are open.",
+    "gateway_client_connections_limit": "How many there may be: limits.connections, or what the number of open files "
+    "allows.",
+    "gateway_client_connections_refused_total": "Connections beyond that, which were answered 503. Where it grows, "
+    "raise it, or add a replica.",
     "gateway_task_deaths_total": "Long-lived tasks that ended by an error and were begun again; the log has the "
     "traceback.",
     "gateway_loop_lag_seconds": "How late the event loop is, measured twenty times a second. Over 0.1, add a replica.",

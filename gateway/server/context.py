@@ -11,6 +11,7 @@ from gateway.app.gateway import Gateway
 from gateway.config.models import ClientLimits
 from gateway.deadlines import Deadlines
 from gateway.outbox import Outbox
+from gateway.server.connection_limit import ConnectionLimit
 from gateway.turns import Beginnings, Turns
 
 READ_BUFFER: Final = 64 * 1024  # bytes; one buffer for all connections: the parser copies what it keeps
@@ -30,6 +31,7 @@ class ServerContext:
         self.idle: list[Any] = []  # tasks that wait for a request that needs one: see `RequestTask`
         self.draining = False  # no connection should be kept
         self.connections: set[Any] = set()  # those that are open, of whatever protocol
+        self.connection_limit = ConnectionLimit(self.connections, limits)
         self.date_line = b""  # of responses, written anew every second
         self.outbox = Outbox()
         self.turns = Turns()

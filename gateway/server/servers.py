@@ -54,6 +54,7 @@ class GatewayServer:
         make = partial(Http1Connection, self.context)
         self._acceptor = Acceptor(self.context.loop, sockets, make, room=self._room)
         self.gateway.reloader.owner.hold(("connections",), self._acceptor)
+        self.gateway.reloader.owner.hold(("connection limit",), self.context.connection_limit)
         self._started = True
         self.on_start()
         notify(READY, status("serving"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -21,6 +22,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.outside.throttled_log import ThrottledLog
 from gateway.reading.clocked import READ_SECONDS, Unread, clocked, end
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of all lines of a head and its trailers; the same of one line that has no end
@@ -32,10 +34,15 @@ TICK_SECONDS: Final = 1.0  # after which the date of answers is another one
 END_SECONDS: Final = 1.0  # for what is under way at the end
 LOOK_SECONDS: Final = 0.01  # at the end: whether it is still
 
+LOG_SECONDS: Final = 60.0  # between two lines about connections that are refused
+
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_SLOW: Final = (
     b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
 )
+
+
+logger = logging.getLogger("gateway")
 
 
 class _TooLargeError(Exception):
@@ -56,13 +63,17 @@ class SideConnection(HttpToolsProtocol):
     _running: RequestResponseCycle | None = None  # the request that is being answered, or was
     _waiting: asyncio.TimerHandle | None = None  # until a head, or a body, has come
 
-    def __init__(self, *arguments: Any, unread: Unread, **named: Any) -> None:
+    def __init__(self, *arguments: Any, unread: Unread, log: ThrottledLog, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._all_unread = unread
+        self._log = log
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(clocked(transport, self._all_unread))
         if len(self.connections) > MOST_CONNECTIONS:
+            host, port = transport.get_extra_info("sockname")[:2]
+            said = "a connection to %s:%s is refused: %d are open; find who keeps them, such as pages and event streams"
+            self._log.line(said, host, port, MOST_CONNECTIONS)
             transport.abort()
         else:
             self._await_request()
@@ -200,10 +211,11 @@ class SideServer(uvicorn.Server):
         self._ending = asyncio.Event()
         self._app = app
         self._unread = Unread(MOST_UNREAD)
+        log = ThrottledLog(logger.warning, LOG_SECONDS)
         super().__init__(
             uvicorn.Config(
                 cast(Any, self._answer),
-                http=cast(Any, partial(SideConnection, unread=self._unread)),
+                http=cast(Any, partial(SideConnection, unread=self._unread, log=log)),
                 interface="asgi3",
                 lifespan="off",
                 ws="none",

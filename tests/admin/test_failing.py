@@ -12,8 +12,8 @@ from gateway.admin.failing_backends import Configured, failing_backends
 from gateway.http import Decision, Exchange, Identity, Outcome
 from gateway.monitor.recent_requests import RecentRequests
 from tests.auth.support import key_hash
-from tests.lifecycle.support import get, health, reload
-from tests.support import free_port, read_head, running_gateway, scripted_backend
+from tests.lifecycle.support import backend, get, health, reload
+from tests.support import eventually, free_port, read_head, running_gateway, scripted_backend
 
 KEY = "gw_a-key-that-is-long-enough-to-be-one"
 AUTH = f"schemes: {{keys: {{api_key: }}}}\nconsumers: [{{name: app, keys: ['{key_hash(KEY)}']}}]\ndefault: keys\n"
@@ -37,6 +37,26 @@ def test_a_reload_that_removes_what_failed_ends_that(tmp_path: Path) -> None:
         assert reload(gateway).is_success
         (failing,) = health(gateway)["failing"]
     assert failing.startswith("kept, ")
+
+
+async def test_a_full_pool_of_connections_is_named(tmp_path: Path) -> None:
+    """With the route and the limit, also while other requests of the route are served."""
+    async with backend() as answering, httpx2.AsyncClient(timeout=60) as client:
+        routes = (
+            "services: {few: {endpoints: ['127.0.0.1:%d'], connections: {max: 1, pending: 0}}}\n"
+            "routes: [{path: /slow, id: slow, target: few}]\n"
+        )
+        with running_gateway(tmp_path, routes % answering.port) as gateway:
+            first = asyncio.create_task(client.get(f"{gateway.url}/slow"))
+            await eventually(lambda: answering.slow == 1)
+            for _ in range(2):
+                assert (await client.get(f"{gateway.url}/slow")).status_code == 503
+            answering.release.set()
+            assert (await first).status_code == 200
+            (failing,) = (await asyncio.to_thread(health, gateway))["failing"]
+    assert failing.startswith("route slow: 2 requests refused of the last ones, ")
+    assert "has 1 connection and 0 requests waiting for one; " in failing
+    assert "`connections` of the service" in failing
 
 
 async def _with_a_key(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

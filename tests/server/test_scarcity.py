@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import resource
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from tests.cli.support import gateway as cli
+from tests.lifecycle.support import admin_url, health
 from tests.server.backend import Backend
 from tests.server.client import Client, connected, statuses
 from tests.support import GatewayProcess, eventually, running_gateway
@@ -46,6 +50,32 @@ async def test_more_connections_than_allowed(backend: Backend, tmp_path: Path) -
             await clients[0].send(GET)
             assert (await clients[0].answer()).status == 200
         await eventually_served(gateway.port)
+
+
+async def test_the_limit_of_connections_is_seen_when_it_is_reached(backend: Backend, tmp_path: Path) -> None:
+    """By `gateway status`, one line of the log, metrics, and `gateway last`, which tells nobody to explain what was
+    never read."""
+    with running_gateway(tmp_path, ROUTES.format(port=backend.port), "limits: {connections: 2}") as gateway:
+        async with AsyncExitStack() as stack:
+            for _ in range(2):
+                await served(stack, gateway.port)
+            for _ in range(3):
+                async with connected(gateway.port) as third:
+                    await third.send(GET)
+                    assert (await third.answer()).status == 503
+            (trouble,) = (await asyncio.to_thread(health, gateway))["failing"]
+            assert re.match(
+                r"3 clients refused in \d+ s, the last one \d+ s ago: \d of 2 connections are open", trouble
+            )
+            assert "raise limits.connections in middleware.yaml" in trouble
+            assert gateway.log.count("a client is refused: more than 2 connections are open; raise") == 1
+            metrics = (await asyncio.to_thread(httpx2.get, admin_url(gateway, "/metrics"), timeout=30)).text
+            assert "gateway_client_connections_limit 2" in metrics
+            assert re.search(r"^gateway_client_connections \d$", metrics, re.MULTILINE)
+            assert "gateway_client_connections_refused_total 3" in metrics
+            said = await asyncio.to_thread(cli, "last", "--admin", f"127.0.0.1:{gateway.admin_port}")
+            assert "overloaded: more than 2 connections are open" in said.stdout
+            assert "explain" not in said.stdout
 
 
 async def served(stack: AsyncExitStack, port: int) -> Client:

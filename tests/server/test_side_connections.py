@@ -319,8 +319,10 @@ async def test_a_request_whose_client_leaves_is_told(caplog: pytest.LogCaptureFi
     assert not caplog.records
 
 
-async def test_no_more_connections_are_kept_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One over the limit is closed at once, and there is room again when another one has left."""
+async def test_no_more_connections_are_kept_than_may_be(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One over the limit is closed at once, which the log says, and there is room again when another one has left."""
     monkeypatch.setattr(side_connections, "MOST_CONNECTIONS", 2)
     async with served() as port, asyncio.timeout(30):
         kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
@@ -328,6 +330,7 @@ async def test_no_more_connections_are_kept_than_may_be(monkeypatch: pytest.Monk
             writer.write(CHUNKED.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
             await reader.readuntil(b"100 Continue\r\n\r\n")
         assert await exchange(port, GET + b"\r\n") == b""
+        assert f"a connection to 127.0.0.1:{port} is refused: 2 are open; " in caplog.text
         kept[0][1].close()
         while not await exchange(port, GET + b"Connection: close\r\n\r\n"):
             pass  # until the server has seen that

@@ -13,7 +13,6 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Headers, Outcome, Response
 from gateway.http.messages import RequestHead
 from gateway.outbox import Writer
-from gateway.plurals import counted
 from gateway.reading.progress import Progress, reset
 from gateway.server.context import HEAD_BUFFER, READ_BUFFER, WRITE_HIGH_WATER, ServerContext
 from gateway.server.head import bad
@@ -68,7 +67,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         context.deadlines.watch(self)
         self.deadline = context.loop.time() + self._limits.header_timeout
         if len(context.connections) > self._limits.connections:
-            detail = f"more than {counted(self._limits.connections, 'connection')} are open"
+            detail = context.connection_limit.refused()
             self._refuse(GatewayError(ErrorKind.OVERLOADED, detail, headers=((b"retry-after", b"1"),)))
 
     def connection_lost(self, exc: Exception | None) -> None:
