@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.admin.answers import Refused, json_answer, loaded
+from gateway.admin.counted_callers import CALLER, CountedCaller, caller_of
 from gateway.admin.operations import Operation, Parameter
 from gateway.algorithms.percentiles import Sketch
-from gateway.http import Exchange, Identity
 from gateway.limits.holds import Line
 from gateway.monitor.model_traffic import SUMS, Used
 from gateway.reload import Reloader
@@ -64,9 +64,13 @@ def models_operations(reloader: Reloader) -> list[Operation]:
             "DELETE",
             "/models/budgets",
             api.reset,
-            "Reset a consumer, or its tenant, in the current windows of its budgets.",
-            (Parameter("consumer", "The name of a consumer.", required=True), Parameter("budget", "Only this budget.")),
-            refusals={400: "it names no consumer", 404: "unknown budget", 503: "the store does not answer"},
+            "Reset a consumer or tenant in the current windows of its budgets.",
+            (*CALLER, Parameter("budget", "Only this budget.")),
+            refusals={
+                400: "it names nobody",
+                404: "unknown budget, or nothing is counted under an unknown name",
+                503: "the store does not answer",
+            },
         ),
     ]
 
@@ -88,7 +92,8 @@ class _Api:
         asked = [(subject, request.query_params[subject]) for subject in SUBJECTS if subject in request.query_params]
         table, tally = money.usage, money.budgets.tally
         rows = table.by(by, asked)
-        consumer = request.query_params.get("consumer")
+        asks = any(request.query_params.get(which) for which in ("consumer", "tenant"))
+        caller = caller_of(snapshot, request) if asks else None
         return json_answer(
             {
                 "since": _time(table.since),
@@ -99,7 +104,7 @@ class _Api:
                 "speeds": _speeds(money),
                 "switches": _switches(money),
                 "left_alone": _left_alone(self._reloader),
-                "budgets": [shown async for shown in _budgets(snapshot, money, consumer)],
+                "budgets": [shown async for shown in _budgets(snapshot, money, caller)],
                 "estimates": _estimates(money),
                 "prices": {
                     "of": snapshot_date(datetime.now(UTC).date()).isoformat(),
@@ -110,22 +115,42 @@ class _Api:
         )
 
     async def reset(self, request: Request) -> Response:
-        snapshot, name = loaded(self._reloader), request.query_params.get("consumer", "")
-        if not name:
-            raise Refused(400, "name the consumer: /models/budgets?consumer=NAME")
-        only, done = request.query_params.get("budget"), []
-        for budget in _money(snapshot).budgets.budgets:
-            if only in (None, budget.name) and _of_caller(snapshot, budget):
-                for limit in budget.limits:
-                    forgiven = await limit.ledger.reset(_key(snapshot, budget, name))
-                    if forgiven is None:
-                        reason = f"the store of the budget {budget.name} does not answer"
-                        raise Refused(503, f"{reason}: gateway status says why; try again when it does")
-                    done.append({"budget": budget.name, "window": limit.window} | _amount(limit, "forgiven", forgiven))
-        if not done:
-            raise Refused(404, f"no budget{'' if only is None else ' of this name'} counts by consumer or tenant alone")
-        logger.warning("budgets of %s were reset: %s", name, ", ".join(sorted({each["budget"] for each in done})))
-        return json_answer({"consumer": name, "reset": done})
+        snapshot = loaded(self._reloader)
+        caller, only = caller_of(snapshot, request), request.query_params.get("budget")
+        budgets = [each for each in _money(snapshot).budgets.budgets if only in (None, each.name)]
+        asked = [(each, key) for each in budgets if (key := _key(snapshot, each, caller)) is not None]
+        if not asked:
+            raise Refused(404, _nothing_to_reset(snapshot, budgets, caller, only))
+        if not caller.is_known and not await _counted(asked):
+            raise caller.nothing_counted()
+        done = []
+        for budget, key in asked:
+            for limit in budget.limits:
+                forgiven = await limit.ledger.reset(key)
+                if forgiven is None:
+                    reason = f"the store of the budget {budget.name} does not answer"
+                    raise Refused(503, f"{reason}: gateway status says why; try again when it does")
+                done.append({"budget": budget.name, "window": limit.window} | _amount(limit, "forgiven", forgiven))
+        said = ", ".join(sorted({each["budget"] for each in done}))
+        logger.warning("budgets of %s were reset: %s", caller.name, said)
+        return json_answer({"consumer": caller.consumer, "tenant": caller.tenant, "reset": done})
+
+
+async def _counted(asked: Iterable[tuple[Budget, str]]) -> bool:
+    """Whether anything is counted in one of these; also where that is not known."""
+    for budget, key in asked:
+        for limit in budget.limits:
+            await limit.ledger.refresh([key])
+            if limit.ledger.used(key) != 0:
+                return True
+    return False
+
+
+def _nothing_to_reset(snapshot: Snapshot, budgets: Iterable[Budget], caller: CountedCaller, only: str | None) -> str:
+    reasons = (caller.lacks(_parts(snapshot, each)) for each in budgets if _of_caller(snapshot, each))
+    if lacking := next((reason for reason in reasons if reason is not None), None):
+        return f"there is nothing of {caller.name} to reset: {lacking}"
+    return f"no budget{'' if only is None else ' of this name'} counts by consumer or tenant alone"
 
 
 def _money(snapshot: Snapshot) -> Money:
@@ -134,15 +159,13 @@ def _money(snapshot: Snapshot) -> Money:
     return snapshot.money
 
 
-async def _budgets(snapshot: Snapshot, money: Money, consumer: str | None) -> Any:
+async def _budgets(snapshot: Snapshot, money: Money, caller: CountedCaller | None) -> Any:
     for budget in money.budgets.budgets:
-        if consumer is not None and not _of_caller(snapshot, budget):
+        key = None if caller is None else _key(snapshot, budget, caller)
+        if caller is not None and key is None:
             continue
         for limit in budget.limits:
-            if consumer is None:
-                callers = [(key, key) for key in _largest(budget, limit)]
-            else:
-                callers = [(consumer, _key(snapshot, budget, consumer))]
+            callers = [(caller.name, key)] if caller and key else [(each, each) for each in _largest(budget, limit)]
             await limit.ledger.refresh([key for _, key in callers])
             yield {
                 "budget": budget.name,
@@ -179,15 +202,13 @@ def _of_caller(snapshot: Snapshot, budget: Budget) -> bool:
     return _OF_CALLERS.issuperset(_parts(snapshot, budget))
 
 
-def _key(snapshot: Snapshot, budget: Budget, name: str) -> str:
-    """Under which a request of the consumer would count."""
+def _key(snapshot: Snapshot, budget: Budget, caller: CountedCaller) -> str | None:
+    """Under which a request of the caller would count; None where that does not follow from who it is."""
     from gateway.llm.claims import Wanted  # noqa: PLC0415  as above
 
-    consumers = snapshot.configuration.auth.consumers
-    consumer = next((each for each in consumers if each.name == name), None)
-    exchange = Exchange("", "GET", "/", b"", [], {}, "http", "", "127.0.0.1", False, "127.0.0.1")
-    exchange.identity = Identity(name, "", consumer.tenant if consumer else None)
-    return budget.key(exchange, Wanted((), "", "", 0, None), ("", ""))
+    if not _of_caller(snapshot, budget) or caller.lacks(_parts(snapshot, budget)) is not None:
+        return None
+    return budget.key(caller.exchange(), Wanted((), "", "", 0, None), ("", ""))
 
 
 def _shown(key: str) -> str:

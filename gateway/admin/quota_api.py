@@ -1,4 +1,4 @@
-"""Quotas in the admin API: `GET /quotas?consumer=NAME`, `DELETE /quotas?consumer=NAME&quota=NAME`."""
+"""Quotas in the admin API: `GET /quotas?consumer=NAME`, `DELETE /quotas?tenant=NAME&quota=NAME`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.admin.answers import Refused, json_answer, loaded
+from gateway.admin.counted_callers import CALLER, CountedCaller, caller_of
 from gateway.admin.operations import Operation, Parameter
-from gateway.http import Exchange, Identity
+from gateway.http import Exchange
 from gateway.limits.quota import Quota
 from gateway.limits.quota_report import state_of
 from gateway.reload import Reloader
@@ -20,20 +21,34 @@ from gateway.snapshot import Snapshot
 logger = logging.getLogger("gateway.limits")
 
 _OF_CALLERS: Final = frozenset({"consumer", "tenant", "route"})
-_MAX_NAME: Final = 200  # characters
 
 
 def quota_operations(reloader: Reloader) -> list[Operation]:
     """Operations on the current quotas."""
     api = _Api(reloader)
-    consumer = Parameter("consumer", "The name of a consumer.", required=True)
     only = Parameter("quota", "Only the quota of this name.")
-    refusals = {400: "it names no consumer", 404: "unknown quota", 503: "the store does not answer"}
+    refusals = {
+        400: "it names nobody",
+        404: "unknown quota, or nothing is counted under an unknown name",
+        503: "the store does not answer",
+    }
     return [
         Operation(
-            "GET", "/quotas", api.shown, "What a consumer has used of its quotas.", (consumer, only), refusals=refusals
+            "GET",
+            "/quotas",
+            api.shown,
+            "What a consumer or tenant has used of its quotas.",
+            (*CALLER, only),
+            refusals=refusals,
         ),
-        Operation("DELETE", "/quotas", api.reset, "Reset a consumer's usage.", (consumer, only), refusals=refusals),
+        Operation(
+            "DELETE",
+            "/quotas",
+            api.reset,
+            "Reset the usage of a consumer or tenant.",
+            (*CALLER, only),
+            refusals=refusals,
+        ),
     ]
 
 
@@ -42,40 +57,49 @@ class _Api:
         self._reloader = reloader
 
     async def shown(self, request: Request) -> Response:
-        snapshot, name = loaded(self._reloader), _consumer(request)
-        states = []
-        for quota in _asked(snapshot, request):
-            part = _unknown_part(quota)
-            if part is not None:
-                reason = f"it counts by {part}, not by consumer alone"
-                states.append({"name": quota.name, "limit": quota.limit, "used": None, "why": reason})
-                continue
-            for exchange in _callers(snapshot, quota, name):
-                states.append(await state_of(quota, exchange) | _which(quota, exchange))
-        return json_answer({"consumer": name, "quotas": states})
+        snapshot = loaded(self._reloader)
+        caller = caller_of(snapshot, request)
+        states = await _states(snapshot, caller, request)
+        return json_answer({"consumer": caller.consumer, "tenant": caller.tenant, "quotas": states})
 
     async def reset(self, request: Request) -> Response:
-        snapshot, name = loaded(self._reloader), _consumer(request)
+        snapshot = loaded(self._reloader)
+        caller = caller_of(snapshot, request)
+        await _states(snapshot, caller, request)  # refuses where nothing is counted under an unknown name
         done = []
         for quota in _asked(snapshot, request):
-            if _unknown_part(quota) is None:
-                for exchange in _callers(snapshot, quota, name):
+            if _why_not(quota, caller) is None:
+                for exchange in _requests(snapshot, quota, caller):
                     used = await quota.ledger.reset(quota.key(exchange))
                     if used is None:
                         reason = f"the store of the quota {quota.name} does not answer"
                         raise Refused(503, f"{reason}: gateway status says why; try again when it does")
                     done.append({"name": quota.name, "forgiven": used} | _which(quota, exchange))
         if not done:
-            raise Refused(404, f"no quota counts by consumer or tenant, so there is nothing of {name} to reset")
-        logger.warning("quotas of %s were reset: %s", name, ", ".join(f"{d['name']} ({d['forgiven']})" for d in done))
-        return json_answer({"consumer": name, "reset": done})
+            why = "; ".join(f"{quota.name}: {_why_not(quota, caller)}" for quota in _asked(snapshot, request))
+            raise Refused(404, f"there is nothing of {caller.name} to reset: {why}")
+        said = ", ".join(f"{d['name']} ({d['forgiven']})" for d in done)
+        logger.warning("quotas of %s were reset: %s", caller.name, said)
+        return json_answer({"consumer": caller.consumer, "tenant": caller.tenant, "reset": done})
 
 
-def _consumer(request: Request) -> str:
-    name = request.query_params.get("consumer", "")
-    if not 1 <= len(name) <= _MAX_NAME or not name.isprintable():
-        raise Refused(400, "name the consumer: /quotas?consumer=NAME")
-    return name
+async def _states(snapshot: Snapshot, caller: CountedCaller, request: Request) -> list[dict[str, Any]]:
+    """What is used of each quota. Raises Refused where nothing is, and nobody has the name."""
+    states: list[dict[str, Any]] = []
+    for quota in _asked(snapshot, request):
+        reason = _why_not(quota, caller)
+        if reason is not None:
+            states.append({"name": quota.name, "limit": quota.limit, "used": None, "why": reason})
+            continue
+        for exchange in _requests(snapshot, quota, caller):
+            state = await state_of(quota, exchange) | _which(quota, exchange)
+            if caller.configured is None and quota.tiers:
+                state["tiers"] = dict(quota.tiers)  # of groups, which only a token knows
+            states.append(state)
+    counted = [state["used"] for state in states if "why" not in state]
+    if counted and not caller.is_known and all(used == 0 for used in counted):
+        raise caller.nothing_counted()
+    return states
 
 
 def _asked(snapshot: Snapshot, request: Request) -> list[Quota]:
@@ -87,24 +111,19 @@ def _asked(snapshot: Snapshot, request: Request) -> list[Quota]:
     return found
 
 
-def _unknown_part(quota: Quota) -> str | None:
-    """Key parts of a quota that do not follow from the consumer."""
+def _why_not(quota: Quota, caller: CountedCaller) -> str | None:
+    """Why the counters of a quota do not follow from who it is."""
     parts = [part for part in quota.config.key if part not in _OF_CALLERS]
-    if parts:
-        return " and ".join(parts)
-    return None if {"consumer", "tenant"} & set(quota.config.key) else "route"
+    if not parts and not {"consumer", "tenant"} & set(quota.config.key):
+        parts = ["route"]
+    return f"it counts by {' and '.join(parts)}, not by consumer alone" if parts else caller.lacks(quota.config.key)
 
 
-def _callers(snapshot: Snapshot, quota: Quota, name: str) -> Iterator[Exchange]:
-    """Requests as the consumer would send them: one, or, where the quota counts by route, one of each."""
-    consumers = snapshot.configuration.auth.consumers
-    consumer = next((each for each in consumers if each.name == name), None)
-    identity = Identity(name, "", consumer.tenant, frozenset(consumer.groups)) if consumer else Identity(name, "")
+def _requests(snapshot: Snapshot, quota: Quota, caller: CountedCaller) -> Iterator[Exchange]:
+    """Requests as the caller would send them: one, or, where the quota counts by route, one of each."""
     routes: list[str] = [handler.route.id for handler in snapshot.handlers if quota.config.applies_to(handler.route.id)]
     for route in routes if "route" in quota.config.key else routes[:1]:
-        exchange = Exchange("", "GET", "/", b"", [], {}, "http", "", "127.0.0.1", False, "127.0.0.1")
-        exchange.identity, exchange.route = identity, route
-        yield exchange
+        yield caller.exchange(route)
 
 
 def _which(quota: Quota, exchange: Exchange) -> dict[str, Any]:

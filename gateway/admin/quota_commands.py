@@ -1,4 +1,4 @@
-"""`gateway quota`: what a consumer has used, and a new beginning."""
+"""`gateway quota`: what a consumer or tenant has used, and a new beginning."""
 
 from __future__ import annotations
 
@@ -10,40 +10,45 @@ from gateway.admin.client import ADMIN, ask
 from gateway.admin.tables import table
 from gateway.json_output import JSON, print_json
 
+TENANT = click.option(
+    "--tenant", metavar="NAME", help="The tenant, where auth.yaml does not know it, as one of tokens."
+)
 _ONLY = click.option("--quota", "only", metavar="NAME", help="Only the quota of this name.")
 
 
 @click.group()
 def quota() -> None:
-    """Show and reset quotas of a consumer in a running gateway."""
+    """Show and reset quotas of a consumer or tenant in a running gateway."""
 
 
 @quota.command()
-@click.argument("consumer")
+@click.argument("consumer", required=False)
+@TENANT
 @ADMIN
 @_ONLY
 @JSON
-def show(admin: str, consumer: str, only: str | None, as_json: bool) -> None:
-    """Show usage and rest of a consumer's quotas."""
-    answer = ask(admin, "GET", "/quotas", params=_about(consumer, only))
+def show(admin: str, consumer: str | None, tenant: str | None, only: str | None, as_json: bool) -> None:
+    """Show usage and rest of the quotas of a consumer, of --tenant, or of a consumer in it."""
+    answer = ask(admin, "GET", "/quotas", params=about(consumer, tenant, "quota", only))
     if as_json:
         print_json(answer)
         return
     rows = [
-        (each["name"], _which(each), _number(each["used"]), str(each["limit"]), _left(each), each.get("resets") or "-")
+        (each["name"], _which(each), _number(each["used"]), _limit(each), _left(each), each.get("resets") or "-")
         for each in answer["quotas"]
     ]
     click.echo(table(("QUOTA", "OF", "USED", "LIMIT", "LEFT", "RESETS"), rows))
 
 
 @quota.command()
-@click.argument("consumer")
+@click.argument("consumer", required=False)
+@TENANT
 @ADMIN
 @_ONLY
 @JSON
-def reset(admin: str, consumer: str, only: str | None, as_json: bool) -> None:
-    """Reset a consumer's usage in the current day or month."""
-    answer = ask(admin, "DELETE", "/quotas", params=_about(consumer, only))
+def reset(admin: str, consumer: str | None, tenant: str | None, only: str | None, as_json: bool) -> None:
+    """Reset the usage of a consumer, of --tenant, or of a consumer in it in the current day or month."""
+    answer = ask(admin, "DELETE", "/quotas", params=about(consumer, tenant, "quota", only))
     if as_json:
         print_json(answer)
         return
@@ -52,8 +57,12 @@ def reset(admin: str, consumer: str, only: str | None, as_json: bool) -> None:
         click.echo(f"reset: {each['name']}{'' if of == '-' else f' ({of})'}, of which {each['forgiven']} were used")
 
 
-def _about(consumer: str, only: str | None) -> dict[str, str]:
-    return {"consumer": consumer} | ({} if only is None else {"quota": only})
+def about(consumer: str | None, tenant: str | None, kind: str, only: str | None) -> dict[str, str]:
+    """Whom a command is about, and of which quota or budget alone."""
+    if consumer is None and tenant is None:
+        raise click.UsageError("name a consumer, or a tenant with --tenant")
+    asked = {"consumer": consumer, "tenant": tenant, kind: only}
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _which(each: dict[str, Any]) -> str:
@@ -64,5 +73,13 @@ def _number(value: int | None) -> str:
     return "unknown" if value is None else str(value)
 
 
+def _limit(each: dict[str, Any]) -> str:
+    """With those of groups, where only a token says whether it is in one."""
+    return ", ".join([str(each["limit"]), *(f"{group}: {limit}" for group, limit in each.get("tiers", {}).items())])
+
+
 def _left(each: dict[str, Any]) -> str:
-    return each["why"] if "why" in each else _number(each["remaining"])
+    if "why" in each or each["used"] is None:
+        return each.get("why") or "unknown"
+    tiers = (f"{group}: {max(0, limit - each['used'])}" for group, limit in each.get("tiers", {}).items())
+    return ", ".join([str(each["remaining"]), *tiers])

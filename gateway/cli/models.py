@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.admin.client import ADMIN, ask
+from gateway.admin.quota_commands import TENANT, about
 from gateway.admin.tables import table
 from gateway.cli.options import CONFIG, refuse
 from gateway.json_output import JSON, print_json
@@ -119,14 +120,14 @@ def estimates(admin: str, as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("consumer")
+@click.argument("consumer", required=False)
+@TENANT
 @ADMIN
 @click.option("--budget", metavar="NAME", help="Only the budget of this name.")
 @JSON
-def reset(admin: str, consumer: str, budget: str | None, as_json: bool) -> None:
-    """Reset a consumer, or its tenant, in the current windows of its budgets."""
-    about = {"consumer": consumer} | ({} if budget is None else {"budget": budget})
-    answer = ask(admin, "DELETE", "/models/budgets", params=about)
+def reset(admin: str, consumer: str | None, tenant: str | None, budget: str | None, as_json: bool) -> None:
+    """Reset a consumer or its tenant, or --tenant, in the current windows of its budgets."""
+    answer = ask(admin, "DELETE", "/models/budgets", params=about(consumer, tenant, "budget", budget))
     if as_json:
         print_json(answer)
         return

@@ -109,6 +109,10 @@ async def test_budgets_are_shown_and_reset(tmp_path: Path) -> None:
         assert [(each["budget"], each["window"]) for each in of_ann] == [("per-tenant", "month"), ("per-tenant", "day")]
         assert of_ann[1]["callers"][0]["used_tokens"] == 200
 
+        reset = await gateway.admin.delete("/models/budgets", params={"tenant": "acmee"})
+        assert (reset.status_code, "nothing is counted of the tenant acmee" in reset.text) == (404, True)
+        reset = await gateway.admin.delete("/models/budgets", params={"consumer": "nobody"})
+        assert (reset.status_code, "auth.yaml has none for nobody" in reset.text) == (404, True)
         reset = (await gateway.admin.delete("/models/budgets", params={"consumer": "ann"})).json()
         assert [each.get("forgiven_tokens") for each in reset["reset"]] == [None, 200]
         hold.release()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx2
 
+from tests.auth.support import claims, mint
 from tests.cli.support import gateway as cli
 from tests.resilience.support import running
 from tests.support import running_gateway, until
@@ -50,11 +51,52 @@ async def test_an_operator_sees_and_resets_what_a_consumer_has_used(tmp_path: Pa
         assert (by_address["used"], by_address["why"]) == (None, "it counts by address, not by consumer alone")
 
         reset = await gateway.admin.delete("/quotas", params={"consumer": "acme", "quota": "daily"})
-        assert reset.json() == {"consumer": "acme", "reset": [{"name": "daily", "forgiven": 2}]}
+        assert reset.json() == {"consumer": "acme", "tenant": "t", "reset": [{"name": "daily", "forgiven": 2}]}
         assert (await gateway.get("/api/x", headers=KEY)).status_code == 307
         assert (await gateway.admin.get("/quotas")).status_code == 400
         missing = await gateway.admin.delete("/quotas", params={"consumer": "acme", "quota": "nope"})
         assert (missing.status_code, "daily, by-route" in missing.json()["error"]) == (404, True)
+
+
+TOKENS = """
+schemes: {tokens: {jwt: {issuers: [{issuer: "https://id.example.com", algorithms: [HS256], audiences: [gateway],
+  secret: "%s", claims: {tenant: tenant, groups: groups}}]}}}
+default: tokens
+consumers: [{name: poor}]
+"""
+SECRET = "0123456789abcdef" * 4
+
+
+def _token(tenant: str | None, subject: str, *groups: str) -> dict[str, str]:
+    who = {} if tenant is None else {"tenant": tenant}
+    payload = claims(iss="https://id.example.com", sub=subject, aud="gateway", groups=groups, **who)
+    return {"authorization": f"Bearer {mint(key=SECRET.encode(), algorithm='HS256', payload=payload)}"}
+
+
+async def test_a_tenant_of_tokens_is_named_and_no_other_counter_is_taken(tmp_path: Path) -> None:
+    """Its counter is shown and reset by the name of the tenant; without it, none is, and an unknown name is refused."""
+    (tmp_path / "auth.yaml").write_text(TOKENS % SECRET)
+    quotas = "quotas: {daily: {key: [tenant], limit: 50, window: day, tiers: {gold: 2}}}\n"
+    async with running(tmp_path, ROUTES, quotas) as gateway:
+        for headers in (*[_token("acme", "ada", "gold")] * 3, _token(None, "someone")):
+            await gateway.get("/api/x", headers=headers)
+        asked = {"tenant": "acme"}
+        while (shown := (await gateway.admin.get("/quotas", params=asked)).json()["quotas"][0])["used"] is None:
+            pass
+        assert (shown["used"], shown["limit"], shown["tiers"]) == (2, 50, {"gold": 2})
+        for who in ("ada", "poor"):
+            (shown,) = (await gateway.admin.get("/quotas", params={"consumer": who})).json()["quotas"]
+            assert (shown["used"], "auth.yaml has none for" in shown["why"]) == (None, True)
+            reset = await gateway.admin.delete("/quotas", params={"consumer": who})
+            assert (reset.status_code, "name that of its token" in reset.json()["error"]) == (404, True)
+        for method in ("GET", "DELETE"):
+            unknown = await gateway.admin.request(method, "/quotas", params={"tenant": "acmee"})
+            assert unknown.status_code == 404
+            assert "nothing is counted of the tenant acmee in the current windows" in unknown.json()["error"]
+        assert (await gateway.get("/api/x", headers=_token("acme", "ada", "gold"))).status_code == 429
+        reset = await gateway.admin.delete("/quotas", params={"consumer": "ada", "tenant": "acme"})
+        assert [each["forgiven"] for each in reset.json()["reset"]] == [2]
+        assert (await gateway.get("/api/x", headers=_token("acme", "ada", "gold"))).status_code == 307
 
 
 async def test_the_quota_of_a_caller_is_shown_below_the_base_path_too(tmp_path: Path) -> None:
