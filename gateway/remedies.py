@@ -163,8 +163,8 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     ),
     "upstream-unresolved": Remedy(
         "The name of the backend does not resolve.",
-        "Correct the name in `routes.yaml`, or the name server; `getent hosts NAME` on this machine shows "
-        "what it answers.",
+        "Correct the name in `routes.yaml` or `models.yaml`, or the name server; `getent hosts NAME` on this machine "
+        "shows what it answers.",
     ),
     "upstream-refused": Remedy(
         "Nothing listens at the backend's address.",
@@ -175,12 +175,13 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         "certificate of the gateway (mutual TLS), or speaks no TLS.",
         "`gateway status` and the access log's `error` say which, and what to do about it: renew the certificate; name "
         "its issuer in `tls.ca` of the service, or what it is valid for in `tls.server_name`; name a certificate of "
-        "the gateway in `tls.certificate_file` and `tls.key_file`; or set `protocol: http`.",
+        "the gateway in `tls.certificate_file` and `tls.key_file`; or set `protocol: http`. Where an address is "
+        "named in place of a service, write `http://` there; certificates need a service.",
     ),
     "upstream-reset": Remedy(
         "The backend closed the connection before its response was whole.",
         "Look at the backend's log for a crash or a time-out there. If it never answered, its port may speak TLS: set "
-        "`protocol: https` then.",
+        "`protocol: https` of the service, or write `https://` where its address stands.",
     ),
     "upstream-bad-response": Remedy(
         "The backend sent an invalid HTTP response, or one with more header lines than 64 KiB.",

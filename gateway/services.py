@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -29,7 +28,7 @@ from gateway.upstream.pool import PoolLimits
 from gateway.upstream.probe_turns import ProbeTurns
 from gateway.upstream.prober import Prober
 from gateway.upstream.service import Settings, Upstream
-from gateway.upstream.tls import ClientCertificate, TlsSettings, UnusableFile
+from gateway.upstream.tls import ClientCertificate, EndpointTls, Named, TlsSettings, UnusableFile
 from gateway.upstream.transport import Connector
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ MOST_STREAMS = 10_000
 """Connections to a provider of models at a time, each of which a stream may hold for minutes: as many as clients have
 by default. Of a provider that is a service, routes.yaml says how many."""
 
-Change = tuple[Settings, Sequence[Member] | None, ssl.SSLContext | None]
+Change = tuple[Settings, Sequence[Member] | None, EndpointTls | None]
 """The settings of a service from now on; its members, where the file has them; a context of its TLS, if that is another
 one."""
 
@@ -79,8 +78,10 @@ class Services:
         if known is not None:
             return known
         if isinstance(target, AddressTarget):
-            name = str(Address(target.host, target.port))
-            tls, tls_context = self._shared(TlsSettings(), place) if target.protocol == "https" else (None, None)
+            named: Named = "base_url" if target in self._origins else "url" if place[0] == "models.yaml" else "target"
+            name, tls, endpoint_tls = str(Address(target.host, target.port)), None, None
+            if target.protocol == "https":
+                tls, endpoint_tls = self._shared(TlsSettings(named=named), place)
             members: Sequence[Member] | None = (Member(Address(target.host, target.port)),)
             limits = PoolLimits(drain=self._drain)
             if target in self._origins:
@@ -91,7 +92,7 @@ class Services:
             service = self._configuration.routes.services[target.name]
             place = ("routes.yaml", ("services", target.name))
             name = target.name
-            tls, tls_context = self._tls(name, service, place) if service.protocol == "https" else (None, None)
+            tls, endpoint_tls = self._tls(name, service, place) if service.protocol == "https" else (None, None)
             settings = Settings(
                 self._balancing(service, place),
                 pool_limits(service.connections, self._drain),
@@ -106,11 +107,11 @@ class Services:
         service_name = name
         if mirror:
             name, health = f"mirror:{name}", None
-        make = partial(Upstream, name, self._connector, settings, members or (), host_name, place[0], tls_context)
+        make = partial(Upstream, name, self._connector, settings, members or (), host_name, place[0], endpoint_tls)
         # What it trusts and proves to be may become another; its health, streams and counters stay.
         upstream = self._plan.need(("upstream", target, tls is not None, host_name, mirror), make, place)
         if upstream.settings != settings or (members is not None and upstream.members != members):
-            renewed = None if tls == upstream.settings.tls else tls_context
+            renewed = None if tls == upstream.settings.tls else endpoint_tls
             self._changed[upstream] = settings, members, renewed
         if discovery is not None:
             find = partial(discovery_of, upstream, service_name, discovery, self._context, place)
@@ -135,7 +136,7 @@ class Services:
         zones = Zones(config.own, config.gateways) if config.own else None
         return Rules(service.slow_start, service.panic, zones)
 
-    def _tls(self, name: str, service: ServiceConfig, place: Place) -> tuple[TlsSettings, ssl.SSLContext]:
+    def _tls(self, name: str, service: ServiceConfig, place: Place) -> tuple[TlsSettings, EndpointTls]:
         """The settings of a service, and their context; others, with a problem, where its files cannot be used."""
         config = service.tls
         client = self._client_certificate(name, config)
@@ -155,10 +156,10 @@ class Services:
         path = self._configuration.base / ca
         return self._context.once(("ca", path), lambda: read_regular(path, MAX_CA_BYTES).decode())
 
-    def _shared(self, tls: TlsSettings, place: Place) -> tuple[TlsSettings, ssl.SSLContext]:
+    def _shared(self, tls: TlsSettings, place: Place) -> tuple[TlsSettings, EndpointTls]:
         """With the one context of all that have the same: it takes a megabyte where it trusts what the system does."""
         same = replace(tls, server_name=None)  # of which each connection tells its context
-        return tls, self._plan.need(("tls", same), same.context, place)
+        return tls, EndpointTls(self._plan.need(("tls", same), same.context, place), tls.named)
 
     def _client_certificate(self, name: str, config: Tls) -> ClientCertificate | None:
         if config.certificate_file is None or config.key_file is None:
@@ -179,7 +180,7 @@ class Services:
 
 
 def _configure(changed: Mapping[Upstream, Change]) -> None:
-    for upstream, (settings, members, tls_context) in changed.items():
-        upstream.configure(settings, tls_context)
+    for upstream, (settings, members, tls) in changed.items():
+        upstream.configure(settings, tls)
         if members is not None:
             upstream.replace(members)

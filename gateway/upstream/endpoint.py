@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from gateway.upstream.health import Health, Signal
 from gateway.upstream.member import Address, Member
 from gateway.upstream.pool import Connections, PoolLimits
 from gateway.upstream.retry import STALE
+from gateway.upstream.tls import EndpointTls
 from gateway.upstream.transport import Connector, is_literal
 
 PENALTY_SECONDS: Final = 5.0
@@ -83,7 +83,7 @@ class Endpoint:
         member: Member,
         connector: Connector,
         limits: PoolLimits,
-        tls_context: ssl.SSLContext | None = None,
+        tls: EndpointTls | None = None,
         server_name: str | None = None,
         host_name: str | None = None,
     ) -> None:
@@ -93,7 +93,7 @@ class Endpoint:
         self.member = member
         self.address = address
         self.label = str(address)
-        self.authority = asked.authority(tls=tls_context is not None)
+        self.authority = asked.authority(tls=tls is not None)
         self.health = Health()
         self.out = False  # whether it gets no requests, as its service last saw its health
         self.started = time.perf_counter()  # when it joined, or was well again
@@ -107,10 +107,10 @@ class Endpoint:
         self.given_up = 0  # by the client, or before the endpoint saw them
         self.durations = Sketch()  # of attempts that it answered, until the head, or failed
         self.service_durations = self.durations  # the same of all endpoints of its service, those that left included
-        self.tls = tls_context is not None
+        self.tls = tls is not None
         self._asked = asked.name
         self.connections = Connections(
-            self.label, address, self.authority, connector, limits, tls_context, server_name or asked.name
+            self.label, address, self.authority, connector, limits, tls, server_name or asked.name
         )
         self.retired = False  # no new request comes here
         self.sessions: set[Session] = set()  # WebSockets
@@ -124,9 +124,9 @@ class Endpoint:
             self._leaving = None
         self.connections.configure(limits)
 
-    def renew(self, tls_context: ssl.SSLContext, server_name: str | None) -> None:
+    def renew(self, tls: EndpointTls, server_name: str | None) -> None:
         """Prove to be another one, or trust others, from the next connection on."""
-        self.connections.renew(tls_context, server_name or self._asked)
+        self.connections.renew(tls, server_name or self._asked)
 
     def take_over(self, member: Member, now: float) -> Sequence[Said]:
         """Know what its source says of it. Answers what is said otherwise than before."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import ssl
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from gateway.plurals import counted
 from gateway.upstream.connection import Connection, Owner
 from gateway.upstream.idle_limit import IdleLimit
 from gateway.upstream.member import Address
+from gateway.upstream.tls import EndpointTls
 from gateway.upstream.transport import Connector
 
 LOOKED_AT: Final = 0.05
@@ -118,7 +118,7 @@ class Connections(Owner):
         "_connector",
         "_pool",
         "_retired",
-        "_tls_context",
+        "_tls",
         "certificate_until",
         "idle_limit",
         "label",
@@ -133,14 +133,14 @@ class Connections(Owner):
         authority: bytes,
         connector: Connector,
         limits: PoolLimits,
-        tls_context: ssl.SSLContext | None,
+        tls: EndpointTls | None,
         server_name: str,
     ) -> None:
         self.label = label
         self._address = address
         self._authority = authority
         self._connector = connector
-        self._tls_context = tls_context
+        self._tls = tls
         self.server_name = server_name
         self._pool: Pool[Connection, asyncio.Future[Connection | None]] = Pool(limits)
         self._all: set[Connection] = set()  # of the pool, whatever they are in
@@ -178,9 +178,9 @@ class Connections(Owner):
         self._pool.limits = limits
         self._admit()
 
-    def renew(self, tls_context: ssl.SSLContext, server_name: str) -> None:
+    def renew(self, tls: EndpointTls, server_name: str) -> None:
         """Open connections with these. Those that are open serve no other request."""
-        self._tls_context, self.server_name = tls_context, server_name
+        self._tls, self.server_name = tls, server_name
         for connection in self._all:
             connection.opened = _LONG_AGO
         for connection in self._pool.drain():
@@ -237,14 +237,14 @@ class Connections(Owner):
 
     async def open_apart(self, seconds: float) -> Connection:
         """A fresh connection outside the pool, for what stays open as long as its client. Raises GatewayError."""
-        tls_context, server_name = self._tls_context, self.server_name
+        tls, server_name = self._tls, self.server_name
         try:
             connection = await self._connector.connect(
                 self.label,
                 self._authority,
                 self._address.host,
                 self._address.port,
-                tls=tls_context,
+                tls=tls,
                 server_name=server_name,
                 seconds=seconds,
             )
@@ -252,7 +252,7 @@ class Connections(Owner):
             self.unreachable = error.kind.origin == "upstream"
             raise
         self.unreachable = False
-        if tls_context is not self._tls_context or server_name != self.server_name:
+        if tls is not self._tls or server_name != self.server_name:
             connection.opened = _LONG_AGO  # it serves the request that waits for it, and no other
         else:
             self.certificate_until = connection.certificate_until

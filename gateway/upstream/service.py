@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import ssl
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from gateway.upstream.pool import PoolLimits
 from gateway.upstream.remembered import Remembered
 from gateway.upstream.steps import Stepwise, done, in_steps
 from gateway.upstream.sticky import StickyCookie
-from gateway.upstream.tls import TlsSettings
+from gateway.upstream.tls import EndpointTls, TlsSettings
 from gateway.upstream.transport import Connector
 
 logger = logging.getLogger("gateway.upstream")
@@ -78,7 +77,7 @@ class Upstream:
         "_remembered",
         "_replacements",
         "_shared",
-        "_tls_context",
+        "_tls",
         "affinity",
         "configured_at",
         "connector",
@@ -105,10 +104,10 @@ class Upstream:
         members: Sequence[Member] = (),
         host_name: str | None = None,
         file: str = "routes.yaml",
-        tls_context: ssl.SSLContext | None = None,
+        tls: EndpointTls | None = None,
     ) -> None:
         """`host_name`: what all endpoints are asked for; None: each by its address. `file`: that names it.
-        `tls_context`: of its TLS, which others may share."""
+        `tls`: what its connections need of it, which others may share."""
         self.name = name
         self.configured_at = time.perf_counter()  # when the configuration last said something else of it
         self.file = file
@@ -118,7 +117,7 @@ class Upstream:
         self.endpoints: tuple[Endpoint, ...] = ()
         self.connector = connector
         self.host_name = host_name
-        self._tls_context = tls_context
+        self._tls = tls
         self._by_address: Endpoints = {}
         self._leaving: Endpoints = {}  # not in the set any more, with requests in flight or not retired
         self._replacements = 0  # begun so far
@@ -142,13 +141,13 @@ class Upstream:
         self._offer(self.configured_at)  # here, where it is made, and not on the way of the first request
         self._offering.finish()
 
-    def configure(self, settings: Settings, tls_context: ssl.SSLContext | None = None) -> None:
-        """Take what a new configuration says. `tls_context`: of its TLS, where that is another one than before."""
+    def configure(self, settings: Settings, tls: EndpointTls | None = None) -> None:
+        """Take what a new configuration says. `tls`: its TLS, where that is another one than before."""
         self.configured_at = time.perf_counter()
-        if tls_context is not None:
-            self._tls_context = tls_context
+        if tls is not None:
+            self._tls = tls
             for endpoint in (*self.endpoints, *self._leaving.values()):
-                endpoint.renew(tls_context, settings.tls.server_name if settings.tls else None)
+                endpoint.renew(tls, settings.tls.server_name if settings.tls else None)
         if settings.balancing != self.settings.balancing:
             self._balancers = {}
         self._offering.over = True
@@ -275,9 +274,9 @@ class Upstream:
         self.ejection.retire()
 
     def _endpoint(self, member: Member, now: float) -> Endpoint:
-        settings, context = self.settings, self._tls_context
+        settings, tls = self.settings, self._tls
         server_name = settings.tls.server_name if settings.tls else None
-        made = Endpoint(member, self.connector, settings.limits, context, server_name, self.host_name)
+        made = Endpoint(member, self.connector, settings.limits, tls, server_name, self.host_name)
         self._remembered.recall(made, now)
         made.judge = self.ejection
         made.service_durations = self.durations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from asyncio import BaseTransport
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal, NoReturn
@@ -17,6 +17,22 @@ FileKey = Literal["certificate_file", "key_file"]
 
 _CERTIFICATE: Final = ("CERTIFICATE-----", "certificate")  # how one begins, and what it is
 _PRIVATE_KEY: Final = ("PRIVATE KEY-----", "private key")
+Named = Literal["service", "target", "base_url", "url"]
+"""What of the files leads to an endpoint: a service, or an address in a route, a provider, or an MCP server."""
+
+_PLAIN: Final[dict[Named, str]] = {
+    "service": "set `protocol: http`",
+    "target": "write `http://` in the target",
+    "base_url": "write `http://` in `base_url`",
+    "url": "write `http://` in `url`",
+}
+_OF_SERVICE: Final[dict[Named, str]] = {
+    "service": "of the service",
+    "target": "of a service, and lead to that with `target`",
+    "base_url": "of a service, and name that as `service` of the provider",
+    "url": "of a service, and name that as `service` of the server",
+}
+
 _NO_AUTHORITY: Final = "it has no whole certificate in PEM; put in those of the authorities that are to be trusted"
 _OTHER_KEY: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _OF_CLIENTS: Final = ("UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR", "HANDSHAKE_FAILURE")
@@ -104,6 +120,7 @@ class TlsSettings:
     server_name: str | None = None  # None: the host of the address
     verify: bool = True
     client: ClientCertificate | None = None
+    named: Named = field(default="service", compare=False)  # for remedies
 
     def context(self) -> ssl.SSLContext:
         """A client context. Raises UnusableFile; other ValueErrors, or OSError, are of `ca`."""
@@ -125,6 +142,14 @@ class TlsSettings:
         return context
 
 
+@dataclass(frozen=True, slots=True)
+class EndpointTls:
+    """What connections need to speak TLS, and to say what to do where that fails."""
+
+    context: ssl.SSLContext
+    named: Named = "service"
+
+
 def certificate_refused(error: ssl.SSLError, transport: BaseTransport | None) -> bool:
     """Whether the endpoint has ended the handshake of TLS 1.3 because of the certificate that it was shown, or for want
     of one.
@@ -141,33 +166,33 @@ def _about_certificate(error: ssl.SSLError) -> bool:
     return "_ALERT_" in reason and (reason.endswith(_OF_CLIENTS) or "CERTIFICATE" in reason)
 
 
-def cause_of(error: ssl.SSLError) -> str:
-    """Why a handshake has failed, and what to do about it."""
+def cause_of(error: ssl.SSLError, named: Named = "service") -> str:
+    """Why a handshake has failed, and what to do about it where the endpoint is named."""
     reason = error.reason or "the handshake failed"
     if isinstance(error, ssl.SSLCertVerificationError):
         message = error.verify_message.rstrip(".") or reason
-        remedy = _of_certificate(error.verify_code)
+        remedy = _of_certificate(error.verify_code, named)
         return f"{message}; {remedy}" if remedy else message
     if _about_certificate(error):
-        return _of_alert(reason)
+        return _of_alert(reason, named)
     if reason == "WRONG_VERSION_NUMBER":
-        return f"it speaks no TLS ({reason}); set `protocol: http`, or name the port that speaks TLS"
+        return f"it speaks no TLS ({reason}); {_PLAIN[named]}, or name the port that speaks TLS"
     return reason
 
 
-def _of_certificate(code: int) -> str:
+def _of_certificate(code: int, named: Named) -> str:
     """The remedy for a certificate of the endpoint that does not hold."""
     if code in _ISSUER_UNKNOWN:
-        return "name the file of its issuer in `tls.ca` of the service"
+        return f"name the file of its issuer in `tls.ca` {_OF_SERVICE[named]}"
     if code in (_OTHER_HOST, _OTHER_ADDRESS):
-        return "name what it is valid for in `tls.server_name` of the service"
+        return f"name what it is valid for in `tls.server_name` {_OF_SERVICE[named]}"
     if code == _EXPIRED:
         return "renew it at the backend"
     return "compare the clocks of both machines" if code == _NOT_YET else ""
 
 
-def _of_alert(reason: str) -> str:
-    name = "`tls.certificate_file` and `tls.key_file` of the service"
+def _of_alert(reason: str, named: Named) -> str:
+    name = f"`tls.certificate_file` and `tls.key_file` {_OF_SERVICE[named]}"
     if reason.endswith("CERTIFICATE_REQUIRED"):
         return f"it demands a certificate of the gateway ({reason}); name one in {name}"
     if reason.endswith("HANDSHAKE_FAILURE"):

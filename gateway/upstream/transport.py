@@ -15,10 +15,11 @@ from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.outbox import Outbox
 from gateway.upstream.http1.connection import READ_BUFFER, Connection
-from gateway.upstream.tls import cause_of
+from gateway.upstream.tls import EndpointTls, Named, cause_of
 
 T = TypeVar("T")
 
+_SERVICE: Final[Named] = "service"
 _OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE)
 
 
@@ -123,28 +124,32 @@ class Connector:
         host: str,
         port: int,
         *,
-        tls: ssl.SSLContext | None,
+        tls: EndpointTls | None,
         server_name: str,
         seconds: float,
     ) -> Connection:
         """A new connection. Raises GatewayError, always before anything of a request was sent."""
+        context, named = (None, _SERVICE) if tls is None else (tls.context, tls.named)
 
         async def to(address: str) -> Connection:
             connection = Connection(label, authority, self._buffer, self.deadlines, self._outbox)
+            connection.named = named
             try:
                 await asyncio.get_running_loop().create_connection(
-                    lambda: connection, address, port, ssl=tls, server_hostname=server_name if tls else None
+                    lambda: connection, address, port, ssl=context, server_hostname=server_name if tls else None
                 )
             except BaseException:
                 connection.give_up()  # of which the loop says nothing, also where it was made already
                 raise
             return connection
 
-        return await self._first(to, label, host, port, seconds)
+        return await self._first(to, label, host, port, seconds, named)
 
-    async def _first(self, to: Callable[[str], Awaitable[T]], label: str, host: str, port: int, seconds: float) -> T:
+    async def _first(
+        self, to: Callable[[str], Awaitable[T]], label: str, host: str, port: int, seconds: float, named: Named
+    ) -> T:
         """The result of `to` for the first of the host's addresses that accepts a connection."""
-        with connect_failures(label, seconds):
+        with connect_failures(label, seconds, named):
             async with asyncio.timeout(seconds):
                 failure: OSError | None = None
                 for address in await self._addresses(host, port):
@@ -166,7 +171,7 @@ class Connector:
 
 
 @contextlib.contextmanager
-def connect_failures(label: str, seconds: float) -> Iterator[None]:
+def connect_failures(label: str, seconds: float, named: Named) -> Iterator[None]:
     """Failures while connecting, as GatewayError: nothing of a request was sent."""
     try:
         yield
@@ -174,7 +179,7 @@ def connect_failures(label: str, seconds: float) -> Iterator[None]:
         detail = f"{label} did not accept a connection within {seconds:g} s"
         raise GatewayError(ErrorKind.UPSTREAM_CONNECT_TIMEOUT, detail, retryable=True) from error
     except ssl.SSLError as error:
-        raise GatewayError(ErrorKind.UPSTREAM_TLS, f"{label}: {cause_of(error)}", retryable=True) from error
+        raise GatewayError(ErrorKind.UPSTREAM_TLS, f"{label}: {cause_of(error, named)}", retryable=True) from error
     except OSError as error:
         raise refusal(label, error) from error
 

@@ -233,6 +233,21 @@ async def test_where_all_are_at_their_limits_the_client_learns_when_to_come_agai
     assert second.json["error"]["type"] == "rate_limit_error"
 
 
+async def test_a_provider_without_tls_is_mended_where_its_address_stands() -> None:
+    """The remedy names `base_url`, which it has, and no `protocol` of a service, which would be another thing here."""
+
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    async with scripted_backend(plain) as port:
+        models = f"providers: {{one: {{protocol: openai, base_url: 'https://127.0.0.1:{port}/v1', keys: [key]}}}}"
+        async with gateway(models) as made:
+            answered = await made.ask("/v1/chat/completions", chat())
+    assert answered.status == 502
+    assert "; write `http://` in `base_url`, or name the port" in str(answered.exchange.error)
+
+
 async def test_a_key_that_is_refused_is_not_the_clients_fault() -> None:
     """It gets that as an error, without the key."""
     models = "providers: {one: {protocol: openai, base_url: 'http://127.0.0.1:%d/v1', keys: [secret-key-1]}}\n#%d"

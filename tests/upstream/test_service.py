@@ -27,7 +27,7 @@ from gateway.upstream.health import Signal
 from gateway.upstream.member import Address, Member
 from gateway.upstream.request import Timeouts
 from gateway.upstream.service import Settings, Upstream
-from gateway.upstream.tls import TlsSettings
+from gateway.upstream.tls import EndpointTls, TlsSettings
 from gateway.upstream.transport import Connector, Resolver
 from tests.lifecycle.support import admin_url
 from tests.support import eventually, running_gateway, scripted_backend
@@ -331,7 +331,7 @@ async def test_discovered_endpoints_have_the_discovered_name() -> None:
     for tls in (TlsSettings(), TlsSettings(server_name="other.test")):
         settings = Settings(BALANCERS["round_robin"], tls=tls)
         members = [Member(Address("10.0.0.1", 443))]
-        upstream = Upstream("s", connector, settings, members, "orders.test", tls_context=tls.context())
+        upstream = Upstream("s", connector, settings, members, "orders.test", tls=EndpointTls(tls.context()))
         found += [(endpoint.authority, endpoint.connections.server_name) for endpoint in upstream.endpoints]
     assert found == [(b"orders.test", "orders.test"), (b"orders.test", "other.test")]
 

@@ -24,6 +24,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from gateway.deadlines import Deadlines
+from gateway.upstream.tls import EndpointTls
 from gateway.upstream.transport import Connector, Resolver
 from tests.support import running_gateway, scripted_backend
 from tests.upstream.wire import OK, always, connected, read_message
@@ -107,10 +108,11 @@ async def test_https(tmp_path: Path, certificates: Path) -> None:
         }
         routes = "services:\n" + "".join(service(name, *how) for name, how in services.items()) + "routes:\n"
         routes += "".join(f"- {{path: /{name}, target: {name}}}\n" for name in services)
-        routes += f"- {{path: /direct, target: 'https://127.0.0.1:{ports['good']}'}}\n"
+        direct = {"direct": ports["good"], "direct-plain": plain}
+        routes += "".join(f"- {{path: /{name}, target: 'https://127.0.0.1:{port}'}}\n" for name, port in direct.items())
         with running_gateway(tmp_path, routes, "errors: {detail: full}") as gateway:
             seen, details = {}, {}
-            for name in [*services, "direct"]:
+            for name in [*services, *direct]:
                 async with connected(gateway.port) as (reader, writer):
                     writer.write(f"GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
                     response = await read_message(reader)
@@ -126,13 +128,15 @@ async def test_https(tmp_path: Path, certificates: Path) -> None:
             "unknown-ca": "; name the file of its issuer in `tls.ca` of the service",
             "plain": "it speaks no TLS (WRONG_VERSION_NUMBER); set `protocol: http`, or name the port that speaks TLS",
         }
+        assert details["direct-plain"].endswith("; write `http://` in the target, or name the port that speaks TLS")
+        assert details["direct"].endswith("in `tls.ca` of a service, and lead to that with `target`")
         for name, remedy in named.items():
             assert details[name].endswith(remedy)
             assert any(each.startswith(f"{name}, ") and each.endswith(remedy) for each in health["failing"])
         ends = dict(re.findall(r'_certificate_expiry_timestamp_seconds\{upstream="(.*)"\} (.*)', page))
         assert ends.keys() == {"good", "renamed"}  # of those that were shown, and believed
         assert all(abs(float(end) - time.time() - 30 * 86_400) < 3600 for end in ends.values())
-        bad = dict.fromkeys(["elsewhere", "expired", "selfsigned", "unknown-ca", "plain", "direct"], "upstream-tls")
+        bad = dict.fromkeys(["elsewhere", "expired", "selfsigned", "unknown-ca", "plain", *direct], "upstream-tls")
         assert seen == dict.fromkeys(["good", "renamed", "unverified"], "ok") | bad
 
 
@@ -243,7 +247,7 @@ async def _leave_in_the_handshake(context: _AtOnce) -> list[str]:
     loop.set_exception_handler(lambda _, what: said.append(f"{what['message']}: {what.get('exception')}"))
     connector = Connector(Deadlines(loop), Resolver({}))
     connecting = connector.connect(
-        "b", b"b", "127.0.0.1", context.backend, tls=context, server_name="backend.test", seconds=10
+        "b", b"b", "127.0.0.1", context.backend, tls=EndpointTls(context), server_name="backend.test", seconds=10
     )
     task = asyncio.create_task(connecting)
     context.leave = task.cancel

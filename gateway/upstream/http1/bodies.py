@@ -14,6 +14,7 @@ from gateway.http.messages import Attempt
 from gateway.outbox import Writer
 from gateway.upstream.http1.codec import DONE, HEAD, ResponseReader, encode_last_chunk
 from gateway.upstream.request import Request, announced_length, request_trailers
+from gateway.upstream.tls import Named
 
 logger = logging.getLogger("gateway.upstream")
 
@@ -25,6 +26,7 @@ class Line(Protocol):
     """The interface of a connection for bodies."""
 
     label: str  # of the endpoint
+    named: Named  # how the files lead to it
     reader: ResponseReader
     writer: Writer
     closed: bool

@@ -38,6 +38,7 @@ from gateway.upstream.http1.codec import (
 from gateway.upstream.http1.failures import cut_short, overdue
 from gateway.upstream.request import Request, Timeouts, response_headers
 from gateway.upstream.retry import IDEMPOTENT
+from gateway.upstream.tls import Named
 from gateway.upstream.tunnel_side import Side
 
 READ_BUFFER: Final = 64 * 1024  # bytes
@@ -63,6 +64,7 @@ class Connection(Awaited):
         "flowing",
         "idle_seconds",
         "label",
+        "named",
         "request_sent",
         "writer",
     )
@@ -71,6 +73,7 @@ class Connection(Awaited):
     def __init__(self, label: str, authority: bytes, buffer: memoryview, deadlines: Deadlines, outbox: Outbox) -> None:
         super().__init__(deadlines)
         self.label = label  # of the endpoint
+        self.named: Named = "service"
         self._authority = authority
         self._buffer = buffer
         self._outbox = outbox

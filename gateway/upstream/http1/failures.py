@@ -15,7 +15,7 @@ def cut_short(line: Line, error: Exception | None, transport: BaseTransport | No
     """The upstream closed in the middle of something; `error` is what the transport says of that."""
     started = line.reader.started
     if isinstance(error, SSLError) and not started and line.used <= 1 and certificate_refused(error, transport):
-        return GatewayError(ErrorKind.UPSTREAM_TLS, f"{line.label}: {cause_of(error)}", retryable=True)
+        return GatewayError(ErrorKind.UPSTREAM_TLS, f"{line.label}: {cause_of(error, line.named)}", retryable=True)
     what = "in the middle of its response" if started else "before it answered"
     detail = f"{line.label} closed the connection {what}"
     return GatewayError(ErrorKind.UPSTREAM_RESET, detail, retryable=not started)
