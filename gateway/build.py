@@ -290,7 +290,7 @@ class _Builder:
         return resilience.around(route, place, guard(route.target, (*place, "target"), target), way, mirror)
 
     def _timeouts(self, route: RouteConfig) -> Timeouts:
-        return time_limits_of(self._configuration.middleware.timeouts.overridden_by(route.timeout))
+        return time_limits_of(self._configuration.middleware.timeouts.overridden_by(route.timeout), route.timeout)
 
     def _websocket_limits(self) -> WebSocketLimits:
         config = self._configuration.middleware.websocket

@@ -376,11 +376,10 @@ def _onward(handler: RouteHandler, last: Handler, why_none: Callable[[Upstream],
 
 
 def _timeouts(timeouts: Timeouts) -> str:
-    idle = f"{timeouts.idle:g} s"
+    idle, header = f"{timeouts.idle:g} s ({timeouts.idle_key})", timeouts.said_of_header
     if timeouts.event_stream_idle == NEVER:
-        idle += " (none for event streams)"
-    total = "none" if timeouts.total == NEVER else f"{timeouts.total:g} s"
-    return f"connect {timeouts.connect:g} s, response header {timeouts.response_header:g} s, idle {idle}, total {total}"
+        idle += ", none for event streams"
+    return f"connect {timeouts.connect:g} s, response header {header}, idle {idle}, total {timeouts.said_of_total}"
 
 
 def _lost(explanation: Explanation[RouteHandler]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from gateway.config.models import Timeouts as TimeoutsConfig
 from gateway.config.models.llm.file import ModelsFile
 from gateway.config.models.llm.mcp import McpServer
 from gateway.config.models.llm.providers import Provider
+from gateway.config.models.timeouts import RouteTimeouts
 from gateway.config.problems import ConfigError, Path, Problem
 from gateway.context import Context
 from gateway.deadlines import NEVER
@@ -78,15 +79,18 @@ class ModelTargets:
     def _of_models(self, route: RouteConfig) -> Models:
         """The same for all routes with the same time limits."""
         config = self._context.configuration.middleware.timeouts.overridden_by(route.timeout)
-        way = partial(self._provider_way, config)
+        way = partial(self._provider_way, config, route.timeout)
         total = time_limits_of(config).total
         return self._context.once(("models", repr(config)), lambda: models_of(self._context, way, total, self._guards))
 
-    def _provider_way(self, limits: TimeoutsConfig, name: str, provider: Provider) -> Handler:
+    def _provider_way(
+        self, limits: TimeoutsConfig, own: RouteTimeouts | None, name: str, provider: Provider
+    ) -> Handler:
         """The way to a provider of models, behind its breaker: what was sent is not sent again here."""
         place = ("models.yaml", ("providers", name))
         text, upstream = provider.service or provider.origin, self._services.of_provider(provider, place)
-        timeouts = replace(time_limits_of(limits.overridden_by(provider.timeout)), total=NEVER)
+        limits = limits.overridden_by(provider.timeout)
+        timeouts = replace(time_limits_of(limits, own, provider.timeout), total=NEVER)
         retries = Retries(RetrySettings(attempts=1, on=frozenset({"connect"})))
         websocket = self._context.configuration.middleware.websocket
         frames = WebSocketLimits(websocket.max_message, websocket.ping_interval)

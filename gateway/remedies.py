@@ -204,7 +204,7 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     ),
     "upstream-timeout": Remedy(
         "The backend did not answer in time.",
-        "Look at its load; raise `timeout` of the route where it may take longer.",
+        "Look at its load; where it may take longer, raise the limit that the access log's `error` names.",
     ),
 }
 """Remedies by the end of the problem type."""

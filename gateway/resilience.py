@@ -254,5 +254,7 @@ def timeouts_of(route: RouteConfig, timeouts: Timeouts) -> Timeouts:
     longest = route.retry.per_try if route.retry is not None else None
     if longest is None:
         return timeouts
-    connect, response_header = min(timeouts.connect, longest), min(timeouts.response_header, longest)
-    return replace(timeouts, connect=connect, response_header=response_header)
+    limits = replace(timeouts, connect=min(timeouts.connect, longest))
+    if longest >= timeouts.response_header:
+        return limits
+    return replace(limits, response_header=longest, response_header_key="retry.per_try")

@@ -39,6 +39,20 @@ class Timeouts:
     idle: float = 300.0
     event_stream_idle: float = NEVER
     total: float = NEVER
+    # The keys of the files that say so: those of all routes, or of the one.
+    response_header_key: str = "timeouts.response_header"
+    idle_key: str = "timeouts.idle"
+    total_key: str = "timeouts.total"
+
+    @property
+    def said_of_header(self) -> str:
+        """How long the head of a response may take, and what says so."""
+        return f"{self.response_header:g} s ({self.response_header_key})"
+
+    @property
+    def said_of_total(self) -> str:
+        """The same of the whole exchange."""
+        return "none" if self.total == NEVER else f"{self.total:g} s ({self.total_key})"
 
 
 class Request:

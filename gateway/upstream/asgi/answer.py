@@ -110,14 +110,16 @@ class Answer:
         if self._phase is _Phase.COMPLETE:
             self.deadline = NEVER
             return
+        limits = self._timeouts
         if now >= self._exchange.deadline:
-            detail = f"the exchange with {self._name} took longer than the route's total time-out"
+            total = "the route's total time-out" if limits.total == NEVER else limits.said_of_total
+            detail = f"the exchange with {self._name} took longer than {total}"
         elif self._phase is not _Phase.START:
-            detail = f"{self._name} sent nothing more of its response for {self._idle:g} s"
+            detail = f"{self._name} sent nothing more of its response for {self._idle:g} s ({limits.idle_key})"
         elif self._body_over:
-            detail = f"{self._name} sent no response in time"
+            detail = f"{self._name} sent no response within {limits.said_of_header}"
         else:
-            detail = f"{self._name} took no more of the request for {self._idle:g} s"
+            detail = f"{self._name} took no more of the request for {self._idle:g} s ({limits.idle_key})"
         self._end(GatewayError(ErrorKind.UPSTREAM_TIMEOUT, detail))
         self._task.cancel()
 

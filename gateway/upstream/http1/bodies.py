@@ -13,7 +13,7 @@ from gateway.http.bodies import Flowing, Take, chunk, trailers_of
 from gateway.http.messages import Attempt
 from gateway.outbox import Writer
 from gateway.upstream.http1.codec import DONE, HEAD, ResponseReader, encode_last_chunk
-from gateway.upstream.request import Request, announced_length, request_trailers
+from gateway.upstream.request import Request, Timeouts, announced_length, request_trailers
 from gateway.upstream.tls import Named
 
 logger = logging.getLogger("gateway.upstream")
@@ -37,6 +37,7 @@ class Line(Protocol):
     deadline: float  # loop time
     exchange_ends: float  # the same
     idle_seconds: float
+    timeouts: Timeouts  # of the exchange
     request_sent: bool
     asked: float  # time.perf_counter(), when all of the request was sent
     used: int  # exchanges that were begun

@@ -42,6 +42,7 @@ from gateway.upstream.tls import Named
 from gateway.upstream.tunnel_side import Side
 
 READ_BUFFER: Final = 64 * 1024  # bytes
+NO_LIMITS: Final = Timeouts()
 HIGH_WATER: Final = 32 * 1024  # bytes of a response body not yet taken, above which the socket is no longer read
 
 
@@ -66,6 +67,7 @@ class Connection(Awaited):
         "label",
         "named",
         "request_sent",
+        "timeouts",
         "writer",
     )
     __deletable__ = ["_transport", "writer"]  # noqa: RUF012  for the compiler
@@ -74,6 +76,7 @@ class Connection(Awaited):
         super().__init__(deadlines)
         self.label = label  # of the endpoint
         self.named: Named = "service"
+        self.timeouts = NO_LIMITS
         self._authority = authority
         self._buffer = buffer
         self._outbox = outbox
@@ -257,7 +260,7 @@ class Connection(Awaited):
         # Not in `exchange`, where the compiler would take it for None in all that follows.
         self.failure = None
         self.exchange_ends = ends = exchange.deadline
-        self.idle_seconds = timeouts.idle
+        self.timeouts, self.idle_seconds = timeouts, timeouts.idle
         self.request_sent = sent = exchange.body is None
         self.asked = attempt.started + attempt.waited
         # Once only: what makes its endpoints hang is not to go through all of them.

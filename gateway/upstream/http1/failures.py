@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import BaseTransport
 from ssl import SSLError
 
+from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.upstream.http1.bodies import Line
 from gateway.upstream.http1.codec import BODY, HEAD
@@ -23,18 +24,20 @@ def cut_short(line: Line, error: Exception | None, transport: BaseTransport | No
 
 def overdue(line: Line, now: float, *, reading: bool) -> GatewayError:
     """A deadline has passed; the phase shows which one. Not `reading`: the client is slow."""
-    phase, kind = line.reader.phase, ErrorKind.UPSTREAM_TIMEOUT
+    phase, kind, timeouts = line.reader.phase, ErrorKind.UPSTREAM_TIMEOUT, line.timeouts
     if now >= line.exchange_ends:
         detail = f"the exchange with {line.label} took longer than the route's total time-out"
         if phase is HEAD and not line.request_sent and not line.writer.unsent:
             kind = ErrorKind.REQUEST_TIMEOUT  # it has all that there was: the client is slow
         elif not reading:
             kind = ErrorKind.CLIENT_GONE  # who does not read
+        elif timeouts.total != NEVER:
+            detail = f"the exchange with {line.label} took longer than {timeouts.said_of_total}"
     elif phase is BODY:
-        detail = f"{line.label} sent nothing more of its response for {line.idle_seconds:g} s"
+        detail = f"{line.label} sent nothing more of its response for {line.idle_seconds:g} s ({timeouts.idle_key})"
     elif line.request_sent:
-        detail = f"{line.label} sent no response in time"
+        detail = f"{line.label} sent no response within {timeouts.said_of_header}"
     else:
-        detail = f"{line.label} took no more of the request for {line.idle_seconds:g} s"
+        detail = f"{line.label} took no more of the request for {line.idle_seconds:g} s ({timeouts.idle_key})"
     retryable = kind is ErrorKind.UPSTREAM_TIMEOUT and not line.reader.started
     return GatewayError(kind, detail, retryable=retryable)
