@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from copy import copy
 from typing import Any, Final
 
@@ -154,7 +155,8 @@ class Late:
         async def answered(exchange: Exchange) -> Response:
             task = asyncio.ensure_future(handler(exchange))
             await asyncio.sleep(0)  # the task begins
-            await _changed(exchange)
+            with suppress(TypeError):  # what is compiled takes nothing of another type
+                await _changed(exchange)
             return await task
 
         return answered
