@@ -279,6 +279,9 @@ CODES: Final[Mapping[str, Remedy]] = {
     "temperature_out_of_bounds": Remedy(
         "`temperature` is outside the bounds of the profile.", "Send one within; the message has the bounds."
     ),
+    "too_many_tools": Remedy(
+        "The request offers more than 1000 tools where a quota of tools applies.", "Offer fewer in one request."
+    ),
     "unknown_url": Remedy(
         "No API of models has this method and path.", "Correct `base_url` of the client; see models.md for the paths."
     ),

@@ -40,7 +40,9 @@ _READ: Final = frozenset(
         "previous_response_id",
     }
 )
-_FOLDED: Final = {name.casefold(): name for name in _READ}
+_FOLDED: Final = {
+    name.casefold(): name for name in (*_READ, "tools", "functions", "temperature", "service_tier", "speed")
+}
 _QUOTED: Final = {name: b'"%b"' % name.encode() for name in _READ}
 
 LIMITS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -61,7 +63,7 @@ CONFIGS: Final = ("generationConfig", "generation_config")
 _OF_OUTPUT: Final = frozenset({*CONFIGS, *ANY_LIMIT})
 _OF_CHOICES: Final = frozenset({*CONFIGS, "n", "n_cmpl", "best_of", "prompt"})
 _OF_AFFINITY: Final = frozenset({"prompt_cache_key", "previous_response_id"})
-_OF_TOOLS: Final = frozenset({"tools", "functions"})
+OF_TOOLS: Final = ("tools", "functions")
 CONFIG_LIMITS: Final = ("maxOutputTokens", "max_output_tokens")
 _WITHOUT_MEANING: Final = PLAIN - _OF_CHOICES - _OF_OUTPUT - _OF_AFFINITY - {"stream", "stream_options"}
 """Members of which nothing is read but `model`."""
@@ -148,7 +150,7 @@ class ModelRequest:
             self.n = min(_choices(document) * _prompts(self.api.name, document), MOST_TOKENS)
         if not names.isdisjoint(_OF_OUTPUT):
             self.output_limit = _output_limit(self.api.name, document)
-        if not names.isdisjoint(_OF_TOOLS):
+        if not names.isdisjoint(OF_TOOLS):
             self.tools = _tools(document)
         if not names.isdisjoint(_OF_AFFINITY):
             self.prompt_cache_key = _text(document, "prompt_cache_key")
@@ -239,8 +241,8 @@ def _may_be_said_twice(body: bytes, document: Mapping[str, Any]) -> bool:
         quoted = _QUOTED.get(name)
         if quoted is not None:
             unclear = unclear or body.find(quoted) != body.rfind(quoted)
-        elif name not in PLAIN and name.casefold() in _FOLDED:
-            raise BadBody(f"`{name}` must be written `{_FOLDED[name.casefold()]}`", name)
+        elif name not in PLAIN and (meant := _FOLDED.get(name.casefold(), name)) != name:
+            raise BadBody(f"`{name}` must be written `{meant}`", name)
     return unclear
 
 
@@ -356,11 +358,11 @@ def _output_limit(api: str, document: Mapping[str, Any]) -> int | None:
 
 def _tools(document: Mapping[str, Any]) -> int:
     """How many tools the model may call, those of Gemini by their declarations."""
-    tools = document.get("tools") or document.get("functions")
-    if not isinstance(tools, list):
-        return 0
     total = 0
-    for tool in tools:
-        declared = members(tool).get("functionDeclarations", members(tool).get("function_declarations"))
-        total += len(declared) if isinstance(declared, list) else 1
+    for name in OF_TOOLS:
+        tools = document.get(name)
+        for tool in tools if isinstance(tools, list) else ():
+            lists = [members(tool).get("functionDeclarations"), members(tool).get("function_declarations")]
+            declared = [each for each in lists if isinstance(each, list)]
+            total += sum(map(len, declared)) if declared else 1
     return total

@@ -5,7 +5,7 @@ What a request in flight has its tools called for is only known at its end: so m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,11 +15,17 @@ from gateway.http import Exchange
 from gateway.http.decisions import Mode, deny
 from gateway.limits.ledger import Ledger
 from gateway.llm.claims import RETRY_SECONDS, OnFailure, Refused
+from gateway.llm.request import OF_TOOLS
+from gateway.llm.speaking import ModelError
+from gateway.llm.streams.reader import name_of
 from gateway.llm.usage import members
 from gateway.plurals import counted
 
-MOST_TOOLS: Final = 1000  # of one request that are looked at
-LONGEST_NAME: Final = 200
+MOST_TOOLS: Final = 1000  # of one request
+_NAME: Final = ("name",)
+_TYPE: Final = ("type",)
+_WITHIN: Final = ("function", "custom")  # types of tools whose name stands in a member that is called so, or beside it
+_DECLARED: Final = ("functiondeclarations", "function_declarations", "tools")  # of Gemini, and of a namespace
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,15 @@ class ToolQuotas:
         self.quotas = quotas
 
     async def check(self, exchange: Exchange, document: Mapping[str, Any]) -> None:
-        """A request with this body may offer its tools. Raises Refused."""
-        if not self.quotas:
+        """A request with this body may offer its tools. Raises Refused, and ModelError for too many."""
+        quotas = list(self._of(exchange))
+        try:
+            offered = offered_tools(document) if quotas else ()
+        except ModelError as error:
+            for quota in quotas:
+                deny(exchange, quota.rule, error, quota.mode)
             return
-        offered = list(offered_tools(document))
-        for quota in self._of(exchange):
+        for quota in quotas:
             keys = dict.fromkeys(quota.key(exchange, tool) for tool in offered if quota.covers(tool))
             unread = [key for key in keys if quota.ledger.used(key) is None]
             if unread:
@@ -97,14 +107,35 @@ def _check(exchange: Exchange, quota: ToolQuota, key: str) -> None:
         deny(exchange, quota.rule, Refused(ErrorKind.QUOTA_EXCEEDED, detail, quota.name, after=after), quota.mode)
 
 
-def offered_tools(document: Mapping[str, Any]) -> Iterable[str]:
-    """The names of the tools that a request offers, in any of the protocols."""
-    tools = document.get("tools") or document.get("functions")
-    for tool in tools[:MOST_TOOLS] if isinstance(tools, list) else ():
-        said = members(tool)
-        declared = said.get("functionDeclarations", said.get("function_declarations"))
-        if isinstance(declared, list):  # Gemini
-            names = [members(each).get("name") for each in declared[:MOST_TOOLS]]
-        else:  # chat/completions; others; what the provider runs itself need have no name
-            names = [members(said.get("function")).get("name") or said.get("name") or said.get("type")]
-        yield from (name[:LONGEST_NAME] for name in names if isinstance(name, str))
+def offered_tools(document: Mapping[str, Any]) -> Collection[str]:
+    """The names of the tools that a request offers, in any of the protocols: all that a server could call them by.
+    Raises ModelError where there are more tools than are looked at."""
+    names: dict[str, None] = {}
+    lists = [document.get(name) for name in OF_TOOLS]
+    found = _items_of(document.get("input"))  # of responses: what a search for tools has found
+    lists += [members(item).get("tools") for item in found]
+    looked_at = 0
+    while lists:
+        for tool in _items_of(lists.pop()):
+            looked_at += 1
+            if looked_at > MOST_TOOLS:
+                detail = f"a request may offer {MOST_TOOLS} tools here"
+                raise ModelError(ErrorKind.BAD_REQUEST, detail, "too_many_tools", param="tools")
+            said = members(tool)
+            named = [said, *map(members, _values(said, _WITHIN))]
+            called = [name for each in named for name in _values(each, _NAME) if isinstance(name, str)]
+            kinds = [kind for kind in _values(said, _TYPE) if isinstance(kind, str)]
+            called += [kind for kind in kinds if kind not in _WITHIN or not called]  # what the provider runs itself
+            names.update((name_of(name), None) for name in called)
+            lists += _values(said, _DECLARED)
+    return names
+
+
+def _values(said: Mapping[str, Any], names: Collection[str]) -> list[Any]:
+    """Of these members, in any letters: some servers take `Name` for `name`."""
+    return [value for name, value in said.items() if name.casefold() in names]
+
+
+def _items_of(value: object) -> Sequence[object]:
+    """The items of a list; none of anything else."""
+    return value if isinstance(value, list) else ()

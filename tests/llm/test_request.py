@@ -48,6 +48,8 @@ def test_gemini_is_read_in_both_spellings() -> None:
     request = asked({"generationConfig": {"maxOutputTokens": 9, "candidateCount": 3}, "tools": tools}, GEMINI)
     assert (request.model, request.output_limit, request.n, request.tools) == ("gemini-9", 9, 3, 2)
     assert asked({"generation_config": {"max_output_tokens": 7}}, GEMINI).output_limit == 7
+    tools = [{"functionDeclarations": [{"name": "a"}], "function_declarations": [{"name": "b"}, {"name": "c"}]}, {}]
+    assert asked({"tools": tools, "functions": [{"name": "d"}]}, GEMINI).tools == 5
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,8 @@ def test_gemini_is_read_in_both_spellings() -> None:
         (b'{"model":"\\ud83d"}', "`model` has half of a character"),
         (b'{"stream":true,"stream_options":5}', "`stream_options` must be an object"),
         (b'{"Model":"m"}', "`Model` must be written `model`"),
+        (b'{"tools":[],"Tools":[]}', "`Tools` must be written `tools`"),
+        (b'{"Temperature":2}', "`Temperature` must be written `temperature`"),
         ('{"\u017ftream":true}'.encode(), "must be written `stream`"),
     ],
 )

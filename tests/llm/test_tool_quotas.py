@@ -14,6 +14,7 @@ from gateway.http import Exchange
 from gateway.http.model_record import ModelRecord
 from gateway.llm.claims import Refused
 from gateway.llm.money import Money
+from gateway.llm.speaking import ModelError
 from gateway.llm.tool_quotas import offered_tools
 from tests.llm.test_money import caller, money
 
@@ -45,6 +46,19 @@ async def passes(made: Money, exchange: Exchange, document: dict[str, Any]) -> b
         ({"tools": [{"type": "function", "name": "f"}, {"type": "web_search"}]}, ["f", "web_search"]),
         ({"tools": [{"functionDeclarations": [{"name": "a"}, {"name": "b"}]}, {"googleSearch": {}}]}, ["a", "b"]),
         ({"functions": [{"name": "old"}]}, ["old"]),
+        ({"tools": [{"name": "new"}], "functions": [{"name": "old"}]}, ["old", "new"]),
+        ({"tools": [{"type": "danger", "function": {"name": "x"}}]}, ["x", "danger"]),
+        ({"tools": [{"type": "danger", "name": "x"}]}, ["x", "danger"]),
+        ({"tools": [{"type": "function", "name": "x", "function": {"name": "y"}}]}, ["x", "y"]),
+        ({"tools": [{"Type": "function", "Function": {"name": "x", "NAME": "y"}}]}, ["x", "y"]),
+        ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, ["x"]),
+        (
+            {"tools": [{"functionDeclarations": [{"name": "a"}], "function_declarations": [{"name": "b"}]}]},
+            ["b", "a"],
+        ),
+        ({"tools": [{"type": "namespace", "name": "a", "tools": [{"name": "b"}]}]}, ["a", "namespace", "b"]),
+        ({"input": [{"type": "tool_search_output", "tools": [{"name": "a"}]}, "x", {"tools": 1}]}, ["a"]),
+        ({"tools": [{"name": "x" * 300}]}, ["x" * 256]),
         ({"tools": "x"}, []),
         ({"tools": [None, 5, {"function": 7, "name": ["x"]}, {"functionDeclarations": {"name": 1}}]}, []),
         ({}, []),
@@ -53,6 +67,22 @@ async def passes(made: Money, exchange: Exchange, document: dict[str, Any]) -> b
 def test_tools_are_found_in_all_protocols(document: dict[str, Any], names: list[str]) -> None:
     """By the names that answers call them by; what is no tool is left out."""
     assert list(offered_tools(document)) == names
+
+
+async def test_more_tools_than_are_looked_at_are_refused(tmp_path: Path) -> None:
+    """One that is used up cannot stand behind a thousand others; without a quota for the route there may be as many."""
+    others = [{"name": f"other {number}"} for number in range(999)]
+    danger: list[dict[str, Any]] = [{"name": "danger"}]
+    async with money("tool_quotas: {one: {tools: [danger], store: memory, limit: 1, window: day}}", tmp_path) as made:
+        made.tools.count(answered(caller("ann"), ["danger"]))
+        assert not await passes(made, caller("ann"), {"tools": others + danger})
+        for tools in (others + others + danger, [{"functionDeclarations": others}, *danger]):
+            with pytest.raises(ModelError, match="may offer 1000 tools"):
+                await made.tools.check(caller("ann"), {"tools": tools})
+    for text in ("routes: [another]", "mode: shadow"):
+        quota = f"tool_quotas: {{one: {{{text}, store: memory, limit: 1, window: day}}}}"
+        async with money(quota, tmp_path) as made:
+            assert await passes(made, caller("ann"), {"tools": others * 3})
 
 
 async def test_calls_are_counted_and_then_refused(tmp_path: Path) -> None:
