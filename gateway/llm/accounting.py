@@ -23,14 +23,11 @@ class Bill:
     _least: int = 0  # micro-dollars that it costs
     _estimated: int = -1
 
-    def __init__(
-        self, money: Money, record: ModelRecord, route: str, request: ModelRequest, tier: str, choices: int = 1
-    ) -> None:
+    def __init__(self, money: Money, record: ModelRecord, route: str, request: ModelRequest, choices: int = 1) -> None:
         self._money = money
         self._record = record
         self._route = route
         self._request = request
-        self._tier = tier  # the service tier that is asked for
         self._choices = max(1, choices)  # answers that it asks for
         self._asked = record.asked
 
@@ -74,14 +71,14 @@ class Bill:
             output_limit,
             seconds,
             self._record.asked,
-            self._tier,
+            self._request.tier,
             generates,
             self._choices,
         )
 
     def twin(self, record: ModelRecord) -> Bill:
         """Another one for the same request, with nothing reserved."""
-        return Bill(self._money, record, self._route, self._request, self._tier, self._choices)
+        return Bill(self._money, record, self._route, self._request, self._choices)
 
     @property
     def holds(self) -> bool:
@@ -156,5 +153,5 @@ class Bill:
     def _cost(self, usage: Usage, answered: str) -> int | None:
         record = self._record
         return self._money.prices.cost(
-            record.provider, answered or record.model, usage, asked=record.model, tier=self._tier
+            record.provider, answered or record.model, usage, asked=record.model, tier=self._request.tier
         )

@@ -18,6 +18,7 @@ from gateway.http.decisions import Mode, deny
 from gateway.limits.holds import HoldStore, Line, LocalHolds, Room
 from gateway.limits.ledger import Ledger
 from gateway.llm.estimate import OutputReserve
+from gateway.llm.prices import USUAL, Tier
 from gateway.plurals import counted
 
 Unit = Literal["tokens", "micros", "requests"]
@@ -43,7 +44,7 @@ class Wanted:
     output_limit: int | None  # what the request allows, or else its profile; None: neither says
     seconds: float = math.inf  # until its deadline
     asked: str = ""  # the model, as the client named it
-    tier: str = ""  # the service tier that it asks for
+    tier: Tier = USUAL  # that it asks for
     generates: bool = True  # its answer has output tokens
     choices: int = 1  # answers that it asks for, each as long as the limit
 

@@ -244,10 +244,7 @@ class Models:
         record = exchange.model = ModelRecord(call.api.name, self.settings.revision)
         record.asked, record.streamed = request.model, request.stream
         record.stored = bool(call.api.stored)
-        document = request.document
-        tier = document.get("service_tier", document.get("speed"))  # what costs more, or less
-        tier = tier if isinstance(tier, str) else ""
-        bill = Bill(self.money, record, exchange.route or "", request, tier, request.n)
+        bill = Bill(self.money, record, exchange.route or "", request, request.n)
         going = Going(
             exchange,
             call,
@@ -259,7 +256,7 @@ class Models:
                 began,
                 bill,
                 free=not call.api.metered,
-                goes_on=document.get("background") is True,
+                goes_on=request.document.get("background") is True,
             ),
             self.money,
             upload,

@@ -1,8 +1,8 @@
 """Prices of requests, in whole micro-dollars, rounded up.
 
 Prices come from the operator's own list first, then from the snapshot in `genai-prices`, which never updates itself. A
-price changes where the input is long (tiers), by the service tier that a request asks for, and by date. Tokens that are
-read from a cache, written to one or spent on reasoning are part of input and output, and counted once.
+price changes where the input is long (tiers), by the service tier and the speed that a request asks for, and by date.
+Tokens that are read from a cache, written to one or spent on reasoning are part of input and output, and counted once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.metadata import version
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from gateway.algorithms.globs import Glob
 
@@ -29,7 +29,17 @@ MOST_TOKENS: Final = 10**9  # the same
 MOST_MODELS: Final = 2000  # whose prices are remembered: about 2 MB
 KEPT_SECONDS: Final = 60.0  # for which they are
 LONGEST_NAME: Final = 200
-STANDARD: Final = frozenset({"", "auto", "default", "standard", "standard_only"})  # service tiers that change nothing
+STANDARD: Final = frozenset({"", "auto", "default", "standard", "standard_only"})  # tiers that change nothing
+
+
+class Tier(NamedTuple):
+    """What a request asks for beside the model that changes its price."""
+
+    service: str = ""  # `service_tier`
+    speed: str = ""
+
+
+USUAL: Final = Tier()
 
 LISTED: Final = (
     *("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok"),
@@ -141,13 +151,13 @@ class Prices:
         self._assumed = assumed
         self._clock = clock
         self._snapshot = _Snapshot()
-        self._prices: OrderedDict[tuple[str, str, str], tuple[float, Price | None]] = OrderedDict()
+        self._prices: OrderedDict[tuple[str, str, Tier], tuple[float, Price | None]] = OrderedDict()
 
-    def cost(self, provider: str, model: str, usage: Tokens, *, asked: str = "", tier: str = "") -> int | None:
+    def cost(self, provider: str, model: str, usage: Tokens, *, asked: str = "", tier: Tier = USUAL) -> int | None:
         """Micro-dollars. None: the price is not known, and nothing was said of what to do then.
 
         `model` is as the answer named it; where that has no price, it is that of the model `asked` for. `tier` is the
-        service tier of the answer.
+        requested one.
         """
         price = self.price(provider, model, tier)
         if price is None and asked and asked != model:
@@ -160,25 +170,25 @@ class Prices:
         return self._otherwise(lambda price: price.micros(usage))
 
     def dearest(
-        self, provider: str, model: str, input_tokens: int, output_tokens: int, *, tier: str = ""
+        self, provider: str, model: str, input_tokens: int, output_tokens: int, *, tier: Tier = USUAL
     ) -> int | None:
-        """The maximal price of a request. `tier`: the requested service tier. None: the price is not known."""
+        """The maximal price of a request. `tier`: the requested one. None: the price is not known."""
         price = self.price(provider, model, tier)
         if price is None:
             return self._otherwise(lambda price: price.dearest(input_tokens, output_tokens))
         standard = self.price(provider, model) or price
         return max(each.dearest(input_tokens, output_tokens) for each in (price, standard))
 
-    def price(self, provider: str, model: str, tier: str = "") -> Price | None:
+    def price(self, provider: str, model: str, tier: Tier = USUAL) -> Price | None:
         """The current price of a model, if it is known. A change takes effect within a minute."""
-        if not model or len(model) > LONGEST_NAME or len(tier) > LONGEST_NAME:
+        if not model or len(model) > LONGEST_NAME or max(map(len, tier)) > LONGEST_NAME:
             return None
-        now, key = time.monotonic(), (provider, model, "" if tier in STANDARD else tier)
+        now, key = time.monotonic(), (provider, model, tier)
         known = self._prices.get(key)
         if known is not None and known[0] > now:
             return known[1]
         found = self._find(provider, model)
-        price = found.at(self._clock(), key[2]) if isinstance(found, _Listed) else found
+        price = found.at(self._clock(), tier) if isinstance(found, _Listed) else found
         if len(self._prices) >= MOST_MODELS:
             self._prices.popitem(last=False)
         self._prices[key] = now + KEPT_SECONDS, price
@@ -232,8 +242,8 @@ class _Listed:
     def __init__(self, model: Any) -> None:
         self._model = model
 
-    def at(self, now: datetime, tier: str) -> Price | None:
-        return _price(self._model.get_prices(now, {"service_tier": tier, "speed": tier} if tier else None))
+    def at(self, now: datetime, tier: Tier) -> Price | None:
+        return _price(self._model.get_prices(now, {"service_tier": tier.service, "speed": tier.speed}))
 
 
 class _Snapshot:

@@ -11,6 +11,7 @@ import orjson
 from gateway.llm import splice
 from gateway.llm.apis import Call
 from gateway.llm.naming import MOST_NAMES, NONE, PLAIN, Others, TooManyNames, differing, other_models
+from gateway.llm.prices import STANDARD, USUAL, Tier
 from gateway.llm.texts import text_bytes
 from gateway.llm.usage import members
 
@@ -40,8 +41,9 @@ _READ: Final = frozenset(
         "previous_response_id",
     }
 )
+_SERVICE_TIERS: Final = ("service_tier", "serviceTier")  # the latter of Gemini, which takes both
 _FOLDED: Final = {
-    name.casefold(): name for name in (*_READ, "tools", "functions", "temperature", "service_tier", "speed")
+    name.casefold(): name for name in (*_READ, "tools", "functions", "temperature", *_SERVICE_TIERS, "speed")
 }
 _QUOTED: Final = {name: b'"%b"' % name.encode() for name in _READ}
 
@@ -63,6 +65,7 @@ CONFIGS: Final = ("generationConfig", "generation_config")
 _OF_OUTPUT: Final = frozenset({*CONFIGS, *ANY_LIMIT})
 _OF_CHOICES: Final = frozenset({*CONFIGS, "n", "n_cmpl", "best_of", "prompt"})
 _OF_AFFINITY: Final = frozenset({"prompt_cache_key", "previous_response_id"})
+_OF_PRICE: Final = frozenset({*_SERVICE_TIERS, "speed"})
 OF_TOOLS: Final = ("tools", "functions")
 CONFIG_LIMITS: Final = ("maxOutputTokens", "max_output_tokens")
 _WITHOUT_MEANING: Final = PLAIN - _OF_CHOICES - _OF_OUTPUT - _OF_AFFINITY - {"stream", "stream_options"}
@@ -101,6 +104,7 @@ class ModelRequest:
         "refers",
         "size",
         "stream",
+        "tier",
         "tools",
         "unknown_names",
     )
@@ -128,6 +132,7 @@ class ModelRequest:
         self.n = 1
         self.output_limit: int | None = None  # tokens; None where a server may take the request to have none
         self.tools = 0
+        self.tier = USUAL
         self.prompt_cache_key = self.previous_response_id = ""
         # Whether it may refer to what a provider has issued: files, and what is named for them.
         # A name that could be hidden behind escapes may be any.
@@ -152,6 +157,8 @@ class ModelRequest:
             self.output_limit = _output_limit(self.api.name, document)
         if not names.isdisjoint(OF_TOOLS):
             self.tools = _tools(document)
+        if not names.isdisjoint(_OF_PRICE):
+            self.tier = _tier(document)
         if not names.isdisjoint(_OF_AFFINITY):
             self.prompt_cache_key = _text(document, "prompt_cache_key")
             self.previous_response_id = _text(document, "previous_response_id")
@@ -354,6 +361,16 @@ def _output_limit(api: str, document: Mapping[str, Any]) -> int | None:
     limits = [_limit_in(api, document, name) for name in there]
     known = [limit for limit in limits if limit is not None]
     return max(known) if len(known) == len(limits) and any(name in own for name in there) else None
+
+
+def _tier(document: Mapping[str, Any]) -> Tier:
+    """What is said beside the model of how it is to answer. (The speed of sound is a number.)"""
+    services = {name: said for name in _SERVICE_TIERS if (said := _text(document, name))}
+    if len(services) > 1:
+        raise BadBody("`service_tier` and `serviceTier` are the same; write one of them", "serviceTier")
+    speed = document.get("speed")
+    found = ["".join(services.values()).lower(), speed.lower() if isinstance(speed, str) else ""]
+    return Tier(*("" if value in STANDARD else value for value in found))
 
 
 def _tools(document: Mapping[str, Any]) -> int:

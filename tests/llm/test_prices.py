@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.llm.prices import MOST_MICROS, SNAPSHOT, STALE_DAYS, Price, Prices, Rates, Seller, snapshot_date
+from gateway.llm.prices import MOST_MICROS, SNAPSHOT, STALE_DAYS, Price, Prices, Rates, Seller, Tier, snapshot_date
 from gateway.llm.usage import Usage
 
 SELLERS = (
@@ -65,7 +65,8 @@ def test_caches_of_an_hour_cost_more() -> None:
 
 def test_fast_answers_cost_more() -> None:
     """Anthropic's `speed: fast`, which is no service tier."""
-    assert prices().cost("anthropic", "claude-fable-5-2", Usage(10**6, 0), tier="fast") == 16_000_000
+    assert prices().cost("anthropic", "claude-fable-5-2", Usage(10**6, 0), tier=Tier(speed="fast")) == 16_000_000
+    assert prices().cost("openai", "gpt-5", Usage(10**6, 0), tier=Tier(speed="flex")) == 1_250_000
     assert prices().cost("anthropic", "claude-fable-5-2", Usage(10**6, 0)) == 8_000_000
 
 
@@ -89,12 +90,13 @@ def test_service_tiers_change_the_price() -> None:
     """Priority costs more, flex less; what is reserved is never less than the standard price."""
     model = "gpt-5"
     standard, priority, flex = (
-        prices().cost("openai", model, Usage(10**6, 0), tier=tier) or 0 for tier in ("default", "priority", "flex")
+        prices().cost("openai", model, Usage(10**6, 0), tier=Tier(tier)) or 0
+        for tier in ("default", "priority", "flex")
     )
     assert flex < standard < priority
-    assert prices().dearest("openai", model, 10**6, 0, tier="priority") == priority
-    assert prices().dearest("openai", model, 10**6, 0, tier="flex") == standard
-    assert prices().cost("openai", model, Usage(10**6, 0), tier="no such tier") == standard
+    assert prices().dearest("openai", model, 10**6, 0, tier=Tier("priority")) == priority
+    assert prices().dearest("openai", model, 10**6, 0, tier=Tier("flex")) == standard
+    assert prices().cost("openai", model, Usage(10**6, 0), tier=Tier("no such tier")) == standard
 
 
 def test_the_answered_model_is_billed_or_else_the_one_asked_for() -> None:

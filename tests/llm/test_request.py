@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.llm.apis import find
+from gateway.llm.prices import Tier
 from gateway.llm.request import BadBody, ModelRequest, read
 
 CHAT = "/v1/chat/completions"
@@ -34,6 +35,24 @@ def test_what_decides_about_a_request_is_read() -> None:
     )
     assert (request.model, request.stream, request.output_limit, request.n, request.tools) == ("m", True, 50, 2, 2)
     assert (request.prompt_cache_key, request.previous_response_id) == ("k", "r")
+
+
+@pytest.mark.parametrize(
+    ("body", "tier"),
+    [
+        ({}, Tier()),
+        ({"speed": "fast"}, Tier(speed="fast")),
+        ({"speed": "fast", "service_tier": "auto"}, Tier(speed="fast")),
+        ({"speed": "fast", "service_tier": None}, Tier(speed="fast")),
+        ({"speed": "standard", "service_tier": "priority"}, Tier("priority")),
+        ({"speed": "fast", "service_tier": "flex"}, Tier("flex", "fast")),
+        ({"speed": 1.5}, Tier()),
+        ({"serviceTier": "PRIORITY"}, Tier("priority")),
+    ],
+)
+def test_whatever_changes_the_price_of_a_request_is_read(body: dict[str, Any], tier: Tier) -> None:
+    """One member hides no other one."""
+    assert asked(body).tier == tier
 
 
 def test_what_is_left_out_has_its_default() -> None:
@@ -76,6 +95,8 @@ def test_gemini_is_read_in_both_spellings() -> None:
         (b'{"stream":true,"stream_options":5}', "`stream_options` must be an object"),
         (b'{"Model":"m"}', "`Model` must be written `model`"),
         (b'{"tools":[],"Tools":[]}', "`Tools` must be written `tools`"),
+        (b'{"service_tier":"flex","serviceTier":"priority"}', "are the same"),
+        (b'{"service_tier":3}', "`service_tier` must be a string"),
         (b'{"Temperature":2}', "`Temperature` must be written `temperature`"),
         ('{"\u017ftream":true}'.encode(), "must be written `stream`"),
     ],

@@ -245,3 +245,22 @@ async def test_what_goes_on_in_the_background_is_charged_as_reserved(unit: str, 
         assert (noted.committed_micros, noted.estimated) == (noted.reserved_micros, True) or unit == "tokens"
         assert noted.committed_tokens == noted.reserved_tokens > 700 or unit == "usd"
         assert (await made.ask("/v1/responses", asked)).noted.committed_tokens < 700
+
+
+async def test_a_fast_answer_costs_as_much_whatever_tier_is_said_beside_it() -> None:
+    """A service tier that changes nothing does not hide the speed."""
+    models = """
+providers: {one: {protocol: anthropic, base_url: "http://127.0.0.1:%d", models: [claude-opus-4-8]}}
+budgets: {all: {key: [route], store: memory, limits: [{usd: "1000", window: month}]}}
+"""
+    said = {"type": "message", "model": "claude-opus-4-8", "content": [], "stop_reason": "end_turn"}
+    body = json.dumps({**said, "usage": {"input_tokens": 1000, "output_tokens": 1000}}).encode()
+    asked = {"model": "claude-opus-4-8", "max_tokens": 2000, "messages": [{"role": "user", "content": "hi"}]}
+    fast: dict[str, Any] = {"speed": "fast"}
+    async with scripted_backend(answering(body)) as port, gateway(models % port) as made:
+        costs = [
+            (await made.ask("/v1/messages", asked | more)).noted.cost_micros
+            for more in ({}, fast, fast | {"service_tier": "auto"}, fast | {"service_tier": None})
+        ]
+    assert costs[0] > 0
+    assert costs[1:] == [2 * costs[0]] * 3
