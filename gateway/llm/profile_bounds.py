@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from gateway.errors import ErrorKind
-from gateway.llm.choosing import Profile
-from gateway.llm.request import ModelRequest
+from gateway.llm.choosing import UNBOUNDED, Profile
+from gateway.llm.request import CONFIGS, ModelRequest
 from gateway.llm.speaking import ModelError
 from gateway.llm.usage import members
 
@@ -18,15 +20,17 @@ def allowed_output(request: ModelRequest, profile: Profile) -> int | None:
 
 
 def check_temperature(request: ModelRequest, bounds: tuple[float | None, float | None]) -> None:
-    """Have the temperature be within the least and the most. Raises ModelError."""
-    least, most = bounds
-    config = members(request.document.get("generationConfig", request.document.get("generation_config")))
-    value = request.document.get("temperature", config.get("temperature"))
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    """Have the temperature be within the least and the most, wherever it stands. Raises ModelError."""
+    if bounds == UNBOUNDED:
         return
-    if (least is not None and value < least) or (most is not None and value > most):
-        said = f"at least {least:g}" if most is None else f"at most {most:g}"
-        if least is not None and most is not None:
-            said = f"between {least:g} and {most:g}"
-        detail = f"`temperature` must be {said} here"
-        raise ModelError(ErrorKind.BAD_REQUEST, detail, "temperature_out_of_bounds", param="temperature")
+    least, most = -math.inf if bounds[0] is None else bounds[0], math.inf if bounds[1] is None else bounds[1]
+    document = request.document
+    for place in (document, *(members(document.get(name)) for name in CONFIGS)):
+        value = place.get("temperature")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (is_number and least <= value <= most):
+            said = f"at least {least:g}" if most == math.inf else f"at most {most:g}"
+            if math.isfinite(least) and math.isfinite(most):
+                said = f"between {least:g} and {most:g}"
+            detail = f"`temperature` must be a number, {said} here"
+            raise ModelError(ErrorKind.BAD_REQUEST, detail, "temperature_out_of_bounds", param="temperature")

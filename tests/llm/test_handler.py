@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.llm.support import PROVIDERS, chat, two_providers
+from tests.llm.support import PROVIDERS, answering, chat, gateway, two_providers
+from tests.support import scripted_backend
 
 ANTHROPIC = [("anthropic-version", "2023-06-01")]
 KEYED = """
@@ -389,6 +390,38 @@ async def test_a_profile_bounds_the_temperature() -> None:
             answered = await made.ask("/v1/chat/completions", chat(temperature=temperature))
             assert answered.status == status, answered.body
         assert "at most 1" in (await made.ask("/v1/chat/completions", chat(temperature=2))).json["error"]["message"]
+
+
+@pytest.mark.parametrize("temperature", ["2", "0.5", True, [2], float("nan"), float("inf")])
+async def test_a_temperature_that_is_no_number_is_refused_where_it_has_bounds(temperature: Any) -> None:
+    """Some servers take a text for the number in it; no temperature is taken, and any where there are no bounds."""
+    for bounds, status in (("temperature: {min: 0, max: 1}", 400), ("maxOutputTokens: 50", 200)):
+        models = PROVIDERS.replace("preferProviders: [one, two]", bounds)
+        async with two_providers(models) as (made, _, _two):
+            answered = await made.ask("/v1/chat/completions", chat(temperature=temperature))
+            assert answered.status == status, answered.body
+            assert (await made.ask("/v1/chat/completions", chat(temperature=None))).status == 200
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"generationConfig": {"temperature": 2}}, 400),
+        ({"generationConfig": None, "generation_config": {"temperature": 2}}, 400),
+        ({"temperature": 0.5, "generationConfig": {"temperature": 2}}, 400),
+        ({"temperature": 2, "generationConfig": {"temperature": 0.5}}, 400),
+        ({"generationConfig": None, "generation_config": {"temperature": 0.5}}, 200),
+    ],
+)
+async def test_the_temperature_of_gemini_is_bounded_wherever_it_stands(more: dict[str, Any], status: int) -> None:
+    """No other place hides it."""
+    models = """
+providers: {one: {protocol: gemini, base_url: "http://127.0.0.1:%d/v1beta", models: [gem]}}
+model_routing: {default: a, profiles: {a: {temperature: {min: 0, max: 1}}}}
+"""
+    async with scripted_backend(answering(b"{}")) as port, gateway(models % port) as made:
+        answered = await made.ask("/v1beta/models/gem:generateContent", {"contents": [], **more})
+    assert answered.status == status, answered.body
 
 
 @pytest.mark.parametrize("name", ["a\r\nset-cookie: a=b", "a\0", "x" * 300])
