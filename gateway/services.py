@@ -107,9 +107,12 @@ class Services:
         service_name = name
         if mirror:
             name, health = f"mirror:{name}", None
-        make = partial(Upstream, name, self._connector, settings, members or (), host_name, place[0], endpoint_tls)
+        connector = self._connector if discovery is None else self._connector.guarded()
+        make = partial(Upstream, name, connector, settings, members or (), host_name, place[0], endpoint_tls)
         # What it trusts and proves to be may become another; its health, streams and counters stay.
-        upstream = self._plan.need(("upstream", target, tls is not None, host_name, mirror), make, place)
+        upstream = self._plan.need(
+            ("upstream", target, tls is not None, host_name, mirror, discovery is not None), make, place
+        )
         if upstream.settings != settings or (members is not None and upstream.members != members):
             renewed = None if tls == upstream.settings.tls else endpoint_tls
             self._changed[upstream] = settings, members, renewed

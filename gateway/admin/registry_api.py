@@ -22,7 +22,7 @@ from gateway.config.problems import format_path, suggest
 from gateway.config.values.addresses import parse_address
 from gateway.config.values.instants import format_instant
 from gateway.events import HealthFeedback, Message, ServiceRegistry
-from gateway.registry.allowed import AllowedNetworks
+from gateway.registry.allowed import OUTSIDE, AllowedNetworks
 from gateway.registry.discovery import Discovery
 from gateway.registry.feedback import FEEDBACK_SECONDS, NoSuchInstance, endpoint_of, heed
 from gateway.registry.instances import parse_instance, written
@@ -49,7 +49,7 @@ def registry_operations(reloader: Reloader) -> list[Operation]:
     none = {503: "no configuration is loaded"}
     unknown = {404: "unknown service or instance", **none}
     wrong = {400: "its error", 409: "the service has another source", 415: "it is not application/json"}
-    wrong[422] = "an instance is outside of the service's allowed_networks"
+    wrong[422] = "an instance is outside of the service's allowed_networks, or at a reserved address"
     one = "/registry/{service}/instances/{instance}"
     instance = {"type": "object", "description": "Nothing, or weight, zone, priority and health."}
     return [
@@ -182,10 +182,9 @@ class _Api:
             raise Refused(409, f"{message} discovery: {{registered: true}}")
         return next(iter(self._reloader.owner.all(Registered)))
 
-    def _allowed(self, name: str) -> AllowedNetworks | None:
+    def _allowed(self, name: str) -> AllowedNetworks:
         discovery = self._service(name).discovery
-        networks = discovery.allowed_networks if discovery is not None else ()
-        return AllowedNetworks(networks) if networks else None
+        return AllowedNetworks(discovery.allowed_networks if discovery is not None else ())
 
 
 async def _register(registered: Registered, service: str, change: Change) -> Response:
@@ -210,7 +209,7 @@ def _message(kind: type[M], fields: dict[str, Any]) -> M:
         raise Refused(400, f"{place}: {first['msg']}") from None
 
 
-def _members(instances: Sequence[Any], allowed: AllowedNetworks | None) -> tuple[Member, ...]:
+def _members(instances: Sequence[Any], allowed: AllowedNetworks) -> tuple[Member, ...]:
     if len(instances) > MOST:
         raise Refused(400, f"instances: a service has at most {MOST}")
     members: dict[Address, Member] = {}
@@ -231,10 +230,13 @@ def _member(instance: Any, place: str = "") -> Member:
         raise Refused(400, f"{place}{error}") from None
 
 
-def _check_place(member: Member, allowed: AllowedNetworks | None, place: str = "") -> None:
-    if allowed is not None and not allowed.has(member.address):
+def _check_place(member: Member, allowed: AllowedNetworks, place: str = "") -> None:
+    why = allowed.why_not(member.address)
+    if why == OUTSIDE:
         remedy = "register it by an IP address there, or add its network in routes.yaml"
         raise Refused(422, f"{place}{member.address} is outside of allowed_networks ({allowed}); {remedy}")
+    if why is not None:
+        raise Refused(422, f"{place}{member.address} is {why}")
 
 
 def _address(text: str) -> Address:

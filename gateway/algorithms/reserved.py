@@ -6,11 +6,11 @@ Who may say where requests go could otherwise have the gateway ask them (server-
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-from gateway.algorithms.networks import Network, NetworkMap
-from gateway.http.addresses import unmapped_address
+from gateway.algorithms.networks import Network, NetworkMap, unmapped
+from gateway.http.addresses import ipv4_number, unmapped_address
 
 Address = IPv4Address | IPv6Address
 
@@ -38,12 +38,35 @@ _TRANSLATED: Final = (
     IPv6Network("::/96"),  # RFC 4291, 2.5.5.1
 )
 _ISATAP: Final = 0x5EFE  # RFC 5214: bits 32 to 63 of an address whose last 32 bits are an IPv4 address
+_FIRST_OCTETS: Final = frozenset({0, 100, 168, 169, 192, *range(224, 256)})
+"""Of the networks of IPv4."""
 _NEVER_MAP: Final = NetworkMap((network, True) for network in _NEVER)
 
 
 def is_reserved(address: Address) -> bool:
     """Whether an address, as it is written, is one of them; see `meant` for those that are within others."""
     return bool(_NEVER_MAP.covering(str(address)))
+
+
+def is_part_of_reserved(network: Network) -> bool:
+    """Whether all addresses of a network are."""
+    network = unmapped(network)
+    return any(
+        network.version == each.version and network.network_address in each and network.prefixlen >= each.prefixlen
+        for each in _NEVER
+    )
+
+
+def is_reserved_or_leads_there(text: str) -> bool:
+    """Whether an address is one of them, or an IPv4 address within it is; False for a text that is none."""
+    number = ipv4_number(text)
+    if number is not None and number >> 24 not in _FIRST_OCTETS:
+        return False  # nearly all
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    return any(is_reserved(each) for each in meant(address))
 
 
 def meant(address: Address) -> Iterable[Address]:

@@ -53,15 +53,18 @@ def _refusal(service: str, address: Address, redis: str, prefix: str) -> str:
 
     from redis import Redis, RedisError  # noqa: PLC0415
 
-    from gateway.registry.allowed import PUBLISHED, AllowedNetworks  # noqa: PLC0415
+    from gateway.registry.allowed import OUTSIDE, PUBLISHED, AllowedNetworks  # noqa: PLC0415
 
     try:
         with Redis.from_url(redis, socket_timeout=2, socket_connect_timeout=2) as client:
             said = client.hget(f"{prefix}{PUBLISHED}", service)
-        networks = AllowedNetworks(ip_network(text) for text in said.decode().split(",")) if said else None
+        networks = (
+            AllowedNetworks(ip_network(text) for text in said.decode().split(",")) if said else AllowedNetworks(())
+        )
     except (RedisError, ValueError):
         return ""  # the registration waits for Redis, and the gateway is the one that decides
-    if networks is None or networks.has(address):
-        return ""
+    why = networks.why_not(address)
+    if why != OUTSIDE:
+        return "" if why is None else f"{address} of {service} is {why}"
     remedy = "register it by an IP address there, or add its network in routes.yaml"
     return f"{address} is outside of allowed_networks ({networks}) of {service}; {remedy}"

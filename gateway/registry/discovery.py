@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.algorithms.percentiles import Sketch
@@ -37,7 +37,7 @@ class Caution:
     """How far a source is trusted."""
 
     hold_empty: float = 30.0  # seconds that the last instances stay in use when it says that there are none
-    allowed: AllowedNetworks | None = None  # where instances may be; None: anywhere
+    allowed: AllowedNetworks = field(default_factory=lambda: AllowedNetworks(()))  # where instances may be
     first_answer: float = 10.0  # seconds that a gateway which starts is not ready without it
 
 
@@ -68,6 +68,7 @@ class Discovery:
         self._last: Instances | None = None  # what the source said
         self._empty_since: float | None = None
         self._outside: Sequence[str] = ()  # some of those that are dropped
+        self._why_outside = ""  # why the first of these is
         self._log = ThrottledLog(logger.warning, seconds=60.0)
 
     async def start(self) -> None:
@@ -145,7 +146,7 @@ class Discovery:
             yield f"{name} has no endpoints: {self.why_none()}"
         if self.dropped:
             some = ", ".join(self._outside)
-            yield f"{counted(self.dropped, 'instance')} of {name} ({some}) not used: outside of allowed_networks"
+            yield f"{counted(self.dropped, 'instance')} of {name} ({some}) not used: {self._why_outside}"
 
     def why_none(self) -> str:
         """The last error of the source, if the service has no endpoints."""
@@ -208,21 +209,21 @@ class Discovery:
 
     async def _allowed(self, members: Sequence[Member]) -> Sequence[Member]:
         """Those in the allowed networks."""
-        networks = self._caution.allowed
-        if networks is None:
-            return members
+        networks, why = self._caution.allowed, ""
         inside: list[Member] = []
         outside: list[str] = []
         for start in range(0, len(members), STEP):
             for member in members[start : start + STEP]:
-                if networks.has(member.address):
+                reason = networks.why_not(member.address)
+                if reason is None:
                     inside.append(member)
                 else:
+                    why = why or reason
                     outside.append(str(member.address))
             await asyncio.sleep(0)
         shown = outside[:SHOWN]
         if shown != self._outside or len(outside) != self.dropped:
-            self._outside, self.dropped = shown, len(outside)
+            self._outside, self.dropped, self._why_outside = shown, len(outside), why
             for trouble in self.troubles() if outside else ():
                 logger.warning("%s", trouble)
         return inside

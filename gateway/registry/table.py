@@ -30,9 +30,8 @@ def discovery_of(upstream: Upstream, service: str, config: Config, context: Cont
     networks = config.allowed_networks
     if config.agents is not None and not networks and context.configuration.middleware.agents is not None:
         networks = context.configuration.middleware.agents.networks
-    allowed = AllowedNetworks(networks) if networks else None
     hold_empty = config.hold_empty if "discovery" in context.roles else 0.0
-    caution = Caution(hold_empty, allowed, config.first_answer)
+    caution = Caution(hold_empty, AllowedNetworks(networks), config.first_answer)
     return Discovery(upstream, source_of(service, config, context, place), caution)
 
 

@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, TypeVar
 
+from gateway.algorithms.reserved import is_reserved_or_leads_there
 from gateway.deadlines import Deadlines
 from gateway.errors import ErrorKind, GatewayError
 from gateway.outbox import Outbox
@@ -116,6 +117,13 @@ class Connector:
         self.resolver = resolver
         self._outbox = Outbox()
         self._buffer = memoryview(bytearray(READ_BUFFER))
+        self._guarded: Connector | None = None
+
+    def guarded(self) -> Connector:
+        """One for endpoints that others name: their names lead to no reserved address."""
+        if self._guarded is None:
+            self._guarded = GuardedConnector(self.deadlines, self.resolver)
+        return self._guarded
 
     async def connect(
         self,
@@ -168,6 +176,23 @@ class Connector:
             reason = error.strerror or error
             detail = f"{host} does not resolve ({reason}): check the target's name and the name service"
             raise GatewayError(ErrorKind.UPSTREAM_UNRESOLVED, detail, retryable=True) from error
+
+
+class GuardedConnector(Connector):
+    """Leaves out what a name must not lead to at the word of another party. Addresses were checked where they came."""
+
+    async def _addresses(self, host: str, port: int) -> list[str]:
+        found = await super()._addresses(host, port)
+        if is_literal(host) or is_literal(host.partition("%")[0]):
+            return found
+        fit = [address for address in found if not is_reserved_or_leads_there(address.partition("%")[0])]
+        if not fit:
+            detail = (
+                f"{host} leads to {found[0]}, which is link-local, reserved, or of a cloud's metadata: no instance of "
+                "a registry may be there; where it is meant, register the address, and name it in allowed_networks"
+            )
+            raise GatewayError(ErrorKind.UPSTREAM_UNRESOLVED, detail, retryable=True)
+        return fit
 
 
 @contextlib.contextmanager

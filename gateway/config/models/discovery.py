@@ -85,7 +85,8 @@ class Discovery(Model):
     allowed_networks: Several[Network] = Field(
         (),
         description="Networks where the instances must be. Others are not used, nor are instances with a name instead "
-        "of an address. Empty: anywhere.",
+        "of an address. Empty: anywhere. Link-local, metadata and reserved addresses are used only where they are "
+        "named here: by a network that has nothing else, such as 169.254.0.0/16.",
         examples=[["10.0.0.0/8"]],
     )
     first_answer: DurationOrZero = Field(
