@@ -115,12 +115,13 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     "overloaded": Remedy(
         "There are more client connections than `limits` allow, more requests than may wait for a connection to the "
         "service, or no free descriptors.",
-        "`gateway status` says which; add a replica; raise `limits.connections` together with the number of open files "
+        "Add a replica; raise `limits.connections` together with the number of open files "
         "(`LimitNOFILE`), or `connections` of the service.",
     ),
     "circuit-open": Remedy(
         "The breaker of the route is open, because the service failed again and again.",
-        "`gateway status` says why; correct the service; `PUT /breakers/ROUTE` closes it by hand.",
+        "The reason says what failed: correct the service. Once `open` is over, requests that come try it. "
+        "`PUT /breakers/ROUTE` of the admin API with the state `closed` lets all pass, whatever fails, until `auto`.",
     ),
     "concurrency-limit": Remedy(
         "The service has as many requests as it may have at once.",

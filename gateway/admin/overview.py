@@ -101,9 +101,11 @@ class Overview:
             if each.reason is not None:
                 yield Problem(each.state, "map", upstream.name, f"{upstream.name} is {each.state}: {each.reason}")
         for breaker in self.reloader.owner.all(Breaker):
-            does = breaker.circuit.state
+            breaking = breaker.circuit.report(time.perf_counter())
+            does = breaking.state
             if does not in _HARMLESS:
                 text = f"the breaker of {breaker.route} for {breaker.target} is {does.replace('_', ' ')}"
+                text += f": {breaking.reason}" if breaking.waiting else ""
                 yield Problem("down" if does in _REFUSING else "degraded", "map", breaker.route, text)
         configured = Configured(self.reloader.owner.all(Upstream), report["loaded_at"] or 0.0)
         for text in (*report["failing"], *map(self.reloader.hidden, failing_backends(self.recent, configured))):

@@ -82,6 +82,7 @@ class BreakerReport:
     since: float
     reason: str
     until: float | None  # of an open one: when the first trial may pass
+    waiting: bool  # half open as its open time is over, and no call has come since
     calls: int  # in the window, or of the trials
     errors: int
     slow: int
@@ -209,14 +210,17 @@ class CircuitBreaker:
         self._move(Event.AUTOMATIC, now, reason)
 
     def report(self, now: float) -> BreakerReport:
-        """A report of the current state."""
+        """A report of the current state. An open one whose time is over waits half open for the next call."""
         self._pass(now)
+        if self.state is State.OPEN and now >= self.until:
+            reason = f"its open time is over, and the next request is a trial; it opened because {self.reason}"
+            return BreakerReport(State.HALF_OPEN, self.until, reason, None, True, 0, 0, 0)
         until = self.until if self.state is State.OPEN else None
         if self.state is State.HALF_OPEN:
             counts = (self._trials, self._trials_failed, self._trials_slow)
         else:
             counts = (self._calls.total(now), self._errors.total(now), self._slow.total(now))
-        return BreakerReport(self.state, self.since, self.reason, until, *counts)
+        return BreakerReport(self.state, self.since, self.reason, until, False, *counts)
 
     @property
     def trials_left(self) -> int:

@@ -48,7 +48,10 @@ def resilience_metrics(owner: Owner) -> Iterator[Family]:
 
 
 def _breakers(breakers: list[Breaker]) -> Iterator[Family]:
-    help = "1 for the state of a breaker, by route, upstream and state; GET /breakers says why it is open."
+    help = (
+        "1 for the state of a breaker, by route, upstream and state: half_open, too, once the open time is over and no "
+        "request has come as a trial; GET /breakers says why it is open."
+    )
     yield Family("gateway_breaker_state", "gauge", help, (*BY_ROUTE, "state"), _states(breakers), "max")
     help = "Times that a breaker opened, by route and upstream."
     opened = (Sample(_way(each.route, each.target), each.circuit.opened) for each in breakers)

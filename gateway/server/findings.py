@@ -78,7 +78,7 @@ class Findings:
         at = time.perf_counter()
         for breaker in self._owner.all(Breaker):
             report = breaker.circuit.report(at)
-            if report.state in (State.OPEN, State.HALF_OPEN, State.FORCED_OPEN):
+            if report.state in (State.OPEN, State.HALF_OPEN, State.FORCED_OPEN) and not report.waiting:
                 yield Finding("breaker_open", Subject("breaker", f"{breaker.route} -> {breaker.target}"), report.reason)
             yield None
 

@@ -115,6 +115,21 @@ def test_an_open_one_refuses_until_its_time_is_over() -> None:
     assert len(breaker.permits(100)) == 10
 
 
+def test_one_that_gets_no_calls_is_half_open_when_its_time_is_over() -> None:
+    """It waits for a trial, and says so, without end; the first call is one."""
+    breaker = Breaker().opened()
+    breaker.now += 10
+    over = breaker.now
+    for _ in range(3):
+        breaker.now += 1000
+        report = breaker.it.report(breaker.now)
+        assert (report.state, report.since, report.until, report.waiting) == (State.HALF_OPEN, over, None, True)
+        assert report.reason.startswith("its open time is over, and the next request is a trial; it opened because ")
+    assert len(breaker.permits(100)) == 10
+    report = breaker.it.report(breaker.now)
+    assert (report.state, report.since, report.waiting) == (State.HALF_OPEN, breaker.now, False)
+
+
 def test_the_open_time_doubles_up_to_its_cap_and_begins_anew_after_recovery() -> None:
     """10, 20, 40 ... 300 seconds while trials fail; 10 again after it was closed."""
     breaker, times = Breaker().opened(), []
@@ -408,8 +423,9 @@ class BreakerMachine(RuleBasedStateMachine):
     @invariant()
     def agree(self) -> None:
         report = self.breaker.report(self.now)
-        assert report.state is self.state
-        if self.state is State.OPEN:
+        waits = self.state is State.OPEN and self.now >= self.until
+        assert (report.state, report.waiting) == (State.HALF_OPEN if waits else self.state, waits)
+        if report.state is State.OPEN:
             assert report.until == self.until
 
 

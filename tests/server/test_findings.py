@@ -36,6 +36,21 @@ async def test_a_breaker_that_is_open(tmp_path: Path) -> None:
         assert "broken" in finding.says
 
 
+async def test_a_breaker_that_waits_for_a_request_is_no_finding(tmp_path: Path) -> None:
+    """Nobody is paged for a route that nobody calls: it is half open once its open time is over, in metrics, too."""
+    routes = "routes: [{id: r, path: /*, target: '127.0.0.1:1', breaker: {minimum: 1, open: 1s, profile: short}}]"
+    async with running(tmp_path, routes) as gateway:
+        await gateway.get("/x")
+        assert found(gateway, "breaker_open")
+        await eventually(lambda: not found(gateway, "breaker_open"))
+        (shown,) = (await gateway.admin.get("/breakers")).json()
+        assert (shown["state"], shown["tries_again_in"]) == ("half_open", None)
+        assert "the next request is a trial" in shown["reason"]
+        metrics = (await gateway.admin.get("/metrics")).text
+        assert 'state="half_open"} 1' in metrics
+        assert 'state="open"} 0' in metrics
+
+
 async def test_an_endpoint_that_is_out(tmp_path: Path) -> None:
     """With the signal that says so; one that is not checked yet is none."""
     async with backend(response(500)) as bad, backend() as good:
