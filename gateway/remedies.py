@@ -124,8 +124,10 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         "`PUT /breakers/ROUTE` of the admin API with the state `closed` lets all pass, whatever fails, until `auto`.",
     ),
     "concurrency-limit": Remedy(
-        "The service has as many requests as it may have at once.",
-        "See `GET /limits`; make the service faster, add endpoints, or raise its limit.",
+        "The service has as many requests at once as its `concurrency` allows, or an endpoint of it has as many "
+        "connections, and requests that wait for one, as `connections.max` and `connections.pending` do.",
+        "`gateway last` names the service, and which of them it is; make the service faster, add endpoints, or raise "
+        "that.",
     ),
     "load-shed": Remedy(
         "The gateway is behind, and routes of low priority are refused first.",

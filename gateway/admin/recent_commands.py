@@ -94,6 +94,8 @@ def _attempt(attempt: Mapping[str, Any]) -> str:
     following = f"; then another, because {attempt['why_next']}" if attempt.get("why_next") else ""
     if attempt.get("why_not"):
         following += f"; none after it: {attempt['why_not']}"
+    if "queued_ms" in attempt:
+        following = f", and {attempt['queued_ms']:g} ms in the queue for a connection before{following}"
     return f"{attempt['endpoint']}: {ended} after {attempt['ms']:g} ms{following}"
 
 

@@ -139,6 +139,7 @@ class Attempt:
 
     # Defaults of the class: most attempts differ in few of them.
     waited: float = 0.0  # seconds, until there was a connection
+    queued: float = 0.0  # of these, seconds in the queue for one of those that there may be: no time of the endpoint's
     connected: bool = False  # there was one; without it, the endpoint has seen nothing of the request
     reused: bool = False  # the connection had served others before
     seconds: float | None = None  # from then on until the head of the response
@@ -171,14 +172,17 @@ class Attempt:
             self._others = ()
 
     def summary(self) -> dict[str, object]:
-        """For logs: where, how it ended, after how many milliseconds, and why another one followed, or why not."""
-        seconds = self.took if self.seconds is None else self.waited + self.seconds
+        """For logs: where, how it ended, after how many milliseconds (those in the queue for a connection apart), and
+        why another one followed, or why not."""
+        seconds = (self.took if self.seconds is None else self.waited + self.seconds) - self.queued
         shown: dict[str, object] = {"endpoint": self.endpoint}
         if self.status:
             shown["status"] = self.status
         if self.failure is not None:
             shown["error"] = self.failure.slug
         shown["ms"] = int(seconds * 1e6 + 0.5) / 1e3
+        if self.queued:
+            shown["queued_ms"] = int(self.queued * 1e6 + 0.5) / 1e3
         shown["why_next"] = self.retry or None
         if self.why_not:
             shown["why_not"] = self.why_not

@@ -176,6 +176,8 @@ def _usual_line(exchange: Exchange, outcome: Outcome, at: str, agent: str | None
     answered = attempt.seconds
     if answered is None or attempt.failure is not None or attempt.retry or attempt.why_not or not attempt.status:
         return None
+    if attempt.queued:
+        return None
     for decision in exchange.decisions:
         if decision.verdict != "allow" or decision.rule == "fallback":
             return None

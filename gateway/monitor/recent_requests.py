@@ -150,8 +150,11 @@ def _refusing(decisions: Sequence[Decision]) -> Iterator[str]:
             yield f"{decision.rule}: would have refused it (shadow)"
 
 
-def _of_concurrency(error: str | None) -> bool:
-    return error is not None and error.startswith(f"{ErrorKind.CONCURRENCY_LIMIT.slug}:")
+def _of_service(error: str | None) -> Iterator[str]:
+    """The limit of a service that refused the request, in the words of the error, which name both."""
+    slug, _, detail = (error or "").partition(": ")
+    if slug == ErrorKind.CONCURRENCY_LIMIT.slug:
+        yield f"{detail}: refused it"
 
 
 def _shown(kept: _Kept) -> RecentRequest:
@@ -182,7 +185,7 @@ def _shown(kept: _Kept) -> RecentRequest:
         limits=[
             *(f"{rule}: {limit.left(state)} are left" for rule, limit, state in counted),
             *_refusing(decisions),
-            *([f"concurrency of {upstream}: refused it"] if _of_concurrency(error) else []),
+            *_of_service(error),
         ],
         error=error,
         model=None if model is None else {"backend": model.backend or None} | summary(model),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -15,6 +15,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Headers, Response
 from gateway.http.handshake import UPGRADE_LINES, BadHandshake, check_answer, spelled
 from gateway.http.messages import Attempt, Observer
+from gateway.upstream.concurrency import LATER
 from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.request import Request, Timeouts, request_headers, response_headers, with_time_left
@@ -118,7 +119,7 @@ class Cluster:
 
     async def _answer_anew(self, request: Request, endpoint: Endpoint, attempt: Attempt) -> Response:
         """The same on a connection that has to be waited for."""
-        connection = await self._connection(endpoint.connections.acquire, request.exchange, attempt)
+        connection = await self._connection(endpoint, request.exchange, attempt)
         attempt.reused = connection.used > 0
         return await connection.exchange(request, attempt)
 
@@ -155,12 +156,20 @@ class Cluster:
         return None
 
     async def _connection(
-        self, connect: Callable[[float], Awaitable[Connection]], exchange: Exchange, attempt: Attempt
+        self, endpoint: Endpoint, exchange: Exchange, attempt: Attempt, *, apart: bool = False
     ) -> Connection:
-        """A connection that has to be waited for. Raises GatewayError."""
+        """A connection that has to be waited for, of the pool or, `apart`, beside it. Raises GatewayError."""
         await in_task()
         left = exchange.deadline - asyncio.get_running_loop().time()
-        connection = await connect(max(0.001, min(self.timeouts.connect, left)))
+        seconds = max(0.001, min(self.timeouts.connect, left))
+        connections = endpoint.connections
+        try:
+            connection = await (connections.open_apart(seconds) if apart else connections.acquire(seconds, attempt))
+        except GatewayError as error:
+            if error.kind is not ErrorKind.CONCURRENCY_LIMIT:
+                raise
+            detail = f"{self.name}: {error.detail}"
+            raise GatewayError(error.kind, detail, retryable=True, headers=LATER) from None
         attempt.waited = time.perf_counter() - attempt.started
         attempt.connected = True
         return connection
@@ -169,7 +178,7 @@ class Cluster:
         """The same for a handshake: on a connection of its own, which a 101 makes one end of a tunnel."""
         exchange = request.exchange
         lines = [*(line for line in request.headers if line[0] not in _HOP), *UPGRADE_LINES]
-        connection = await self._connection(endpoint.connections.open_apart, exchange, attempt)
+        connection = await self._connection(endpoint, exchange, attempt, apart=True)
         handshake = Request(exchange, spelled(lines), request.host, self.timeouts)
         response = await connection.exchange(handshake, attempt)
         if response.status != SWITCHING:

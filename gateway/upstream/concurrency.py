@@ -13,7 +13,7 @@ from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Response
 from gateway.plurals import counted
 
-_LATER: Final = ((b"retry-after", b"1"),)
+LATER: Final = ((b"retry-after", b"1"),)
 
 
 class ServiceLimit:
@@ -42,7 +42,7 @@ class ServiceLimit:
         if not self.limit.acquire(now):
             self.refused += 1
             detail = f"{self.service} has {counted(self.limit.in_flight, 'request')} at once, which is its limit"
-            raise GatewayError(ErrorKind.CONCURRENCY_LIMIT, detail, retryable=True, headers=_LATER)
+            raise GatewayError(ErrorKind.CONCURRENCY_LIMIT, detail, retryable=True, headers=LATER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,9 +199,10 @@ class Endpoint:
             elif self.health.record.in_a_row:
                 self.health.record.succeeded()
             if attempt.seconds is not None:
-                self._took(attempt.waited + attempt.seconds)
+                seconds = attempt.waited - attempt.queued + attempt.seconds
+                self._took(seconds)
                 if self.ewma is not None:
-                    self.ewma.observe(attempt.waited + attempt.seconds, time.perf_counter())
+                    self.ewma.observe(seconds, time.perf_counter())
             return
         if failure is not None and (failure.origin != "upstream" or attempt.retry == STALE):
             self.given_up += 1
@@ -210,7 +211,8 @@ class Endpoint:
             self.unanswered += 1
         if failure is not None or status >= 500:
             self.failures += 1
-        self._took(attempt.took if attempt.seconds is None else attempt.waited + attempt.seconds)
+        seconds = attempt.took if attempt.seconds is None else attempt.waited + attempt.seconds
+        self._took(seconds - attempt.queued)
         # A failure is never good news to a balancer, however fast it came.
         now = time.perf_counter()
         penalty = min(attempt.retry_after or PENALTY_SECONDS, LONGEST_PENALTY)

@@ -16,6 +16,7 @@ from typing import Final, Generic, TypeVar
 
 from gateway.deadlines import NEVER, Deadlines
 from gateway.errors import ErrorKind, GatewayError
+from gateway.http.messages import Attempt
 from gateway.plurals import counted
 from gateway.upstream.connection import Connection, Owner
 from gateway.upstream.idle_limit import IdleLimit
@@ -211,12 +212,18 @@ class Connections(Owner):
                 connection.close()
         return None
 
-    async def acquire(self, seconds: float) -> Connection:
-        """A fresh connection, or the next to come free at the limit; open in any case. Raises GatewayError."""
+    async def acquire(self, seconds: float, attempt: Attempt | None = None) -> Connection:
+        """A fresh connection, or the next to come free at the limit; open in any case. Raises GatewayError. `attempt`
+        learns how long it was in the queue."""
         while (verdict := self._pool.reserve()) is Verdict.WAIT:
             if (too_old := self._pool.oldest()) is not None:
                 too_old.close()  # which makes room
-            connection = await self._next_free(seconds)
+            began = time.perf_counter()
+            try:
+                connection = await self._next_free(seconds)
+            finally:
+                if attempt is not None:
+                    attempt.queued += time.perf_counter() - began
             if connection is None:
                 break
             if connection.available:
@@ -225,7 +232,8 @@ class Connections(Owner):
             limits = self._pool.limits
             waiting = counted(limits.pending, "request")
             detail = f"{self.label} has {counted(limits.connections, 'connection')} and {waiting} waiting for one"
-            raise GatewayError(ErrorKind.OVERLOADED, detail, retryable=True)
+            detail += ", as many as connections.max and connections.pending allow"
+            raise GatewayError(ErrorKind.CONCURRENCY_LIMIT, detail, retryable=True)
         try:
             connection = await self.open_apart(seconds)
         except BaseException:
@@ -281,8 +289,8 @@ class Connections(Owner):
                 self.released(given)
             if isinstance(error, TimeoutError):
                 limit = self._pool.limits.connections
-                detail = f"none of the {limit} connections to {self.label} came free in {seconds:g} s"
-                raise GatewayError(ErrorKind.OVERLOADED, detail, retryable=True) from None
+                detail = f"none of the {limit} connections to {self.label}, which is its connections.max, came free in "
+                raise GatewayError(ErrorKind.CONCURRENCY_LIMIT, f"{detail}{seconds:g} s", retryable=True) from None
             raise
 
     # What connections report.

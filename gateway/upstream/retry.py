@@ -41,6 +41,9 @@ LONGEST_RETRY_AFTER: Final = 5.0
 
 FREE: Final = -1.0
 
+_FULL: Final = (ErrorKind.OVERLOADED, ErrorKind.CONCURRENCY_LIMIT)
+"""There is no connection: to ask the same endpoint again would wait in the same queue."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetrySettings:
@@ -130,7 +133,7 @@ class Retries:
         if len(tried) >= (settings.attempts if attempt.connected else settings.unreached):
             return NO_ATTEMPTS
         following, pause = upstream.pick(exchange, now, tried), 0.0
-        if following is None and settings.over_again and attempt.failure is not ErrorKind.OVERLOADED:
+        if following is None and settings.over_again and attempt.failure not in _FULL:
             following = upstream.pick(exchange, now, ())
         if following is None:
             return NO_ENDPOINT

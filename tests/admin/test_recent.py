@@ -196,7 +196,7 @@ def test_a_limit_of_a_service_is_shown() -> None:
     exchange = Exchange("1", "GET", "/", b"", [], {}, "http", "", "", False, "127.0.0.1")
     exchange.upstream, exchange.error = "orders", GatewayError(ErrorKind.CONCURRENCY_LIMIT, "2 requests at once")
     recent.report(exchange, Outcome(503, 0))
-    assert [each.limits for each in recent] == [["concurrency of orders: refused it"]]
+    assert [each.limits for each in recent] == [["2 requests at once: refused it"]]
 
 
 def test_a_reload_says_what_is_served_or_wrong(gateway: GatewayProcess) -> None:

@@ -102,7 +102,7 @@ async def test_lost_when_served() -> None:
 
 
 async def test_queue() -> None:
-    """A request that waits too long, or finds the queue full, gets the error that the endpoint is at its limit."""
+    """A request that waits too long, or finds the queue full, gets the error that the service is at its limit."""
     async with endpoint(PoolLimits(connections=1, pending=1)) as one:
         held = await one.connections.acquire(5)
         waiting = asyncio.create_task(one.connections.acquire(0.05))
@@ -111,7 +111,7 @@ async def test_queue() -> None:
             await one.connections.acquire(5)
         with pytest.raises(GatewayError, match=r"came free in 0\.05 s") as late:
             await waiting
-        assert (full.value.kind, late.value.kind) == (ErrorKind.OVERLOADED, ErrorKind.OVERLOADED)
+        assert (full.value.kind, late.value.kind) == (ErrorKind.CONCURRENCY_LIMIT, ErrorKind.CONCURRENCY_LIMIT)
         one.connections.released(held)
         assert one.connections.open_and_idle == (1, 1)
 

@@ -89,7 +89,9 @@ async def test_pool_limits(sites: Sites) -> None:
         waiting = {asyncio.create_task(sites.get(backend.path + "/x")) for _ in range(5)}
         (refused,), waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         problem = orjson.loads(refused.result().body)
-        assert (problem["status"], problem["type"]) == (503, "urn:problem-type:gateway:overloaded")
+        assert (problem["status"], problem["type"]) == (503, "urn:problem-type:gateway:concurrency-limit")
+        assert problem["title"] == "The service has as many requests as it may have"
+        assert ("retry-after", "1") in refused.result().headers
         assert backend.label not in problem["detail"]
         go.set()
         assert [(await one).status for one in waiting] == [200] * 4
@@ -112,7 +114,7 @@ async def test_waiting_ends(sites: Sites) -> None:
         async with connected(sites.gateway.port) as (_, writer):
             writer.write(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % f"{backend.path}/x".encode())
         late = await sites.get(backend.path + "/x")
-        assert (late.status, b":overloaded" in late.body) == (503, True)
+        assert (late.status, b":concurrency-limit" in late.body) == (503, True)
         served.set()
         assert [(await one).status for one in held] == [200, 200]
 

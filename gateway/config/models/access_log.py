@@ -33,7 +33,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "upstream_duration": "seconds until the backend's head had come, in the last attempt",
     "cache": "the result of the cache, of models too: `hit`, `miss`, `stale`, ...",
     "fallback": "which failure something else stood in for (`fallback`)",
-    "attempts": "each attempt: `endpoint`, `status` or `error`, `ms`, `why_next`, `why_not`",
+    "attempts": "each attempt: `endpoint`, `status` or `error`, `ms`, `queued_ms` before where it waited for one of "
+    "`connections.max`, `why_next`, `why_not`",
     "refused_by": "the rule that refused it: `authentication:keys`, `blocklist:network`, `rate_limit:NAME`",
     "reason": "the reason of that rule: for the blocklist, the entry",
     "error": "the problem type (see problems.md), and details",

@@ -47,9 +47,9 @@ function modelLines(model, cached) {
 }
 
 function attempts(tried) {
-  const columns = [{ name: "No.", number: true }, "Endpoint", "Result", { name: "After", number: true }, "Next"];
+  const columns = [{ name: "No.", number: true }, "Endpoint", "Result", "In the queue for a connection", { name: "After", number: true }, "Next"];
   return table("Attempts", columns, tried.map((attempt, index) => row(
-    number(String(index + 1)), attempt.endpoint, String(attempt.status ?? "") || attempt.error, number(milliseconds(attempt.ms)),
+    number(String(index + 1)), attempt.endpoint, String(attempt.status ?? "") || attempt.error, attempt.queued_ms ? milliseconds(attempt.queued_ms) : "", number(milliseconds(attempt.ms)),
     attempt.why_next ? `tried again: ${attempt.why_next}` : attempt.why_not ? `none: ${attempt.why_not}` : "")));
 }
 
