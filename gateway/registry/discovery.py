@@ -138,7 +138,7 @@ class Discovery:
             meanwhile = "have it answer again; the endpoints that it had are used until then"
             yield f"the endpoints of {name} are stale: {self.why_none()}; {meanwhile}"
         elif self.answered_at is None:
-            yield f"the endpoints of {name} are not known: {self.why_none()}"
+            yield f"the endpoints of {name} are not known: {self.why_none()}; see that it runs, and can be reached"
         elif self._empty_since is not None:
             stay = f"the last ones stay for {self._held():.0f} s"
             yield f"{place} says that {name} has no instances any more; {stay}; start one, or see why none is listed"

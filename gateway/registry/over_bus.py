@@ -163,7 +163,7 @@ class BusRegistry:
 class BusSource:
     """The instances of one service. See `Source`."""
 
-    place: Final = "the bus"
+    place: Final = "discovery (over the bus)"
 
     def __init__(self, registry: BusRegistry, service: str) -> None:
         self._registry = registry

@@ -114,7 +114,7 @@ async def test_an_empty_set_is_held_back(caplog: pytest.LogCaptureFixture) -> No
 async def test_a_source_that_is_lost_keeps_the_set() -> None:
     """It is stale then, and says since when."""
     async with discovering() as (discovery, source):
-        assert "has not answered yet" in trouble(discovery)
+        assert "a test has not answered yet; see that it runs, and can be reached" in trouble(discovery)
         source.say(A)
         await has(discovery, A)
         source.lose("it is gone")

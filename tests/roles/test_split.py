@@ -53,7 +53,7 @@ async def test_an_endpoint_that_discovery_finds_is_used_by_the_router(tmp_path: 
                 with running(tmp_path, "router,auth", FILE, middleware(redis, tmp_path)) as later:
                     await shows(f"{later.url}/x", "two")
                 [shown] = router.ask("/registry")
-                assert shown["source"] == "the bus"
+                assert shown["source"] == "discovery (over the bus)"
                 assert shown["source_age_s"] < 30
                 assert router.health()["roles"] == "router,auth"
                 await eventually(lambda: router.health()["failing"] == [])
@@ -124,7 +124,7 @@ async def outlives(router: RoleProcess, others: RoleProcess, own_redis: RedisSer
     async with Load(f"{router.url}/x") as load:
         others.kill()
         await eventually(lambda: _says(router, "is not heard of any more"), 30)
-        assert _says(router, "the endpoints of user-api are stale: the bus answered")
+        assert _says(router, "the endpoints of user-api are stale: discovery (over the bus) answered")
         others.start()
         instances(others, two)
         await shows(f"{router.url}/x", "two")
