@@ -16,7 +16,7 @@ from types import FrameType
 
 from bench.load import Headers, Request
 
-START_SECONDS = 30.0  # until something answers
+START_SECONDS = 60.0  # until something answers with another status than 503, which is: not ready yet
 RIGHT_SECONDS = 5.0  # and then until it is 200
 STOP_SECONDS = 10.0
 
@@ -90,12 +90,16 @@ def _log(program: Program, directory: Path) -> Path:
 def _await_answer(
     program: Program, process: subprocess.Popen[bytes], probe: str, headers: Sequence[tuple[str, str]], log: Path
 ) -> None:
-    end = time.monotonic() + START_SECONDS
+    began = time.monotonic()
+    end = began + START_SECONDS
     while (status := get(program.port, probe, headers)[0]) != 200:
-        if status:
+        if status not in (0, 503):
             end = min(end, time.monotonic() + RIGHT_SECONDS)
         if process.poll() is not None or time.monotonic() > end:
-            raise BenchError(f"{program.name} does not serve (status {status}): {log.read_text()[-2000:]}")
+            seconds = time.monotonic() - began
+            what = f"it ended with {process.returncode}" if process.returncode is not None else f"status {status}"
+            said = log.read_text()[-2000:] or "its log is empty"
+            raise BenchError(f"{program.name} does not serve after {seconds:.0f} s ({what}): {said}")
         time.sleep(0.05)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.machine import free_port
+from bench.programs import BenchError, Program, get, running
 from bench.scenarios import EXTRA, SCENARIOS
 from tests.support import until
 
@@ -31,6 +34,40 @@ def test_help_has_a_line_for_each_scenario() -> None:
     lines = [line.split(maxsplit=1) for line in text.partition("\nscenarios:\n")[2].splitlines()]
     assert [line[0] for line in lines] == [scenario.key for scenario in (*SCENARIOS, *EXTRA)]
     assert all(len(line) == 2 for line in lines)
+
+
+_SLOW = """
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from time import monotonic
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if monotonic() > ready else 503)
+        self.end_headers()
+
+server = HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+ready = monotonic() + 1
+server.serve_forever()
+"""
+
+
+def test_a_program_that_is_not_ready_yet_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a gateway with many consumers on a busy machine is; a wrong answer is given up sooner."""
+    monkeypatch.setattr("bench.programs.RIGHT_SECONDS", 0.1)
+    program = Program("slow", (sys.executable, "-c", _SLOW, str(port := free_port())), port)
+    with running(program, frozenset(os.sched_getaffinity(0)), tmp_path, "/"):
+        assert get(port, "/")[0] == 200
+
+
+def test_a_program_that_ends_is_named_with_its_status(tmp_path: Path) -> None:
+    """Also where it says nothing."""
+    program = Program("broken", (sys.executable, "-c", "raise SystemExit(3)"), free_port())
+    with (
+        pytest.raises(BenchError, match=r"broken does not serve after \d+ s \(it ended with 3\): its log is empty"),
+        running(program, frozenset(os.sched_getaffinity(0)), tmp_path, "/"),
+    ):
+        pass
 
 
 def _started_by(session: int) -> dict[int, str]:
