@@ -22,6 +22,8 @@ class Bill:
     _hold: Hold | None = None
     _least: int = 0  # micro-dollars that it costs
     _estimated: int = -1
+    _size: int = 0  # bytes of text, of which that is estimated
+    caller: str = ""  # of whom estimates are learned apart
 
     def __init__(self, money: Money, record: ModelRecord, route: str, request: ModelRequest, choices: int = 1) -> None:
         self._money = money
@@ -35,8 +37,8 @@ class Bill:
     def estimated(self) -> int:
         """Tokens of input, as estimated from its size."""
         if self._estimated < 0:
-            size = self._request.text_bytes
-            self._estimated = self._money.estimator.input_tokens(size, self._asked, self._route)
+            self._size = size = self._request.text_bytes
+            self._estimated = self._money.estimator.input_tokens(size, self._asked, self._route, self.caller)
         return self._estimated
 
     async def reserve(
@@ -74,11 +76,15 @@ class Bill:
             self._request.tier,
             generates,
             self._choices,
+            self.caller,
+            self._size,
         )
 
     def twin(self, record: ModelRecord) -> Bill:
         """Another one for the same request, with nothing reserved."""
-        return Bill(self._money, record, self._route, self._request, self._choices)
+        bill = Bill(self._money, record, self._route, self._request, self._choices)
+        bill.caller = self.caller
+        return bill
 
     @property
     def holds(self) -> bool:
@@ -139,16 +145,16 @@ class Bill:
         if hold is not None:
             hold.commit(usage, cost)
         estimator = self._money.estimator
-        if not usage.estimated and usage.input and estimator.wants(self._asked, self._route):
+        if not usage.estimated and usage.input and estimator.wants(self._asked, self._route, self.caller):
             output = usage.output // self._choices if finished else None
-            size, subject = self._request.text_bytes, (self._asked, self._route)
+            size, subject = self._request.text_bytes, (self._asked, self._route, self.caller)
             estimator.learn(size, *subject, input_tokens=usage.input, output_tokens=output)
             if finished:
                 estimator.learn_text(text_bytes, *subject, output_tokens=usage.output, reasoning=usage.reasoning)
 
     def tokens_of(self, size: int) -> int:
         """Of a text of so many bytes, as estimated."""
-        return self._money.estimator.text_tokens(size, self._asked, self._route)
+        return self._money.estimator.text_tokens(size, self._asked, self._route, self.caller)
 
     def _cost(self, usage: Usage, answered: str) -> int | None:
         record = self._record

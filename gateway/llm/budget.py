@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Final, Literal
 
 from gateway.errors import GatewayError
 from gateway.http import Decision, Exchange
 from gateway.limits.holds import Line
-from gateway.llm.claims import Backend, Budget, Claim, Unit, Wanted, explained
+from gateway.llm.claims import Backend, Budget, Claim, Limit, Wanted, explained
 from gateway.llm.estimate import Estimator
 from gateway.llm.prices import MOST_TOKENS, Prices
 from gateway.llm.reservation import Hold
+
+_UNLEARNED: Final = Estimator()
+"""Estimates as they are before anything is known."""
 
 
 class Tally:
@@ -122,7 +125,7 @@ class Budgets:
                     budget.key(exchange, wanted, backends[0]),
                     limit.ledger.span(),
                     limit.amount,
-                    self._amount(budget, limit.unit, wanted, backends),
+                    self._amount(budget, limit, wanted, backends),
                     budget.mode == "enforce",
                 ),
             )
@@ -148,23 +151,44 @@ class Budgets:
         """Whether it is known what a backend costs, or what to assume."""
         return self._prices.dearest(*backend, 0, 0, tier=wanted.tier) is not None
 
-    def _amount(self, budget: Budget, unit: Unit, wanted: Wanted, backends: Sequence[Backend]) -> int:
-        """The maximal need of a request: at the dearest of the backends, if the budget is in money."""
-        if unit == "requests":
+    def _amount(self, budget: Budget, limit: Limit, wanted: Wanted, backends: Sequence[Backend]) -> int:
+        """The maximal need of a request: at the dearest of the backends, if the budget is in money.
+
+        What was learned makes no request need more than there ever is: the answers that would correct it could not
+        come.
+        """
+        if limit.unit == "requests":
             return 1
+        amount = self._estimate(self._estimator, budget, limit.unit, wanted, backends, wanted.input_tokens)
+        if amount <= limit.amount:
+            return amount
+        size = wanted.input_bytes
+        given = wanted.input_tokens if size is None else max(1, _UNLEARNED.input_tokens(size, "", ""))
+        unlearned = self._estimate(_UNLEARNED, budget, limit.unit, wanted, backends, given)
+        return min(amount, max(limit.amount, unlearned))
+
+    def _estimate(
+        self,
+        estimator: Estimator,
+        budget: Budget,
+        unit: Literal["tokens", "micros"],
+        wanted: Wanted,
+        backends: Sequence[Backend],
+        given: int,
+    ) -> int:
         outputs = [
             wanted.choices
-            * self._estimator.output_reserve(wanted.asked or model, wanted.route, wanted.output_limit, budget.output)
+            * estimator.output_reserve(
+                wanted.asked or model, wanted.route, wanted.output_limit, budget.output, wanted.caller
+            )
             if wanted.generates
             else 0
             for _, model in backends
         ]
-        given = min(max(wanted.input_tokens, 0), MOST_TOKENS)
+        given = min(max(given, 0), MOST_TOKENS)
         if unit == "tokens":
             return min(given + max(outputs), MOST_TOKENS)
-        if unit == "micros":
-            return max(
-                self._prices.dearest(*backend, given, output, tier=wanted.tier) or 0
-                for backend, output in zip(backends, outputs, strict=True)
-            )
-        assert_never(unit)
+        return max(
+            self._prices.dearest(*backend, given, output, tier=wanted.tier) or 0
+            for backend, output in zip(backends, outputs, strict=True)
+        )

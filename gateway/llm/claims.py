@@ -47,6 +47,8 @@ class Wanted:
     tier: Tier = USUAL  # that it asks for
     generates: bool = True  # its answer has output tokens
     choices: int = 1  # answers that it asks for, each as long as the limit
+    caller: str = ""  # of whom estimates are learned apart
+    input_bytes: int | None = None  # of which the input is estimated; None: it is not
 
 
 @dataclass(frozen=True, slots=True)

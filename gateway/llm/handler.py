@@ -264,6 +264,7 @@ class Models:
             self.settings.session_headers,
         )
         going.issued = issued
+        bill.caller = self.money.caller(exchange)
         if call.api in _REMEMBERED:
             going.origins = self._origins
             going.made = self._issuing.made if call.api is MESSAGES else self._origins

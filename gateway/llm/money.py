@@ -21,7 +21,7 @@ from gateway.config.problems import Fault
 from gateway.context import Context
 from gateway.http import Exchange
 from gateway.limits.holds import HoldStore, LocalHolds
-from gateway.limits.keys import LONGEST, compile_key, digest
+from gateway.limits.keys import LONGEST, Key, compile_key, digest
 from gateway.limits.ledger import Book, Ledger
 from gateway.limits.memory_book import MemoryBook
 from gateway.limits.redis_book import RedisBook
@@ -73,6 +73,7 @@ class Money:
     usage: UsageTable
     traffic: ModelTraffic
     doubts: Doubts
+    caller: Key  # of whom estimates are learned apart
 
     def over(self, exchange: Exchange) -> None:
         """A request is over, and its record complete: count what it used, and the tools that its answer calls."""
@@ -102,7 +103,14 @@ def _money(context: Context) -> Money:
     traffic = context.plan.need(MODEL_TRAFFIC, ModelTraffic, PLACE)
     for message in prices.warnings():
         logger.warning("%s", message)
-    return Money(Budgets(budgets, estimator, prices, tally), estimator, prices, tools, usage, traffic, doubts)
+    counted = Budgets(budgets, estimator, prices, tally)
+    return Money(counted, estimator, prices, tools, usage, traffic, doubts, _caller(models))
+
+
+def _caller(models: ModelsFile) -> Key:
+    """Who is apart from others: each consumer, and each of those that a budget counts apart."""
+    parts = {part for budget in models.budgets.values() for part in budget.key}
+    return compile_key(["consumer", *sorted(parts - OF_BACKEND - {"consumer", "profile", "route"})])
 
 
 def prices_of(configuration: Configuration) -> Prices:

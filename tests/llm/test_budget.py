@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -284,6 +284,22 @@ async def test_learned_reserves_are_what_answers_were_long(world: World) -> None
     for length in range(1000):
         world.estimator.learn(400, "small", "models", input_tokens=100, output_tokens=length)
     assert 950 < (await budgets.reserve(make_exchange(), wanted(limit=64_000))).tokens - 100 < 1000
+
+
+@pytest.mark.parametrize("unit", ["tokens", "micros"])
+async def test_what_was_learned_refuses_nothing_for_good(world: World, unit: Literal["tokens", "micros"]) -> None:
+    """A request that would fit before anything was learned may have all of a budget: only its answer can say that the
+    estimate was wrong."""
+    budgets = world.budgets(await world.limit(unit, 6000), output="learned")
+    for _ in range(200):
+        world.estimator.learn(10_000, "small", "models", input_tokens=5000, output_tokens=9000)
+    asked = wanted(given=5000, input_bytes=10_000, limit=None)
+    hold = await budgets.reserve(make_exchange(), asked)
+    assert (hold.tokens or hold.micros) == 6000
+    with pytest.raises(Refused, match="again in 5 s"):
+        await budgets.reserve(make_exchange(), asked)
+    with pytest.raises(Refused, match="more than it ever has"):
+        await budgets.reserve(make_exchange(), wanted(given=15_000, input_bytes=30_000, limit=None))
 
 
 async def test_what_a_budget_would_say_is_explained(world: World) -> None:

@@ -36,6 +36,53 @@ def test_short_requests_say_nothing_about_long_ones() -> None:
     assert estimator.input_tokens(125_000, "m", "r") == 50_000
 
 
+REPORTS = st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**7), st.integers(0, 10**7)), max_size=50)
+
+
+@given(REPORTS, st.integers(1, 10**6))
+def test_what_one_caller_is_reported_changes_nothing_for_others(reports: list[tuple[int, int, int]], size: int) -> None:
+    """A caller chooses what it sends, and so what is learned of it: neither inputs nor answers nor cut ones of anyone
+    else are estimated by that."""
+    alone, beside = Estimator(), Estimator()
+    for estimator in (alone, beside):
+        for caller in ("b", "c", "d"):
+            estimator.learn(4000, "m", "r", caller, input_tokens=900, output_tokens=400)
+            estimator.learn_text(1600, "m", "r", caller, output_tokens=400)
+    for given_, taken, written in reports:
+        beside.learn(given_, "m", "r", "a", input_tokens=taken, output_tokens=written)
+        beside.learn_text(given_, "m", "r", "a", output_tokens=written)
+    for caller in ("b", "new"):
+        assert beside.input_tokens(size, "m", "r", caller) == alone.input_tokens(size, "m", "r", caller)
+        assert beside.text_tokens(size, "m", "r", caller) == alone.text_tokens(size, "m", "r", caller)
+        reserves = [each.output_reserve("m", "r", None, "learned", caller) for each in (alone, beside)]
+        assert reserves == [400, 400]
+
+
+def test_what_is_not_known_of_a_caller_is_reserved_as_for_the_middle_one() -> None:
+    """Until there are enough answers of its own, a caller's answers are taken to be as long as those of others are."""
+    estimator = Estimator()
+    for number in range(5):
+        estimator.learn(1000, "m", "r", f"{number}", input_tokens=270, output_tokens=1000 * (number + 1))
+    assert estimator.output_reserve("m", "r", None, "learned", "new") == 3000
+    for _ in range(127):
+        estimator.learn(1000, "m", "r", "new", input_tokens=270, output_tokens=10)
+    assert estimator.output_reserve("m", "r", None, "learned", "new") >= 1000
+    estimator.learn(1000, "m", "r", "new", input_tokens=270, output_tokens=10)
+    assert estimator.output_reserve("m", "r", None, "learned", "new") == OUTPUT_FLOOR
+
+
+def test_long_requests_are_text() -> None:
+    """Neither what is not read in them, such as white space, nor what is added to them by a server makes the next one
+    short, or endless."""
+    for tokens, estimated in ((1, 10_000), (10**6, 50_000)):
+        estimator = Estimator()
+        estimator.learn(100_000, "m", "r", input_tokens=tokens, output_tokens=None)
+        assert estimator.input_tokens(100_000, "m", "r") == estimated
+    for size in (100, 5000):
+        estimator.learn(size, "m", "r", input_tokens=size * 2, output_tokens=None)
+    assert estimator.input_tokens(20_000, "m", "r") <= 10_000
+
+
 def test_the_error_is_shown() -> None:
     """It is large while a model is new, and falls as the ratio is learned."""
     estimator = Estimator()
@@ -45,6 +92,9 @@ def test_the_error_is_shown() -> None:
     for _ in range(60):
         estimator.learn(1000, "m", "r", input_tokens=540, output_tokens=None)
     assert estimator.known()["m", "r"].error < 0.01
+    estimator.learn(1000, "m", "r", "another", input_tokens=270, output_tokens=7)
+    shown = estimator.known()["m", "r"]
+    assert (shown.reports, 0.53 < shown.ratio < 0.54) == (62, True)
 
 
 def test_outputs_are_reserved_as_95_of_100_had_them() -> None:

@@ -264,3 +264,28 @@ budgets: {all: {key: [route], store: memory, limits: [{usd: "1000", window: mont
         ]
     assert costs[0] > 0
     assert costs[1:] == [2 * costs[0]] * 3
+
+
+async def test_what_one_caller_sends_refuses_nobody_else() -> None:
+    """An honest request passes as before, whatever was reported of those of others that the budget counts apart."""
+    users = """
+budgets:
+  a: {key: ["header:x-user"], store: memory, output_reserve: requested, limits: [{tokens: 20000, window: day}]}
+"""
+    usage = {"prompt_tokens": 19_000, "completion_tokens": 1, "total_tokens": 19_001}
+    message = {"role": "assistant", "content": "hi"}
+    answer = {"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}
+    honest = chat(messages=[{"role": "user", "content": "word " * 3000}], max_tokens=10)
+    async with scripted_backend(answering(json.dumps(answer).encode())) as port:
+        provider = f"providers: {{one: {{protocol: openai, base_url: http://127.0.0.1:{port}/v1, models: [small]}}}}\n"
+        async with gateway(provider + users) as made:
+
+            async def reserved(user: str) -> int:
+                answered = await made.ask("/v1/chat/completions", honest, headers=[("x-user", user)])
+                assert answered.status == 200
+                return answered.noted.reserved_tokens
+
+            first = await reserved("first")
+            for number in range(5):
+                await reserved(f"evil-{number}")
+            assert await reserved("last") == first

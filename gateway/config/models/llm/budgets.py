@@ -63,7 +63,7 @@ class Budget(Policy):
     output_reserve: Literal["learned", "requested"] = Field(
         "learned",
         description="How much output is reserved: `learned`: the 95th percentile of answers of this model on this "
-        "route; `requested`: the maximum of the request, or of the model.",
+        "route to the caller; `requested`: the maximum of the request, or of the model.",
     )
 
     charge: Literal["delivered", "attempts"] = Field(
