@@ -78,8 +78,7 @@ class Decision:
     """The decision of one rule about an exchange."""
 
     rule: str  # `rate_limit:per-consumer`
-    # "unknown": what it needs to know cannot be asked, which ends a request, too. Only in an explanation: "answer",
-    # where the rule itself answers, and "unknown" as no other service is asked.
+    # "unknown": what must be asked does not answer, or, in an explanation, is not asked. "answer": the rule does itself.
     verdict: Literal["allow", "deny", "shadow-deny", "unknown", "answer"]
     reason: str
 
@@ -172,8 +171,7 @@ class Attempt:
             self._others = ()
 
     def summary(self) -> dict[str, object]:
-        """For logs: where, how it ended, after how many milliseconds (those in the queue for a connection apart), and
-        why another one followed, or why not."""
+        """For logs: where, how it ended, after how many milliseconds beside those in a queue, and why another followed."""
         seconds = (self.took if self.seconds is None else self.waited + self.seconds) - self.queued
         shown: dict[str, object] = {"endpoint": self.endpoint}
         if self.status:

@@ -71,7 +71,7 @@ async def test_the_limit_of_connections_is_seen_when_it_is_reached(backend: Back
             assert gateway.log.count("a client is refused: more than 2 connections are open; raise") == 1
             metrics = (await asyncio.to_thread(httpx2.get, admin_url(gateway, "/metrics"), timeout=30)).text
             assert "gateway_client_connections_limit 2" in metrics
-            assert re.search(r"^gateway_client_connections \d$", metrics, re.MULTILINE)
+            assert re.search(r"^gateway_client_connections 2\.0$", metrics, re.MULTILINE)
             assert "gateway_client_connections_refused_total 3" in metrics
             said = await asyncio.to_thread(cli, "last", "--admin", f"127.0.0.1:{gateway.admin_port}")
             assert "overloaded: more than 2 connections are open" in said.stdout
