@@ -78,7 +78,7 @@ class Decision:
     """The decision of one rule about an exchange."""
 
     rule: str  # `rate_limit:per-consumer`
-    # "unknown": what must be asked does not answer, or, in an explanation, is not asked. "answer": the rule does itself.
+    # "unknown": what must be asked does not answer, or, to explain, is not asked. "answer": the rule does itself.
     verdict: Literal["allow", "deny", "shadow-deny", "unknown", "answer"]
     reason: str
 
@@ -138,7 +138,7 @@ class Attempt:
 
     # Defaults of the class: most attempts differ in few of them.
     waited: float = 0.0  # seconds, until there was a connection
-    queued: float = 0.0  # of these, seconds in the queue for one of those that there may be: no time of the endpoint's
+    queued: float = 0.0  # of these, seconds in the queue for one: no time of the endpoint's
     connected: bool = False  # there was one; without it, the endpoint has seen nothing of the request
     reused: bool = False  # the connection had served others before
     seconds: float | None = None  # from then on until the head of the response
@@ -171,7 +171,7 @@ class Attempt:
             self._others = ()
 
     def summary(self) -> dict[str, object]:
-        """For logs: where, how it ended, after how many milliseconds beside those in a queue, and why another followed."""
+        """For logs: where, how it ended, after how many milliseconds (but for a queue), and why another followed."""
         seconds = (self.took if self.seconds is None else self.waited + self.seconds) - self.queued
         shown: dict[str, object] = {"endpoint": self.endpoint}
         if self.status:
@@ -308,10 +308,7 @@ class Exchange:
 
         It must not wait, and may be called though nothing is left to close. After the end it is called at once.
         """
-        deferred = self.deferred
-        if deferred is None:
-            deferred = self.deferred = Deferred()
-        deferred.add(close)
+        self._shared().add(close)
 
     def close(self) -> None:
         """The request is over: close what was deferred."""
