@@ -74,6 +74,7 @@ class Bill:
             seconds,
             self._record.asked,
             self._request.tier,
+            self._request.background,
             generates,
             self._choices,
             self.caller,

@@ -176,11 +176,10 @@ class Budgets:
         backends: Sequence[Backend],
         given: int,
     ) -> int:
+        mode = "requested" if wanted.background else budget.output
         outputs = [
             wanted.choices
-            * estimator.output_reserve(
-                wanted.asked or model, wanted.route, wanted.output_limit, budget.output, wanted.caller
-            )
+            * estimator.output_reserve(wanted.asked or model, wanted.route, wanted.output_limit, mode, wanted.caller)
             if wanted.generates
             else 0
             for _, model in backends

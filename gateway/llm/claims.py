@@ -45,6 +45,7 @@ class Wanted:
     seconds: float = math.inf  # until its deadline
     asked: str = ""  # the model, as the client named it
     tier: Tier = USUAL  # that it asks for
+    background: bool = False  # nobody will count what its answer takes
     generates: bool = True  # its answer has output tokens
     choices: int = 1  # answers that it asks for, each as long as the limit
     caller: str = ""  # of whom estimates are learned apart

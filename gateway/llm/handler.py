@@ -256,7 +256,7 @@ class Models:
                 began,
                 bill,
                 free=not call.api.metered,
-                goes_on=request.document.get("background") is True,
+                goes_on=request.background,
             ),
             self.money,
             upload,

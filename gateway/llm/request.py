@@ -42,9 +42,8 @@ _READ: Final = frozenset(
     }
 )
 _SERVICE_TIERS: Final = ("service_tier", "serviceTier")  # the latter of Gemini, which takes both
-_FOLDED: Final = {
-    name.casefold(): name for name in (*_READ, "tools", "functions", "temperature", *_SERVICE_TIERS, "speed")
-}
+_ALSO_READ: Final = ("tools", "functions", "temperature", *_SERVICE_TIERS, "speed", "background")
+_FOLDED: Final = {name.casefold(): name for name in (*_READ, *_ALSO_READ)}
 _QUOTED: Final = {name: b'"%b"' % name.encode() for name in _READ}
 
 LIMITS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -92,6 +91,7 @@ class ModelRequest:
         "_placed",
         "_places",
         "api",
+        "background",
         "body",
         "call",
         "document",
@@ -133,6 +133,7 @@ class ModelRequest:
         self.output_limit: int | None = None  # tokens; None where a server may take the request to have none
         self.tools = 0
         self.tier = USUAL
+        self.background = False  # its answer goes on without a connection, and is fetched later
         self.prompt_cache_key = self.previous_response_id = ""
         # Whether it may refer to what a provider has issued: files, and what is named for them.
         # A name that could be hidden behind escapes may be any.
@@ -157,6 +158,8 @@ class ModelRequest:
             self.output_limit = _output_limit(self.api.name, document)
         if not names.isdisjoint(OF_TOOLS):
             self.tools = _tools(document)
+        if "background" in names and self.api.name == "openai.responses":
+            self.background = _flag(document, "background")
         if not names.isdisjoint(_OF_PRICE):
             self.tier = _tier(document)
         if not names.isdisjoint(_OF_AFFINITY):

@@ -96,6 +96,7 @@ def test_gemini_is_read_in_both_spellings() -> None:
         (b'{"Model":"m"}', "`Model` must be written `model`"),
         (b'{"tools":[],"Tools":[]}', "`Tools` must be written `tools`"),
         (b'{"service_tier":"flex","serviceTier":"priority"}', "are the same"),
+        (b'{"tools":[],"Background":true}', "must be written `background`"),
         (b'{"service_tier":3}', "`service_tier` must be a string"),
         (b'{"Temperature":2}', "`Temperature` must be written `temperature`"),
         ('{"\u017ftream":true}'.encode(), "must be written `stream`"),
@@ -192,3 +193,12 @@ def test_answers_are_counted_that_a_completion_asks_for(members: str, answers: i
     call = find("POST", "/v1/completions")
     assert call is not None
     assert read(call, b'{"model":"a",%b}' % members.encode()).n == answers
+
+
+def test_what_goes_on_in_the_background_is_known() -> None:
+    """In the one API that has it: of pictures the word is a colour. What is neither true nor false is refused."""
+    assert asked({"background": True}, "/v1/responses").background
+    assert not asked({"background": None}, "/v1/responses").background
+    assert not asked({"background": "transparent"}, "/v1/images/generations").background
+    with pytest.raises(BadBody, match="`background` must be true or false"):
+        asked({"background": "true"}, "/v1/responses")

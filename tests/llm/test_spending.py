@@ -232,13 +232,13 @@ async def test_usage_is_summed_by_backend() -> None:
 
 @pytest.mark.parametrize("unit", ["tokens", "usd"])
 async def test_what_goes_on_in_the_background_is_charged_as_reserved(unit: str, tmp_path: Path) -> None:
-    """Its result is fetched later by its id, which is not counted: otherwise it would be free."""
+    """Its result is fetched later by its id, which is not counted: all that it may have, whatever is learned."""
     said = b'{"id":"resp_1","object":"response","status":"queued","output":[],"usage":null}'
     asked = {"model": "a", "input": "hi", "max_output_tokens": 700}
     (tmp_path / "prices.yaml").write_text("prices: {one/*: {input: 1, output: 2}}")
     text = (
         "providers: {one: {protocol: openai, base_url: 'http://127.0.0.1:%d/v1'}}\nprices: {file: prices.yaml}\n"
-        "budgets: {all: {key: [route], output_reserve: requested, limits: [{%s: 5000, window: day}]}}"
+        "budgets: {all: {key: [route], limits: [{%s: 5000, window: day}]}}"
     )
     async with scripted_backend(answering(said)) as port, gateway(text % (port, unit), base=tmp_path) as made:
         noted = (await made.ask("/v1/responses", asked | {"background": True})).noted
