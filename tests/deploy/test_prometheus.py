@@ -7,13 +7,12 @@ import re
 import yaml
 
 from tests.docs.links import anchors
-from tests.docs.metrics import PAGE, RULES, alerts, listed, rules
+from tests.docs.metrics import PAGE, RULES, SUFFIX, alerts, listed, rules
 
 from .programs import ROOT
 
 METRIC = re.compile(r"\b(?:gateway|http|process)_\w+")
 RECORDING = RULES.with_name("recording.yaml")
-SUFFIX = re.compile(r"_(?:bucket|sum|count)$")
 
 
 def test_the_page_has_the_rules() -> None:

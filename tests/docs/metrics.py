@@ -13,6 +13,7 @@ import yaml
 from gateway.app import Gateway
 from gateway.config.secrets import KnownSecrets
 from gateway.deadlines import Deadlines
+from gateway.families import Family
 from gateway.live import Owner
 from gateway.managed.gateway import ManagedGateway
 from gateway.monitor.metrics import HELP, plain
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
 RULES = ROOT / "deploy" / "prometheus" / "alerts.yaml"
 ROW = re.compile(r"^\| `(\w+)` \| ([^|]*) \|$", re.MULTILINE)
+SUFFIX = re.compile(r"_(?:bucket|sum|count)$")
 ALL_OF_THEM, ALERTS = "\n## All of them\n", "\n## Worth an alert\n"
 
 
@@ -49,8 +51,8 @@ def alerts() -> str:
     return "".join(("| alert | expression | what to do |\n|---|---|---|\n", *rows))
 
 
-async def sentences() -> dict[str, str]:
-    """What each metric is, by name; those of things that a configuration may ask for included."""
+async def families() -> dict[str, Family]:
+    """Each metric by its name; those of things that a configuration may ask for included."""
     observed = Observed(owner := Owner(), [], ALL)
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
     reloader = Reloader(PAGE.parent, {}, owner, connector)
@@ -60,11 +62,16 @@ async def sentences() -> dict[str, str]:
         ManagedGateway(reloader, {}, KnownSecrets(), []),
         AlertSending(KnownSecrets(), ALL, lambda: True),
     )
-    helps: dict[str, str] = {}
+    found: dict[str, Family] = {}
     for family in (*observed.metrics.families(), *plain(dict.fromkeys(HELP, 1.0))):
         if not family.name.startswith("python_"):  # of the library, which a test may have imported
-            helps.setdefault(family.name, family.help)
-    return helps
+            found.setdefault(family.name, family)
+    return found
+
+
+async def sentences() -> dict[str, str]:
+    """What each metric is, by name."""
+    return {name: family.help for name, family in (await families()).items()}
 
 
 def main() -> None:
