@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
-from gateway.llm.file_kinds import BEGINNING, NO_TEXT, TEXT, beginning, decoded, looks_like_text, media_type
+from gateway.llm.file_kinds import BEGINNING, TEXT, beginning, decoded, looks_like_text, media_type
 from gateway.llm.translate import reasoning
 
 _DATA_URL: Final = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)  # RFC 2397
@@ -60,8 +60,6 @@ def of_encrypted(value: str) -> Inner | None:
 
 def _of_base64(head: str, data: str, media: str) -> Inner | None:
     named = TEXT.fullmatch(media) is not None
-    if not named and NO_TEXT.fullmatch(media):
-        return None
     try:
         if not named and not looks_like_text(beginning(data), whole=len(data) <= BEGINNING):
             return None

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from gateway.llm import splice
+from gateway.llm.asked_texts import is_encoded, is_known_name, is_protocol, is_read, is_said_before, unescaped
 from gateway.llm.guardrails import Cut, Guard, Stage, Text, Watch, without
 from gateway.llm.inner_texts import Inner, as_it_is, of_encrypted, of_file, of_url
 from gateway.llm.usage import members
@@ -60,12 +61,14 @@ STRUCTURE: Final = frozenset(
         "fingerprint",
     }
 )
-"""Members that hold no written text, except in arguments of tool calls."""
+"""Members that hold no written text, except in arguments of tool calls, and in requests where they hold anything else
+than what belongs there."""
 
 _PAYLOADS: Final = frozenset({"args", "functionResponse", "function_response"})
 _FILES: Final = frozenset({"source", "inlineData", "inline_data", "input_audio", "audio"})
 _URLS: Final = frozenset({"url", "image_url", "file_url"})
 _TOKENS: Final = frozenset({"logprobs", "logprobsResult", "top_logprobs"})
+_DIGITS: Final = (b"-", *(b"%d" % digit for digit in range(10)))
 _TOOLS: Final = frozenset({"function", "function_call", "functionCall", "functionResponse", "custom"})
 
 Path = tuple[str | int, ...]
@@ -76,11 +79,11 @@ class Leaf(NamedTuple):
 
     path: Path
     span: splice.Span
-    is_name: bool = False  # of a member of what a tool is called with, or answers
+    is_name: bool = False  # of a member of what a tool is called with, or answers; in a request of any
 
 
-def leaves(body: bytes) -> Iterator[Leaf]:
-    """Those of a JSON document, in their order, with those in members that are there twice."""
+def leaves(body: bytes, *, asked: bool = False) -> Iterator[Leaf]:
+    """Those of a JSON document, in their order, with those in members that are there twice. `asked`: of a request."""
     names: list[str | int] = []
     objects: list[bool] = []
     key, at = False, 0
@@ -90,12 +93,12 @@ def leaves(body: bytes) -> Iterator[Leaf]:
         first = token[:1]
         if first == b'"' and key:
             names[-1], key = decoded(token), False
-            if payload and len(names) >= payload:
+            if len(names) >= payload if payload else asked:
                 yield Leaf(tuple(names), splice.Span(start, at), is_name=True)
         elif first == b'"' or first in b"-0123456789":
             yield Leaf(tuple(names), splice.Span(start, at))
         elif first in b"{[":
-            if names and not payload and names[-1] in _TOKENS:
+            if names and not payload and names[-1] in _TOKENS and (not asked or is_said_before(tuple(names))):
                 at = splice.end_of_value(body, start)
                 yield Leaf(tuple(names), splice.Span(start, at))
                 continue
@@ -130,17 +133,21 @@ def is_by_token(leaf: Leaf, body: bytes) -> bool:
     return body[leaf.span.start : leaf.span.start + 1] in (b"{", b"[")
 
 
-def said(leaf: Leaf, body: bytes, document: object) -> Inner | None:
-    """What is said there; None where it is a part of the protocol, or a file that holds no text."""
+def said(leaf: Leaf, body: bytes, document: object, *, asked: bool = False) -> Inner | None:
+    """What is said there; None where it is a part of the protocol, or a file that holds no text. `asked`: in a
+    request, where a client may write anything anywhere."""
     path, token = leaf.path, body[leaf.span.start : leaf.span.end]
     if _is_payload(path):
         return as_it_is(decoded(token))
+    if leaf.is_name or token[:1] != b'"':
+        is_text = not is_known_name(path) if leaf.is_name else asked and token[:1] in _DIGITS and is_read(path)
+        return as_it_is(decoded(token)) if is_text else None
     name = next((each for each in reversed(path) if isinstance(each, str)), "")
-    if token[:1] != b'"' or name in STRUCTURE:
-        return None
     text = decoded(token)
+    if name in STRUCTURE:
+        return as_it_is(text) if asked and not is_protocol(path, name, text) else None
     if name == "encrypted_content":
-        return of_encrypted(text)
+        return of_encrypted(text) or (as_it_is(text) if asked and not is_encoded(text) else None)
     if name == "file_data" or (name == "data" and len(path) > 1 and path[-2] in _FILES):
         return of_file(text, members(_at(document, path[:-1])))
     return of_url(text) if name in _URLS else as_it_is(text)
@@ -229,14 +236,20 @@ async def watched(watch: Watch, stage: Stage, body: bytes, document: object) -> 
     guards = watch.on(stage)
     looked: list[_Looked] = []
     by_token: list[tuple[splice.Span, bytes]] = []
-    for number, leaf in enumerate(leaves(body)):
+    asked = stage == "input"
+    for number, leaf in enumerate(leaves(body, asked=asked)):
         if number % _AT_ONCE == _AT_ONCE - 1:
             await asyncio.sleep(0)
         if is_by_token(leaf, body):
             by_token.append((leaf.span, b"null"))
-        elif (inner := said(leaf, body, document)) is not None:
+        elif (inner := said(leaf, body, document, asked=asked)) is not None:
             cuts = await watch.look(text_of(watch, stage, document, leaf.path, inner.text), guards)
             looked.append(_Looked(leaf, inner, cuts))
+            parsed = unescaped(without(inner.text, cuts)) if leaf.path[-1:] == ("arguments",) else None
+            if parsed is not None:
+                cuts = await watch.look(text_of(watch, stage, document, leaf.path, parsed), guards)
+                if cuts:
+                    looked[-1] = _Looked(leaf, as_it_is(parsed), cuts)
     for number, parts in enumerate(_messages(looked, document)):
         if number % _AT_ONCE == _AT_ONCE - 1:
             await asyncio.sleep(0)

@@ -76,7 +76,49 @@ IN_REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "expected"), IN_REQUESTS)
+def of_message(**message: Any) -> tuple[str, str, dict[str, Any]]:
+    return "/v1/chat/completions", "openai", chat(messages=[{"role": "user", "content": "a", **message}])
+
+
+def of_tool(parameters: dict[str, Any], **others: Any) -> tuple[str, str, dict[str, Any]]:
+    function = {"name": "f", "description": "d", "parameters": parameters, **others}
+    return "/v1/chat/completions", "openai", chat(tools=[{"type": "function", "function": function}])
+
+
+def of_call(arguments: str) -> tuple[str, str, dict[str, Any]]:
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    return of_message(role="assistant", tool_calls=[call])
+
+
+BESIDE_TEXTS = [
+    pytest.param(of_message(role=f"user\n{CARD}"), "user\n[card]", id="a role"),
+    pytest.param(of_message(role="tool", tool_call_id=SAID), "a [card] b", id="an id"),
+    pytest.param(of_message(role="tool", tool_call_id=CARD.replace(" ", "")), "[card]", id="an id of digits"),
+    pytest.param(of_message(signature=SAID), "a [card] b", id="a signature"),
+    pytest.param(of_message(**{SAID: 1}), {"role": "user", "content": "a", "a [card] b": 1}, id="a name"),
+    pytest.param(of_message(content=4111111111111111), "[card]", id="a number"),
+    pytest.param(of_message(logprobs={"a": SAID}), "a [card] b", id="what is no probability"),
+    pytest.param(of_chat({"type": SAID, "text": "a"}), "a [card] b", id="a type of a part"),
+    pytest.param(of_tool({"properties": {SAID: {}}}), {"a [card] b": {}}, id="a name of an argument"),
+    pytest.param(of_tool({"properties": {"a": {"type": SAID}}}), "a [card] b", id="a type in a schema"),
+    pytest.param(of_tool({"properties": {"a": {"type": CARD.replace(" ", "")}}}), "[card]", id="one of a word"),
+    pytest.param(of_tool({"properties": {"a": {"format": SAID}}}), "a [card] b", id="a format"),
+    pytest.param(of_tool({"properties": {"a": {"enum": [4111111111111111]}}}), "[card]", id="a value of an enum"),
+    pytest.param(of_tool({"properties": {"logprobs": {"title": SAID}}}), "a [card] b", id="what is called so"),
+    pytest.param(of_tool({}, status=SAID), "a [card] b", id="a member of a tool"),
+    pytest.param(of_call(json.dumps({"q": SAID})), json.dumps({"q": "a [card] b"}), id="arguments"),
+    pytest.param(
+        of_call('{"q": "4111 1111 \\u0031111 1111"}'), json.dumps({"q": "[card]"}), id="arguments behind escapes"
+    ),
+    pytest.param(
+        of_chat({"type": "file", "file": {"file_data": f"data:image/png;base64,{in_base64(SAID)}"}}),
+        f"data:image/png;base64,{in_base64('a [card] b')}",
+        id="a text that is called a picture",
+    ),
+]
+
+
+@pytest.mark.parametrize(("request_", "expected"), IN_REQUESTS + BESIDE_TEXTS)
 async def test_a_request_is_redacted_wherever_a_model_reads(
     request_: tuple[str, str, dict[str, Any]], expected: object, tmp_path: Path
 ) -> None:
@@ -99,6 +141,38 @@ async def test_a_request_is_redacted_wherever_a_model_reads(
 
     differing(body, sent)
     assert found == [expected]
+
+
+async def test_what_belongs_to_a_protocol_is_no_text(tmp_path: Path) -> None:
+    """A guardrail that takes everything out that it sees leaves what SDKs write for the provider, not for the model."""
+    property_ = {"type": ["string", "null"], "format": "date-time", "minLength": 1}
+    tool = {"type": "function", "function": {"parameters": {"type": "object", "properties": {"a": property_}}}}
+    call = {"id": "call_a-1", "type": "function", "function": {}}
+    body = {
+        "model": "small",
+        "messages": [{"role": "developer"}, {"role": "assistant", "tool_calls": [call]}, {"role": "tool"}],
+        "tools": [tool, {"type": "web_search_20250305", "max_uses": 3, "cache_control": {"type": "ephemeral"}}],
+        "service_tier": "auto",
+        "prompt_cache_key": "any text",
+        "logit_bias": {"50256": -100},
+    }
+    policy = """
+from gateway.llm.guardrails import Cut, Redact
+
+class Everything:
+    def before_model(self, text):
+        return Redact((Cut(0, len(text.text), "x"),))
+"""
+    provider = DemoModels()
+    async with serving(provider) as port:
+        models = MODELS % ("openai", port, "/v1", "Everything", ", on: input")
+        async with gateway(models, base=tmp_path, sources={"guards.py": policy}) as made:
+            await made.ask("/v1/chat/completions", body)
+    sent = json.loads(provider.received[-1].body)
+    properties = sent["tools"][0]["function"]["parameters"]["properties"]
+    assert properties.keys() == {"x"}  # the only name that somebody has chosen
+    sent["tools"][0]["function"]["parameters"]["properties"] = {"a": properties["x"]}
+    assert sent == body
 
 
 @pytest.mark.parametrize(
@@ -135,8 +209,9 @@ def test_a_file_of_text_is_known_however_it_is_written(line_ends: str, length: i
 
 def test_a_picture_is_not_read() -> None:
     """Nor is another URL taken for a file."""
-    assert of_file(in_base64(SAID), {"media_type": "image/png"}) is None
-    assert of_url(f"data:image/png;base64,{in_base64(SAID)}") is None
+    picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + SAID.encode()).decode()
+    assert of_file(picture, {"media_type": "image/png"}) is None
+    assert of_url(f"data:image/png;base64,{picture}") is None
     found = of_url("https://example.com/a")
     assert found is not None
     assert found.text == "https://example.com/a"
