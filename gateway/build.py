@@ -255,7 +255,7 @@ class _Builder:
 
     def _way(self, route: RouteConfig, text: str, path: _Place, *, mirror: bool = False) -> Cluster | Hosted | None:
         """The way of a route to a target, named at this place; None, with a problem, where it cannot be used."""
-        target, place = parse_target(text), ("routes.yaml", path)
+        target, place = parse_target(text), ("models.yaml" if path[0] == "mcp" else "routes.yaml", path)
         timeouts, websocket = timeouts_of(route, self._timeouts(route)), self._websocket_limits()
         try:
             if isinstance(target, AsgiTarget):

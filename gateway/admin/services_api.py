@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from gateway.admin.pages import PAGE, page_of
 from gateway.admin.service_states import STATES, ServiceState, ServiceStates, why_failing
 from gateway.config.values.addresses import AddressTarget, ServiceTarget, parse_target
 from gateway.config.values.instants import format_instant
+from gateway.monitor.traffic import upstream_name
 from gateway.registry.discovery import Discovery
 from gateway.reload import Reloader
 from gateway.upstream.endpoint import Endpoint
@@ -49,6 +51,14 @@ def services_operations(reloader: Reloader, states: ServiceStates) -> list[Opera
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Who uses services beside routes, by the names of the services."""
+
+    providers: Mapping[str, Sequence[str]]
+    mcp: Mapping[str, Sequence[str]]
+
+
 class _Api:
     def __init__(self, reloader: Reloader, states: ServiceStates) -> None:
         self._reloader = reloader
@@ -61,8 +71,8 @@ class _Api:
         upstreams = [each for each in self._upstreams() if search in each.name.lower() and each in states]
         if request.query_params.get("sort") == "state":
             upstreams.sort(key=lambda each: -STATES.index(states[each].state))
-        providers = self._providers()
-        shown = [_service(each, states[each], discoveries.get(each), now, providers) for each in page.of(upstreams)]
+        users = Users(self._providers(), self._mcp())
+        shown = [_service(each, states[each], discoveries.get(each), now, users) for each in page.of(upstreams)]
         return json_answer(shown, headers=page.next("/services", len(upstreams)))
 
     async def service(self, request: Request) -> Response:
@@ -72,7 +82,7 @@ class _Api:
             raise Refused(404, f"no service {name[:80]!r} lives here; GET /services lists those that do")
         page, failing = page_of(request.query_params), self._states.failing()
         state, now = await self._states.one(upstream, failing), time.perf_counter()
-        discovery = self._discoveries().get(upstream)
+        discovery, users = self._discoveries().get(upstream), Users(self._providers(), self._mcp())
         monitor, endpoints = self._states.monitor, []
         minute = last_minute(monitor, "upstream", name)
         for endpoint in page.of(upstream.endpoints):
@@ -84,7 +94,8 @@ class _Api:
                 await asyncio.sleep(0)
         headers = page.next(f"/services/{quote(name, safe='')}", state.of)
         return json_answer(
-            _service(upstream, state, discovery, now, self._providers()) | {"minute": minute, "endpoints": endpoints},
+            _service(upstream, state, discovery, now, Users(self._providers(), self._mcp()))
+            | {"minute": minute, "endpoints": endpoints},
             headers=headers,
         )
 
@@ -121,6 +132,15 @@ class _Api:
                 found[target.name].append(name)
         return found
 
+    def _mcp(self) -> Mapping[str, Sequence[str]]:
+        """The MCP servers, as `endpoint.server`, by the names of their services in the same way."""
+        current, found = self._reloader.current, defaultdict[str, list[str]](list)
+        models = current.configuration.models if current is not None else None
+        for name, endpoint in models.mcp.items() if models is not None else ():
+            for server in endpoint.servers:
+                found[upstream_name(server.target)].append(f"{name}.{server.name}")
+        return found
+
     def _discoveries(self) -> dict[Upstream, Discovery]:
         return {discovery.upstream: discovery for discovery in self._owner.all(Discovery)}
 
@@ -130,12 +150,13 @@ def _service(
     state: ServiceState,
     discovery: Discovery | None,
     now: float,
-    providers: Mapping[str, Sequence[str]],
+    users: Users,
 ) -> dict[str, Any]:
-    named = providers.get(upstream.name)
+    providers, mcp = users.providers.get(upstream.name), users.mcp.get(upstream.name)
     return {
         "service": upstream.name,
-        **({"providers": named} if named else {}),
+        **({"providers": providers} if providers else {}),
+        **({"mcp": mcp} if mcp else {}),
         "state": state.state,
         "in": state.usable,
         "failing": state.failing,

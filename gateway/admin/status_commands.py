@@ -105,9 +105,10 @@ def _key(endpoint: Any) -> tuple[str, str]:
 
 
 def _name(service: Any) -> str:
-    """A provider of models is known by its address, unless it is a service of routes.yaml."""
-    providers = service.get("providers", ())
-    return f"{service['service']} (provider {', '.join(providers)})" if providers else str(service["service"])
+    """A provider of models or an MCP server is known by its address, unless it is a service of routes.yaml."""
+    kinds = (("provider", "providers"), ("MCP server", "mcp"))
+    users = "; ".join(f"{kind} {', '.join(service[key])}" for kind, key in kinds if service.get(key))
+    return f"{service['service']} ({users})" if users else str(service["service"])
 
 
 def _in(service: Any) -> str:

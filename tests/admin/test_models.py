@@ -273,12 +273,16 @@ async def test_services_name_their_providers(tmp_path: Path) -> None:
     files(tmp_path)
     second = "providers: {local: {protocol: openai, base_url: http://127.0.0.1:9, models: [small]}, "
     second += "other: {protocol: openai, service: llama}}\n"
+    second += "mcp: {tools: {servers: [{name: files, url: 'http://127.0.0.1:8/mcp'}, {name: db, service: plain}]}}\n"
     (tmp_path / "models.yaml").write_text(second)
     routes = "services: {llama: {endpoints: ['127.0.0.1:1']}, plain: {endpoints: ['127.0.0.1:2']}}\n"
-    routes += "routes: [{path: /plain, target: plain}, {path: /*, target: models, auth: []}]\n"
+    routes += "routes: [{path: /plain, target: plain}, {path: /*, target: models, auth: []}, "
+    routes += "{path: /mcp, target: mcp, auth: []}]\n"
     async with running(tmp_path, routes) as gateway:
         shown = (await gateway.admin.get("/services")).json()
         one = (await gateway.admin.get("/services/llama")).json()
     named = {each["service"]: each.get("providers") for each in shown}
-    assert named == {"127.0.0.1:9": ["local"], "llama": ["other"], "plain": None}
+    assert named == {"127.0.0.1:9": ["local"], "127.0.0.1:8": None, "llama": ["other"], "plain": None}
     assert one["providers"] == ["other"]
+    mcp = {each["service"]: (each["mcp"], each["source"]) for each in shown if "mcp" in each}
+    assert mcp == {"127.0.0.1:8": (["tools.files"], "models.yaml"), "plain": (["tools.db"], "routes.yaml")}
