@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gateway.auth.metrics import FetchedKeys, ask_again
 from gateway.build import build
 from gateway.config import watch
 from gateway.config.history import History, Version, difference
@@ -242,6 +243,7 @@ class Reloader:
                     error = await self._apply(seen, "request" if callers else "files", wanted)
                 finally:
                     self.compiling = False
+                await ask_again(self.owner.all(FetchedKeys) if callers else ())
                 self._answer(callers, error)
             del seen  # the files, which may be large, while nothing is done
 

@@ -93,11 +93,8 @@ class _Api:
             if len(endpoints) % AT_ONCE == 0:
                 await asyncio.sleep(0)
         headers = page.next(f"/services/{quote(name, safe='')}", state.of)
-        return json_answer(
-            _service(upstream, state, discovery, now, Users(self._providers(), self._mcp()))
-            | {"minute": minute, "endpoints": endpoints},
-            headers=headers,
-        )
+        shown = _service(upstream, state, discovery, now, users) | {"minute": minute, "endpoints": endpoints}
+        return json_answer(shown, headers=headers)
 
     async def endpoints(self, request: Request) -> Response:
         page = page_of(request.query_params)

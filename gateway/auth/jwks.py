@@ -122,6 +122,13 @@ class PublishedKeys(FetchedKeys):
         # Tokens may name keys that are published without a name: then these are all that there is to go by.
         return self._keys if isinstance(found, Refused) and self._keys.has_nameless(algorithm) else found
 
+    async def ask_again(self) -> None:
+        """See FetchedKeys. A fetch that is under way may have begun before the issuer withdrew one."""
+        if self._refreshing:
+            if self._fetching is not None:
+                await _finished(self._fetching)
+            await _finished(self._fetch())
+
     async def newer_than(self, keys: KeySet, kid: str | None, algorithm: str) -> KeySet | None:
         """See KeySource. Forged signatures cost the issuer one request per known kid in AGAIN_SECONDS."""
         if self._keys is not keys:

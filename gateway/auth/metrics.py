@@ -1,7 +1,8 @@
-"""Metrics of token issuers whose keys are fetched."""
+"""Token issuers whose keys are fetched: their metrics, and that they are asked again when an operator wants it."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -18,6 +19,9 @@ class FetchedKeys:
         self._fetched_at: float | None = None
         self.clock_ahead: float | None = None  # seconds, of this machine's to that of the issuer; None: unknown
 
+    async def ask_again(self) -> None:
+        """Fetch the keys now, so that those that the issuer has withdrawn hold no more; not waited for long."""
+
     @property
     def seconds_left(self) -> float:
         """See KeySource."""
@@ -27,6 +31,11 @@ class FetchedKeys:
     def age(self) -> float | None:
         """Seconds since the keys were fetched; None: they never were."""
         return None if self._fetched_at is None else self._clock() - self._fetched_at
+
+
+async def ask_again(issuers: Iterable[FetchedKeys]) -> None:
+    """Have the keys of all of these fetched."""
+    await asyncio.gather(*(issuer.ask_again() for issuer in issuers))
 
 
 def issuer_metrics(sources: Iterable[FetchedKeys]) -> Iterator[Family]:

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.auth.jwks import WAIT_SECONDS
+from tests.lifecycle.support import reload
 from tests.support import GatewayProcess, eventually, exchange, read_head, running_gateway, scripted_backend
 
 from .support import IssuerServer, claims, issuer_server, jwk, key_hash, mint, private_key
@@ -281,6 +282,18 @@ async def test_a_reload_keeps_the_keys_and_takes_up_new_consumers(site: Site) ->
         assert "x-consumer-name: user-17" in await site.forwarded(f"GET /login/x\nAuthorization: Bearer {site.token()}")
     finally:
         await site.issuer.start()
+
+
+async def test_a_reload_that_is_asked_for_ends_a_key_that_the_issuer_has_withdrawn(site: Site) -> None:
+    """Its tokens are refused from then on, also those that were accepted before."""
+    stolen = site.kid
+    request = f"GET /login/x\nAuthorization: Bearer {site.token(stolen)}"
+    await site.forwarded(request)
+    site.issuer.keys = [jwk(private_key("RS256", "next"), kid="next")]
+    await site.forwarded(request)
+    assert (await asyncio.to_thread(reload, site.gateway)).is_success
+    assert (await site.send(request)).startswith(b"HTTP/1.1 401")
+    await site.forwarded(f"GET /login/x\nAuthorization: Bearer {site.token('next')}")
 
 
 async def test_trailers_do_not_name_a_consumer(site: Site) -> None:
