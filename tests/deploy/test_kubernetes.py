@@ -203,6 +203,14 @@ def test_the_pod_may_read_the_endpoints_of_services() -> None:
     assert pod["automountServiceAccountToken"] is True
 
 
+def test_the_page_about_discovery_has_the_account_of_the_overlay() -> None:
+    """Its RoleBinding, for services of another namespace, names the account that the pods have."""
+    page = (ROOT / "docs/backends.md").read_text().partition("\n### Kubernetes\n")[2].partition("\n### ")[0]
+    assert "(../deploy/kubernetes/overlays/discovery)" in page
+    account = one(overlay("discovery"), "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
+    assert f"kind: ServiceAccount, name: {account}," in page
+
+
 def test_the_two_deployments_have_all_roles_together(tmp_path: Path) -> None:
     """Routers, and one that discovers and watches, over the Redis that is there; the Service leads to routers."""
     router, other = (one(overlay("roles"), "Deployment", name) for name in ("api-gateway", "gateway-discovery"))
