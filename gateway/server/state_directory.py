@@ -37,9 +37,15 @@ class StateDirectory:
         if self._failure:
             yield (
                 f"the state directory {self._path} cannot be written: {self._failure}; blocks, counts and "
-                "registrations are lost with a restart; make it writable, make room, or name another one in "
-                "state_directory"
+                f"registrations are lost with a restart; make it writable, make room, or {self._another()}"
             )
+
+    def _another(self) -> str:
+        """Units, images and manifests name the directory that they have made for it in GATEWAY_STATE."""
+        prepared = os.environ.get("GATEWAY_STATE")
+        if prepared and self._path is not None and self._path != Path(prepared):
+            return f"write state_directory: ${{GATEWAY_STATE:-state}}, which is {prepared}"
+        return "name another one in state_directory"
 
     def measures(self) -> dict[str, float]:
         """See `Measured`."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.cli import COMMANDS
+import click
+
+from gateway.cli import COMMANDS, main
 from tests.docs.samples import Block, blocks, commands, shell
 from tests.support import running_gateway
 
@@ -33,6 +36,24 @@ def test_the_samples_do_what_they_say(tmp_path: Path) -> None:
 def test_every_command_is_named() -> None:
     """The page leaves out no command of `gateway --help`."""
     assert set(COMMANDS) - set(re.findall(r"gateway ([a-z-]+)", PAGE)) == set()
+
+
+def test_commands_that_take_a_directory_are_named() -> None:
+    """The row of `--config` has each of them, and none that asks a running gateway only."""
+    row = next(line for line in PAGE.splitlines() if line.startswith("| `--config DIR`"))
+    named = set(re.findall(r"`([a-z -]+)`", row))
+    taking = {name for name in _with_option("--config") if name.partition(" ")[0] not in ("agents", "control-plane")}
+    assert named - {"agents", "control-plane"} == taking
+
+
+def _with_option(option: str) -> Iterator[str]:
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        inner = command.commands if isinstance(command, click.Group) else {"": command}
+        for rest, each in inner.items():
+            if each is not None and any(option in parameter.opts for parameter in each.params):
+                yield f"{name} {rest}".strip()
 
 
 def _name(block: Block) -> str:

@@ -15,8 +15,9 @@ from gateway.config.route_files import is_route_file
 
 # What the gateway itself keeps in the state directory, whether or not this configuration needs it.
 _DATABASES = ("blocklist.sqlite", "alerts.sqlite", "monitor.sqlite", "registry.sqlite")
-_FILES = ("admin-token", "sticky-key", "models-key", "mcp-key")
-_OTHERS = ("control-plane", "agents", "takeover.socket")  # directories with files of their own, and a socket
+OWN_FILES = ("admin-token", "sticky-key", "models-key", "mcp-key")
+OWN_DIRECTORIES = ("control-plane", "agents")
+_OTHERS = (*OWN_DIRECTORIES, "takeover.socket")
 _REFUSED = ("audit log", "access log")  # without which nothing is served; all others are done without
 _BESIDE_SQLITE = ("", "-wal", "-shm", "-journal")
 
@@ -79,7 +80,7 @@ def _outputs(configuration: Configuration, base: Path) -> Iterator[tuple[str, Wa
     state = base / middleware.state_directory
     for name in _DATABASES:
         yield name, ("state_directory",), _sqlite(state / name)
-    for name in _FILES:
+    for name in OWN_FILES:
         yield name, ("state_directory",), [state / name]
     for name, quota in middleware.quotas.items():
         if quota.store != "redis":

@@ -132,7 +132,8 @@ class MiddlewareFile(Section):
     state_directory: Text = Field(
         "state",
         description="Directory of persistent data, relative to the configuration directory. It is created when it is "
-        "needed, must be writable, and must be kept.",
+        "needed, must be writable, and must be kept. `${GATEWAY_STATE:-state}` is the one that systemd, the image and "
+        "Kubernetes have for it (docs/operating.md), where the configuration directory is read-only.",
     )
     blocklist: Late[Blocklist] = Field(Blocklist.unset(), description="Blocked clients.")
     audit_log: Late[AuditLog] = Field(
