@@ -322,9 +322,8 @@ class Reloader:
         del former
         await let_go(pieces)
         await self._looking.run(give_back)
-        count = len(snapshot.handlers)
         how = "loaded" if first else "rolled back to" if cause == "rollback" else "reloaded"
-        logger.info("configuration %s %s: %s", snapshot.digest, how, counted(count, "route"))
+        logger.info("configuration %s %s: %s", snapshot.digest, how, counted(len(snapshot.handlers), "route"))
         return None
 
     async def _first_answers(self, *, or_failure: bool) -> None:
