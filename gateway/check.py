@@ -17,7 +17,7 @@ from gateway.config.checks import Check
 from gateway.config.host_names import Place, host_names, perhaps_meant
 from gateway.config.hosts_file import read_hosts
 from gateway.config.load import ConfigError, Configuration, Problem, Refused, load
-from gateway.config.problems import Fault, Severity
+from gateway.config.problems import Fault, Severity, says_more
 from gateway.config.secrets import KnownSecrets
 from gateway.config.yaml.expand import missing_variable
 from gateway.config.yaml.places import to_problem
@@ -134,7 +134,7 @@ def _loaded(directory: Path, secrets: KnownSecrets, unset: list[Problem], *, var
     except ConfigError as error:
         problems = [*error.problems, *(_of_the_rest(error) if isinstance(error, Refused) else ())]
         names = {name for problem in problems if (name := missing_variable(problem.message)) is not None}
-        others = [problem for problem in problems if missing_variable(problem.message) is None]
+        others = [each for each in problems if missing_variable(each.message) is None and not says_more(each)]
         if variables or others or not names:
             raise ConfigError(problems) from None
         unset += [replace(problem, severity="warning") for problem in problems]

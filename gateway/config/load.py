@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +20,7 @@ from gateway.config.models.base import Section
 from gateway.config.models.errors import to_fault
 from gateway.config.models.routes import RoutesBesideModels
 from gateway.config.named_files import named_in
-from gateway.config.problems import ConfigError, Fault, Path, Problem
+from gateway.config.problems import MOST_FOUND, MOST_PROBLEMS, ConfigError, Fault, Path, Problem, and_more, at_most
 from gateway.config.regular_files import read_secret
 from gateway.config.route_files import MAIN, RouteFiles, combined, in_order, is_route_file
 from gateway.config.secrets import KnownSecrets
@@ -46,7 +47,8 @@ class Refused(ConfigError):
 
     def further(self, problems: Iterable[Problem]) -> list[Problem]:
         """Those found in the rest that are new, and do not follow from what was left out."""
-        return [each for each in problems if each not in self.problems and not self._left_out.may_cause(each)]
+        known = set(self.problems)
+        return [each for each in problems if each not in known and not self._left_out.may_cause(each)]
 
 
 def load(
@@ -103,15 +105,27 @@ def _refused(
         made = make()
         if isinstance(made, Problem):
             return ConfigError(problems or [made])
-        found = [(check.file, fault) for check in applied for fault in check.find(made)]
+        found: list[tuple[str, Fault]] = []
+        new, more = at_most(_found(applied, made, found))
         if not found:
             return Refused(problems, made, left_out)
-        new = dict.fromkeys(to_problem(made.documents[file], fault) for file, fault in found)
-        problems += [each for each in new if each not in problems and not left_out.may_cause(each)]
+        known = set(problems)
+        problems += [each for each in new if each not in known and not left_out.may_cause(each)]
+        if more:
+            problems.append(and_more(new[-1].file))
+            break
         wrong = {name: [fault.path for file, fault in found if file == name] for name in readings}
         if not all(readings[name].leave_out(left_out, paths) for name, paths in wrong.items() if paths):
             break
     return ConfigError(problems)
+
+
+def _found(applied: Iterable[checks.Check], made: Configuration, found: list[tuple[str, Fault]]) -> Iterator[Problem]:
+    """What checks find, one after the other; also into `found`, as the file and the fault."""
+    for check in applied:
+        for fault in check.find(made):
+            found.append((check.file, fault))
+            yield to_problem(made.documents[check.file], fault)
 
 
 def _configuration(
@@ -223,17 +237,25 @@ class _Reading:
         self._value: Any = None
         self._wrong: list[tuple[Path, Kind]] = []
         self._rest: Rest | None = None
+        self._more = False
         if not whole:
             return
         if self._kind is RoutesFile and document.root is None:
             message = "the file is empty; it needs at least one route, with a path and a target"
             self.problems = [Problem(document.file, 0, 0, "", message)]
             return
-        faults = dict.fromkeys(self._faults(document, expander))
-        for fault in faults:
-            self._wrong.append((fault.path, "key" if fault.message.startswith("unknown key") else "value"))
-        found = [*problems, *(to_problem(document, fault) for fault in faults)]
-        self.problems = sorted(dict.fromkeys(found), key=self._order)  # what is handed down to several is wrong once
+        converter = Converter(expander)
+        self._value = converter.convert(document.root)
+        self.named.update(named_in(document.file, self._value))
+        # Of these, more are kept: where variables need not be set, they must not hide what is wrong otherwise.
+        found, self._more = at_most(chain(problems, self._problems(converter.faults)), MOST_FOUND)
+        most = MOST_FOUND
+        if not converter.stopped:
+            others, self._more = at_most(self._problems(self._faults({fault.path for fault in converter.faults})))
+            found, most = list(dict.fromkeys([*found, *others])), MOST_PROBLEMS
+        self.problems = sorted(found, key=self._order)
+        if self._more:
+            self.problems.append(and_more(document.file, most))
 
     def leave_out(self, left_out: "LeftOut", paths: Sequence[Path] = ()) -> bool:
         """Have a model without what is wrong, and without what is at `paths`. False: there is none."""
@@ -242,7 +264,7 @@ class _Reading:
         if self._rest is None and not self.problems and not paths:
             return True
         if self._rest is None:
-            if len(self._wrong) < len(self.problems):  # not all of which are about a value
+            if self._more or len(self._wrong) < len(self.problems):  # not all of which are about a value
                 return False
             self._rest = Rest(self._kind, self.document, self._value, left_out)
         self.model = (
@@ -254,16 +276,15 @@ class _Reading:
     def _order(self, problem: Problem) -> tuple[bool, str, int, int]:
         return problem.file != self.document.file, problem.file, problem.line, problem.column
 
-    def _faults(self, document: Document, expander: Expander) -> Iterator[Fault]:
-        converter = Converter(expander)
-        value: Any = converter.convert(document.root)
-        self._value = value
-        self.named.update(named_in(document.file, value))
-        yield from converter.faults
-        broken = {fault.path for fault in converter.faults}
-        for fault in self._validate(document, value, broken):
+    def _problems(self, faults: Iterable[Fault]) -> Iterator[Problem]:
+        for fault in faults:
+            self._wrong.append((fault.path, "key" if fault.message.startswith("unknown key") else "value"))
+            yield to_problem(self.document, fault)
+
+    def _faults(self, broken: Collection[Path]) -> Iterator[Fault]:
+        for fault in self._validate(self.document, self._value, broken):
             # What could not be expanded is reported already; an error about its stand-in would say nothing new.
-            if document.find(fault.path).path not in broken:
+            if self.document.find(fault.path).path not in broken:
                 yield fault
 
     def _validate(self, document: Document, value: Any, broken: Collection[Path]) -> Iterator[Fault]:

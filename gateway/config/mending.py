@@ -23,6 +23,7 @@ from gateway.config.yaml.document import Document
 
 ROUNDS: Final = 8  # of leaving something out, and looking again
 _QUOTED: Final = re.compile(r'"([^"]*)"')
+_STEP: Final = re.compile(r"[.\[]")
 _AROUND_WORDS: Final = "\"'`,;:.()[]{}"
 
 Kind = Literal["value", "key", "reference"]
@@ -35,22 +36,26 @@ class LeftOut:
     """The parts that were left out: their places, and the words in them, which others may refer to."""
 
     places: set[tuple[str, str]] = field(default_factory=set)  # file, and place as problems have it
+    around: set[tuple[str, str]] = field(default_factory=set)  # those, and what they stand in
     groups: set[str] = field(default_factory=set)  # such as redis
     words: set[str] = field(default_factory=set)
 
     def may_cause(self, problem: Problem) -> bool:
         """Whether a problem may be there only because something was left out."""
-        if any(file == problem.file and _is_around(place, problem.where) for file, place in self.places):
+        if (problem.file, problem.where) in self.around:
+            return True
+        if any((problem.file, place) in self.places for place in _and_around(problem.where)):
             return True
         words = {word.strip(_AROUND_WORDS) for word in problem.message.split()}
         quoted = set(_QUOTED.findall(problem.message))
         return not (self.groups.isdisjoint(words) and self.words.isdisjoint(quoted))
 
 
-def _is_around(one: str, other: str) -> bool:
-    """Whether one of two places is in the other."""
-    shorter, longer = sorted((one, other), key=len)
-    return longer.startswith(shorter) and (not shorter or longer[len(shorter) :][:1] in ("", ".", "["))
+def _and_around(place: str) -> Iterator[str]:
+    """A place, as problems have it, and all that it stands in."""
+    yield ""
+    yield from (place[: match.start()] for match in _STEP.finditer(place))
+    yield place
 
 
 class Rest:
@@ -64,7 +69,7 @@ class Rest:
         if kind.__name__.startswith("Routes") and isinstance(self._value, list):
             self._value = {"routes": self._value}
         self._left_out = left_out
-        self._gone: list[Path] = []
+        self._gone: set[Path] = set()
 
     def without(self, faults: Iterable[tuple[Path, Kind]]) -> bool:
         """Leave out what is wrong at these places, and what is wrong without it. False: that cannot be done."""
@@ -94,9 +99,9 @@ class Rest:
                 break
             holders.append(holder[step])
             steps.append(step)
-        if any(path[: len(gone)] == gone for gone in self._gone):
+        if any(path[:length] in self._gone for length in range(len(path) + 1)):
             return True
-        self._gone.append(path)
+        self._gone.add(path)
         if not steps or (len(steps) == 1 and (kind == "key" or steps[0] in ("routes", "services", "groups"))):
             return False  # nothing is known of what it was meant for
         self._left_out.words.update(_words(holders[-1]))
@@ -113,7 +118,7 @@ class Rest:
                 if holders[2] == stand_in:
                     return False
                 holders[1][steps[1]] = stand_in
-                self._gone.append(path[:2])
+                self._gone.add(path[:2])
                 return True
         if isinstance(holders[-2], list) and len(steps) == 2:
             return steps[0] != "routes" and self._leave_out(path[:1], kind)
@@ -122,7 +127,9 @@ class Rest:
 
     def _note(self, path: Path) -> None:
         place = self._document.find(path)
-        self._left_out.places.add((place.file, format_path(place.shown)))
+        where = format_path(place.shown)
+        self._left_out.places.add((place.file, where))
+        self._left_out.around.update((place.file, outer) for outer in _and_around(where))
 
     def _stand_in(self, steps: list[str | int]) -> Any:
         """For a part that others count or refer to, by its place or name."""

@@ -3,14 +3,24 @@
 import difflib
 import json
 import re
-from collections.abc import Sequence
+from bisect import bisect
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Final, Literal
 
 Path = tuple[str | int, ...]
 """The way from the top of a file to a value: keys of mappings and indexes of lists."""
 
 Severity = Literal["error", "warning"]
+
+MOST_PROBLEMS: Final = 1000
+"""Of one file, or of one look at all: who has more corrects these first. A few aliases in YAML make millions."""
+MOST_FOUND: Final = 10 * MOST_PROBLEMS
+"""Among which many may be the same: what is handed down to several is found in each of them."""
+
+_AND_MORE: Final = "and more"
+_NAMES_COMPARED: Final = 200  # with one that is not known: to compare it with thousands takes a twentieth of a second
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
 
@@ -53,6 +63,27 @@ class ConfigError(Exception):
         return "\n".join(map(str, self.problems))
 
 
+def at_most(problems: Iterable[Problem], most: int = MOST_PROBLEMS) -> tuple[list[Problem], bool]:
+    """The first of these, each once, and whether there may be more."""
+    kept: dict[Problem, None] = {}
+    for looked_at, problem in enumerate(problems):
+        if looked_at >= MOST_FOUND or (len(kept) >= most and problem not in kept):
+            return list(kept), True
+        kept[problem] = None
+    return list(kept), False
+
+
+def and_more(file: str, most: int = MOST_PROBLEMS, severity: Severity = "error") -> Problem:
+    """What stands behind those that `at_most` has kept."""
+    message = f"{_AND_MORE}: at most {most:,} are looked for at once; correct these first"
+    return Problem(file, 0, 0, "", message, severity)
+
+
+def says_more(problem: Problem) -> bool:
+    """Whether it is only that there are more."""
+    return problem.message.startswith(_AND_MORE)
+
+
 def format_path(path: Path) -> str:
     """A path as people read it: `routes[1].timeout.connect`."""
     text = ""
@@ -73,6 +104,27 @@ def quote(text: str) -> str:
 
 def suggest(word: str, known: list[str], likeness: float = 0.6) -> str | None:
     """The known word that is most like this one, letter case and kind of hyphen aside."""
+    return _suggested(word[:100].lower().replace("-", "_"), tuple(known), likeness)
+
+
+@lru_cache(1024)  # many errors are about the same word
+def _suggested(word: str, known: tuple[str, ...], likeness: float) -> str | None:
     plain = {name.lower().replace("-", "_"): name for name in known}
-    close = difflib.get_close_matches(word[:100].lower().replace("-", "_"), plain, 1, likeness)
+    near = plain if len(plain) <= _NAMES_COMPARED else _alike(word, tuple(plain))
+    close = difflib.get_close_matches(word, near, 1, likeness)
     return plain[close[0]] if close else None
+
+
+def _alike(word: str, names: tuple[str, ...]) -> list[str]:
+    """Those that begin like this word, or end like it."""
+    forwards, backwards = _sorted(names)
+    reverse = word[::-1]
+    begin, end = bisect(forwards, word), bisect(backwards, reverse)
+    some = _NAMES_COMPARED // 4
+    ends = backwards[max(end - some, 0) : end + some]
+    return [*forwards[max(begin - some, 0) : begin + some], *(name[::-1] for name in ends)]
+
+
+@lru_cache(4)
+def _sorted(names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    return sorted(names), sorted(name[::-1] for name in names)

@@ -10,7 +10,7 @@ from typing import Final
 
 from gateway.config.models.base import Model, keys_of
 from gateway.config.models.layout import Level, levels
-from gateway.config.problems import Path, Problem, format_path, quote
+from gateway.config.problems import MOST_PROBLEMS, Path, Problem, format_path, quote
 from gateway.config.yaml.document import Document, Entry, Mapping, Node, Origin, Sequence
 
 _PAIR: Final = rb"(?<!\\)((?:\\\\)*)((?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})+)"
@@ -57,7 +57,8 @@ class _Spelling:
                 place = (*path, key)
                 if name in entries:
                     message = f"{quote(name)} is the same key in another spelling; remove one of them"
-                    self.problems.append(Problem(self.file, entry.line, entry.column, format_path(place), message))
+                    if len(self.problems) <= MOST_PROBLEMS:  # one more than are shown, which says so
+                        self.problems.append(Problem(self.file, entry.line, entry.column, format_path(place), message))
                     continue
                 if name != key:
                     origins[name] = Origin(self.file, place)

@@ -20,7 +20,7 @@ from gateway.config.files import guardrail_files, policy_files
 from gateway.config.host_names import host_names, perhaps_meant
 from gateway.config.load import parse
 from gateway.config.models import FILES, Configuration
-from gateway.config.problems import ConfigError, Fault, Problem
+from gateway.config.problems import ConfigError, Fault, Problem, says_more
 from gateway.config.route_files import MAIN, is_route_file
 from gateway.config.secrets import KnownSecrets
 from gateway.config.yaml.compose import compose
@@ -138,8 +138,9 @@ def _parsed(files: dict[str, bytes], secrets: KnownSecrets) -> tuple[Configurati
         return parse(files, {}, base=_NOWHERE, secrets=secrets, read=_absent), []
     except ConfigError as error:
         unknown = [problem for problem in error.problems if _unknown(problem)]
-        if len(unknown) < len(error.problems):
-            raise ConfigError([problem for problem in error.problems if not _unknown(problem)]) from None
+        others = [problem for problem in error.problems if not _unknown(problem)]
+        if not all(map(says_more, others)):
+            raise ConfigError(others) from None
         warnings = [replace(problem, severity="warning") for problem in unknown]
     made, elsewhere = _with_stand_ins(files, unknown)
     return made, [*warnings, *elsewhere]

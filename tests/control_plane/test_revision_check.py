@@ -67,6 +67,18 @@ def test_errors_beside_unset_variables() -> None:
     ]
 
 
+def test_errors_beside_a_variable_that_many_values_need() -> None:
+    """The same where more values need one than there are errors of other kinds at most, and without an error it is
+    checked as any other."""
+    routes = "routes:\n" + "".join(
+        f"- {{path: /{number}, target: 'a:80', host: '${{HOST}}'}}\n" for number in range(1500)
+    )
+    assert errors(routes=f"{routes}- {{path: /, target: 'a:80', tiemout: 5s}}\n") == [
+        'routes.yaml:1502:29: routes[1500].tiemout: unknown key, did you mean "timeout"?'
+    ]
+    assert all("HOST is not set" in warning for warning in warnings(routes=routes))
+
+
 def test_environment_of_this_machine_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the control plane has in its environment is neither used nor shown."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://admin:hunter2@db/control")

@@ -47,7 +47,7 @@ from gateway.config.checks import (
     traces,
 )
 from gateway.config.models import Configuration
-from gateway.config.problems import Fault, Problem, Severity
+from gateway.config.problems import Fault, Problem, Severity, and_more, at_most
 from gateway.config.yaml.document import Document
 from gateway.config.yaml.places import to_problem
 
@@ -149,11 +149,16 @@ WARNINGS = (
 
 
 def run(checks: Iterable[Check], configuration: Configuration, severity: Severity) -> Iterator[Problem]:
-    """The findings of the checks with their lines, in order; those of a group are reported once."""
-    seen: set[Problem] = set()
+    """The findings of the checks with their lines, in order, each once, and of no check more than `at_most`."""
+    found: dict[Problem, None] = {}
     for check in checks:
-        for fault in check.find(configuration):
-            problem = to_problem(configuration.documents[check.file], fault, severity)
-            if problem not in seen:
-                seen.add(problem)
-                yield problem
+        problems, more = at_most(_problems(check, configuration, severity))
+        found.update(dict.fromkeys(problems))
+        if more:
+            found[and_more(check.file, severity=severity)] = None
+    yield from found
+
+
+def _problems(check: Check, configuration: Configuration, severity: Severity) -> Iterator[Problem]:
+    for fault in check.find(configuration):
+        yield to_problem(configuration.documents[check.file], fault, severity)

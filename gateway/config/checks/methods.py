@@ -13,8 +13,11 @@ LIKENESS = 0.65  # GTE is GET; PURGE is not MERGE
 
 def misspelt(configuration: Configuration) -> Iterator[Fault]:
     """Those that are not registered, and much like one that is."""
+    known = sorted(REGISTERED)
+    meant: dict[str, str | None] = dict.fromkeys(known)
     for index, route in enumerate(configuration.routes.routes):
         for number, method in enumerate(route.methods or ()):
-            likely = None if method in REGISTERED else suggest(method, sorted(REGISTERED), LIKENESS)
-            if likely is not None:
+            if method not in meant:
+                meant[method] = suggest(method, known, LIKENESS)
+            if (likely := meant[method]) is not None:
                 yield Fault(("routes", index, "methods", number), f"{method} is no registered method; is it {likely}?")

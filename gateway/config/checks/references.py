@@ -3,7 +3,7 @@
 Checked on the values as they were read and not on the models, so that they are reported with every other error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic_core import PydanticCustomError
@@ -19,7 +19,7 @@ def check_references(value: Any, document: Document) -> Iterator[Fault]:
     """The faults of routes.yaml as a whole, whatever its shape."""
     top = value if isinstance(value, dict) else {"routes": value}
     services = top.get("services") or {}
-    names = list(services) if isinstance(services, dict) else None
+    names = services if isinstance(services, dict) else None
     listed = top.get("routes")
     routes = [(index, route) for index, route in enumerate(listed if isinstance(listed, list) else [])]
     ids: dict[str, int] = {}
@@ -50,12 +50,12 @@ def _targets(index: int, route: dict[Any, Any]) -> Iterator[tuple[Path, Any]]:
             yield ("routes", index, "split", number, "target"), entry.get("target")
 
 
-def _check_target(place: Path, target: Any, names: list[str] | None) -> Iterator[Fault]:
+def _check_target(place: Path, target: Any, names: Mapping[str, Any] | None) -> Iterator[Fault]:
     if len(place) == 3 and isinstance(target, str) and (target in (MODELS, MCP) or target.startswith(f"{MCP}.")):
         return  # which depends on models.yaml: see llm_routes
     if names is None or not isinstance(target, str) or ":" in target or target in names or not _is_service(target):
         return
-    likely = suggest(target, names)
+    likely = suggest(target, list(names))
     message = "services has no entry of this name; define it, or write host:port"
     yield Fault(place, message, f'; did you mean "{likely}"?' if likely else "")
 

@@ -9,6 +9,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_plain_validator_function
 
+from gateway.config.models.pieces import in_pieces
+
 T = TypeVar("T")
 
 
@@ -16,6 +18,10 @@ class Model(BaseModel):
     """Frozen, without unknown keys and without conversions: a text that looks like a number is still a text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
+        return in_pieces(cls, handler(source))
 
     @classmethod
     def unset(cls) -> Self:

@@ -1,13 +1,12 @@
 """Which keys there are, and where: what the documentation lists, and what an unknown key is compared with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
 
 from gateway.config.models import FILES, Model, RouteConfig, model_of
 from gateway.config.models.base import keys_of
@@ -70,7 +69,6 @@ class KeyPlace:
 
     file: str
     level: Level
-    field: FieldInfo
 
     def __str__(self) -> str:
         return f"in {self.file}, as {format_level(self.level)}"
@@ -90,9 +88,15 @@ class KeyPlace:
         model = levels(self.file).get(self.level)
         if isinstance(value, dict) and model is not None:
             return any(key in keys_of(model) for key in value)
-        annotation: Any = Annotated[self.field.annotation, "", *self.field.metadata]  # which asks for one
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        adapter = _adapter(self.file, self.level)
         return _accepted(adapter, value) or _accepted(adapter, [value])  # many lists may be written as their only entry
+
+
+@cache
+def _adapter(file: str, level: Level) -> TypeAdapter[Any]:
+    field = keys_of(levels(file)[level[:-1]])[level[-1]]
+    annotation: Any = Annotated[field.annotation, "", *field.metadata]  # which asks for one
+    return TypeAdapter(annotation)
 
 
 def _accepted(adapter: TypeAdapter[Any], value: Any) -> bool:
@@ -107,14 +111,20 @@ def _plain(step: str) -> str:
     return step.replace("_", "").lower()  # files may have camelCase
 
 
-def places_of(key: str) -> list[KeyPlace]:
+def places_of(key: str) -> Sequence[KeyPlace]:
     """Every place where a key of this name is known."""
-    return [
-        KeyPlace(file, (*level, key), keys_of(model)[key])
-        for file in FILES
-        for level, model in levels_without_repeats(file).items()
-        if key in keys_of(model) and (level[:1] not in _HANDING_DOWN or key not in RouteConfig.model_fields)
-    ]
+    return _places().get(key, ())
+
+
+@cache
+def _places() -> Mapping[str, Sequence[KeyPlace]]:
+    places: dict[str, list[KeyPlace]] = {}
+    for file in FILES:
+        for level, model in levels_without_repeats(file).items():
+            for key in keys_of(model):
+                if level[:1] not in _HANDING_DOWN or key not in RouteConfig.model_fields:
+                    places.setdefault(key, []).append(KeyPlace(file, (*level, key)))
+    return places
 
 
 def format_level(level: Level) -> str:

@@ -20,15 +20,14 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from gateway.config.problems import Path, Problem, format_path, quote
-from gateway.config.yaml.document import Document, Entry, Folded, Mapping, Node, Scalar, Sequence, resolve
+from gateway.config.problems import MOST_PROBLEMS, Path, Problem, and_more, format_path, quote
+from gateway.config.yaml.document import MAX_NODES, Document, Entry, Folded, Mapping, Node, Scalar, Sequence, resolve
 from gateway.config.yaml.text import DocumentError, decode, syntax_problem
 
 BARE_LIST = "routes"
 """A list at the top of a file stands for a mapping with this key."""
 
 MAX_DEPTH = 50
-MAX_NODES = 2_000_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -158,7 +157,7 @@ class _Composer:
                 else:
                     where = format_path((*self._path(), "<<"))
                     message = 'after "<<:" there must be an alias of a mapping, or a list of such'
-                    self.problems.append(Problem(self._file, merge.line, merge.column, where, message))
+                    self._note(Problem(self._file, merge.line, merge.column, where, message))
         if frame.anchor is not None:
             self._anchors[frame.anchor] = _Anchor(frame.node, self._nodes - frame.nodes_before, frame.height + 1)
         self._add(event, frame.node, frame.height + 1)
@@ -206,7 +205,7 @@ class _Composer:
             entries[key.text] = Entry(key.line, key.column, node)
             return
         message = f"the key {quote(key.text)} is duplicated, first on line {first.line}; remove one of them"
-        self.problems.append(Problem(self._file, key.line, key.column, format_path(self._path()), message))
+        self._note(Problem(self._file, key.line, key.column, format_path(self._path()), message))
 
     def _wants_key(self) -> bool:
         return bool(self._stack) and isinstance(self._stack[-1].node, Mapping) and self._stack[-1].key is None
@@ -228,7 +227,12 @@ class _Composer:
             raise self._stop(event, message)
 
     def _report(self, event: yaml.Event, message: str) -> None:
-        self.problems.append(self._problem(event, message))
+        self._note(self._problem(event, message))
+
+    def _note(self, problem: Problem) -> None:
+        self.problems.append(problem)
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise DocumentError(and_more(self._file))
 
     def _stop(self, event: yaml.Event, message: str) -> DocumentError:
         return DocumentError(self._problem(event, message))

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from gateway.config.problems import Path
 
+MAX_NODES = 2_000_000
+"""Of a document, with those behind aliases as often as these stand there, and what is handed down."""
+
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,30})", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]{1,30}|(0|[1-9][0-9]{0,30})(\.[0-9]{0,30})?)([eE][-+]?[0-9]{1,3})?", re.ASCII)
 _BASED = re.compile(r"0(x[0-9a-fA-F]{1,30}|o[0-7]{1,30})", re.ASCII)

@@ -10,10 +10,10 @@ from collections.abc import Mapping as MappingOf
 from pathlib import Path as FilePath
 from typing import Any
 
-from gateway.config.problems import Fault, quote
+from gateway.config.problems import MOST_FOUND, Fault, quote
 from gateway.config.regular_files import read_secret, to_mend
 from gateway.config.secrets import KnownSecrets, names_a_secret
-from gateway.config.yaml.document import Folded, Mapping, Node, Scalar, Sequence, resolve
+from gateway.config.yaml.document import MAX_NODES, Folded, Mapping, Node, Scalar, Sequence, resolve
 
 MAX_EXPANSIONS = 100
 
@@ -112,16 +112,30 @@ class Expander:
         raise ExpansionError(f"the file {quote(name)} cannot be used: {reason}; {remedy}")
 
 
+class _TooManyError(Exception):
+    """A document has more values than it may have, or faults than are looked for."""
+
+
 class Converter:
-    """Turns nodes into the values that the models take, and notes in `faults` what cannot be expanded."""
+    """Turns nodes into the values that the models take, and notes in `faults` what cannot be expanded.
+    `stopped`: there was too much of it, and no value came of it."""
 
     def __init__(self, expander: Expander) -> None:
         self.faults: list[Fault] = []
         self._expander = expander
         self._path: list[str | int] = []
+        self.stopped = False
+        self._values = 0
 
     def convert(self, node: Node | Folded | None) -> Any:
         """Dicts, lists, texts, numbers, booleans and None, and what was folded as it is."""
+        try:
+            return self._converted(node)
+        except _TooManyError:
+            self.stopped = True
+            return None
+
+    def _converted(self, node: Node | Folded | None) -> Any:
         if node is None or isinstance(node, Folded):
             return node
         if isinstance(node, Scalar):
@@ -130,6 +144,11 @@ class Converter:
             if _is_literal_secret(self._path):
                 self._expander.secrets.add(node.text)
             return resolve(node.text) if node.plain else node.text
+        self._values += len(node.items if isinstance(node, Sequence) else node.entries)
+        if self._values > MAX_NODES:
+            message = f"with what groups and defaults hand down, there are more than {MAX_NODES:,} values; use fewer"
+            self.faults.append(Fault(tuple(self._path[:1]), message, show_value=False))
+            raise _TooManyError
         self._path.append("")
         value: Any = self._list(node) if isinstance(node, Sequence) else self._dict(node)
         self._path.pop()
@@ -139,14 +158,14 @@ class Converter:
         values = []
         for index, item in enumerate(node.items):
             self._path[-1] = index
-            values.append(self.convert(item))
+            values.append(self._converted(item))
         return values
 
     def _dict(self, node: Mapping) -> dict[str, Any]:
         values = {}
         for key, entry in node.entries.items():
             self._path[-1] = key
-            values[key] = self.convert(entry.node)
+            values[key] = self._converted(entry.node)
         return values
 
     def _expanded(self, node: Scalar) -> Any:
@@ -155,6 +174,8 @@ class Converter:
             text = prefix + self._expander.expand(node.text[node.prefix :])
         except ExpansionError as error:
             self.faults.append(Fault(tuple(self._path), str(error), show_value=False))
+            if len(self.faults) > MOST_FOUND:
+                raise _TooManyError from None
             return BROKEN
         names = ", ".join(match[0] for match in _EXPANSION.finditer(node.text) if match[1] is not None)
         node.expanded = names if names.isprintable() else quote(names)
