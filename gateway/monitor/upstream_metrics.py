@@ -24,7 +24,10 @@ def upstream_metrics(upstreams: Iterable[Upstream]) -> Iterator[Family]:
     services, now = list(upstreams), time.perf_counter()
     number = sum(len(upstream.endpoints) for upstream in services)
     totals = _Totals(services, now, only_out=number > ENDPOINTS)
-    help = "Duration of attempts at the endpoints of an upstream, until the head of the answer, or their failure."
+    help = (
+        "Duration of attempts at the endpoints of an upstream, until the head of the answer, or their failure; without"
+    )
+    help += " the time in the queue for a connection."
     durations = (Sample((upstream.name,), upstream.durations) for upstream in services)
     yield Family("http_client_request_duration_seconds", "histogram", help, ("upstream",), durations)
     yield from totals.families()

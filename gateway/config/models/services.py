@@ -86,7 +86,10 @@ class Connections(Section):
 
     max: int = Field(512, ge=1, le=65535, description="Connections to one endpoint at a time.")
     pending: int = Field(
-        1024, ge=0, le=1_000_000, description="Requests that wait for a connection; those beyond it are a 503."
+        1024,
+        ge=0,
+        le=1_000_000,
+        description="Requests that wait for a connection; those beyond it are a 503 (`concurrency-limit`).",
     )
     idle: int = Field(128, ge=0, le=65535, description="Connections kept open for reuse.")
     idle_timeout: Duration = Field(
