@@ -115,7 +115,7 @@ class AgentsSource:
         for each in wrong:
             sink.fault(each)
         self._heard, self._lost = heard, None
-        sink.deliver(Instances(members, "", heard))
+        sink.deliver(Instances(members, "", heard, wrong))
         self._look(sink)
 
     def _look(self, sink: Sink) -> None:

@@ -77,7 +77,7 @@ class ConsulSource:
                     for wrong in sorted(bad - self._bad):
                         sink.fault(wrong)
                     self._bad = bad
-                    sink.deliver(Instances(members, str(answered), happened))
+                    sink.deliver(Instances(members, str(answered), happened, sorted(bad)))
                 index = max(1, answered) if answered >= index else 0
                 await asyncio.sleep(APART_SECONDS - (time.perf_counter() - began))
 

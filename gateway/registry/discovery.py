@@ -144,6 +144,11 @@ class Discovery:
             yield f"{place} says that {name} has no instances any more; {stay}; start one, or see why none is listed"
         elif not self.upstream.endpoints:
             yield f"{name} has no endpoints: {self.why_none()}"
+        if self._last is not None and self._last.faults:
+            faults = self._last.faults
+            more = f"; {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+            said = "; ".join(map(one_line, faults[:SHOWN]))
+            yield f"{place}, {name}: {said}{more}; correct it where it is registered"
         if self.dropped:
             some = ", ".join(self._outside)
             yield f"{counted(self.dropped, 'instance')} of {name} ({some}) not used: {self._why_outside}"

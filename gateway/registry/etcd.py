@@ -12,7 +12,7 @@ import base64
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +45,7 @@ class _Held:
     revision: int  # of its last change
     value: str  # base64
     member: Member | None  # None: the value cannot be used
+    fault: str = ""  # why it cannot
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,8 @@ class EtcdSource:
 
     def _deliver(self, sink: Sink, happened: float) -> None:
         members = [held.member for held in self._keys.values() if held.member is not None]
-        sink.deliver(Instances(members, str(self._revision), happened))
+        faults = [held.fault for held in self._keys.values() if held.fault]
+        sink.deliver(Instances(members, str(self._revision), happened, faults))
 
     async def _listed(self, etcd: _Etcd) -> tuple[int, Keys, list[str]]:
         body = await etcd.ask("/v3/kv/range", self._range)
@@ -292,14 +294,14 @@ def _change(entry: Mapping[str, Any], kind: str) -> _Change:
 def _held(key: str, revision: int, value: str, known: _Held | None) -> tuple[_Held, str]:
     """The instance of a key, and its error. An unusable value leaves the instance as it was."""
     if known is not None and known.value == value:
-        return (known if known.revision == revision else _Held(revision, value, known.member)), ""
+        return (known if known.revision == revision else replace(known, revision=revision)), ""
     try:
         return _Held(revision, value, parse_value(base64.b64decode(value).decode())), ""
     except ValueError as error:
         name = base64.b64decode(key).decode(errors="replace")[:100]
         left = "stays as it was" if known is not None and known.member is not None else "is left out"
         fault = f"the value of {name!r} cannot be used, so the instance {left}: {error}"
-        return _Held(revision, value, known.member if known is not None else None), fault
+        return _Held(revision, value, known.member if known is not None else None, fault), fault
 
 
 def _refusal(status: int, body: bytes) -> str:

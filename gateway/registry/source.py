@@ -25,6 +25,7 @@ class Instances:
     members: Sequence[Member]
     revision: str  # of the source, in its own form; empty where it has none
     happened: float | None = None  # time.perf_counter() when the source's event came; None: when it was asked
+    faults: Sequence[str] = ()  # about instances that cannot be used as they are registered, a sentence each
 
 
 class Sink(Protocol):

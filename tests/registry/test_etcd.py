@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.registry.discovery import Discovery
 from gateway.registry.etcd import EtcdSource
 from gateway.upstream.member import Address, Member
 from tests.etcd_server import EtcdServer
 from tests.registry.support import listening, shows
 from tests.support import eventually, free_port, running_gateway, scripted_backend
-from tests.upstream.test_service import named_backends
+from tests.upstream.test_service import named_backends, upstream_of
 
 _NUMBERS = count()
 
@@ -81,6 +82,26 @@ async def test_a_value_that_cannot_be_read_costs_no_other_instance(etcd: EtcdSer
         assert len(heard.faults) == 2
         assert f"'{prefix}bad' cannot be used, so the instance is left out: it is not JSON" in heard.faults[0]
         assert f"'{prefix}a' cannot be used, so the instance stays as it was: port is missing" in heard.faults[1]
+
+
+async def test_a_value_that_cannot_be_read_is_a_trouble_until_it_can(etcd: EtcdServer, prefix: str) -> None:
+    """As long as it is there, whatever else changes; a replica would be missing and nobody would know."""
+    etcd.put(f"{prefix}a", "10.0.0.1:80")
+    etcd.put(f"{prefix}bad", "{")
+    discovery = Discovery(upstream_of(), EtcdSource([etcd.url], prefix))
+    await discovery.start()
+    try:
+        await eventually(lambda: len(discovery.upstream.endpoints) == 1)
+        etcd.put(f"{prefix}b", "10.0.0.2:80")
+        await eventually(lambda: len(discovery.upstream.endpoints) == 2)
+        (trouble,) = discovery.troubles()
+        assert f"'{prefix}bad' cannot be used, so the instance is left out: it is not JSON" in trouble
+        assert trouble.endswith("; correct it where it is registered")
+        etcd.put(f"{prefix}bad", "10.0.0.3:80")
+        await eventually(lambda: len(discovery.upstream.endpoints) == 3)
+        assert [*discovery.troubles()] == []
+    finally:
+        await discovery.stop()
 
 
 async def test_a_restart_with_another_set(own_etcd: EtcdServer, prefix: str) -> None:
