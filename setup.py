@@ -51,7 +51,7 @@ MODULES = """
     llm/handler llm/reading llm/choosing llm/going llm/failover llm/failures llm/answering llm/holding llm/passing
     llm/metering llm/accounting llm/providers llm/cooldown llm/speaking llm/estimate llm/prices llm/upload llm/form
     llm/usage_table llm/money llm/offering llm/naming llm/profile_bounds llm/origins llm/referring
-    llm/issued llm/storing llm/concealing
+    llm/issued llm/storing llm/concealing llm/background
     monitor/access_log monitor/log_writer monitor/traffic monitor/recent_requests monitor/model_summary
     monitor/model_traffic monitor/telemetry/span_record monitor/telemetry/methods
     app/channel app/destination app/gateway app/sending app/asgi

@@ -213,6 +213,11 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
 """Remedies by the end of the problem type."""
 
 CODES: Final[Mapping[str, Remedy]] = {
+    "background_not_allowed": Remedy(
+        "What an answer takes that goes on without a connection is not counted, there is a budget, and the request "
+        "does not say how much it may be.",
+        "Send it without `background`, or without what the message names; see Background in budgets.md.",
+    ),
     "batch_not_allowed": Remedy(
         "A batch would get round a budget, a quota, a guardrail or a list of models.",
         "Send its requests one by one, or give these callers a route and a profile without such.",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from gateway.http import Decision, Exchange
 from gateway.http.model_record import LeftOut, ModelRecord
+from gateway.llm.background import unbounded
 from gateway.llm.choosing import Candidate
 from gateway.llm.claims import Refused, Wanted
 from gateway.llm.money import Money
@@ -63,18 +64,21 @@ class Bill:
     def _wanted(
         self, exchange: Exchange, candidates: Sequence[Candidate], output_limit: int | None, *, generates: bool
     ) -> Wanted:
+        request = self._request
         backends = tuple((candidate.provider, candidate.model) for candidate in candidates)
         seconds = exchange.deadline - asyncio.get_running_loop().time()
         return Wanted(
             backends,
             self._route,
             self._record.profile,
-            max(1, self.estimated),  # also of what opens a session: nothing passes a budget that is used up
+            # Also of what opens a session: nothing passes a budget that is used up.
+            max(1, self.estimated) if not request.background else max(self.estimated, request.size),
             output_limit,
             seconds,
             self._record.asked,
-            self._request.tier,
-            self._request.background,
+            request.tier,
+            request.background,
+            unbounded(request) if request.background else "",
             generates,
             self._choices,
             self.caller,
@@ -119,13 +123,16 @@ class Bill:
 
     def lost(self, usage: Usage) -> None:
         """An attempt took so much, and the client gets nothing of it."""
+        least, self._least = self._least, 0
         if self._hold is not None:
-            self._hold.attempt(usage, self._cost(usage, "") or 0)
+            self._hold.attempt(usage, max(self._cost(usage, "") or 0, least))
 
     def in_full(self, usage: Usage) -> Usage:
-        """Of an answer whose rest will not be counted: at least what is reserved."""
-        self._least = self._record.reserved_micros
-        output = max(usage.output, self._record.reserved_tokens - usage.input)
+        """Of an answer whose rest will not be counted: at least what is reserved, also for the backend that it came
+        to after others."""
+        hold = self._hold
+        self._least = 0 if hold is None else hold.most("micros")
+        output = max(usage.output, (0 if hold is None else hold.most("tokens")) - usage.input)
         read, written, long = usage.cache_read, usage.cache_write, usage.cache_write_long
         return Usage(usage.input, output, read, written, usage.reasoning, estimated=True, cache_write_long=long)
 

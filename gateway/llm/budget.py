@@ -16,7 +16,9 @@ from typing import Final, Literal
 
 from gateway.errors import GatewayError
 from gateway.http import Decision, Exchange
+from gateway.http.decisions import deny
 from gateway.limits.holds import Line
+from gateway.llm.background import not_counted
 from gateway.llm.claims import Backend, Budget, Claim, Limit, Wanted, explained
 from gateway.llm.estimate import Estimator
 from gateway.llm.prices import MOST_TOKENS, Prices
@@ -83,6 +85,7 @@ class Budgets:
         hold = Hold(self, exchange, wanted)
         if self.budgets and wanted.backends:
             try:
+                self._check_bounded(exchange, wanted)
                 await hold.begin()
             except BaseException as error:  # refused, or its client went away while it waited for a store
                 self.tally.refused += isinstance(error, GatewayError)
@@ -96,6 +99,7 @@ class Budgets:
         several backends, of the first that its own budgets let pass. Raises Refused where none has a price."""
         if not wanted.backends:
             return []
+        self._check_bounded(exchange, wanted)
         hold = Hold(self, exchange, wanted)
         hold.leave_out_unpriced()
         backends = [backend for backend in wanted.backends if backend not in hold.unpriced]
@@ -147,6 +151,14 @@ class Budgets:
             None,
         )
 
+    def _check_bounded(self, exchange: Exchange, wanted: Wanted) -> None:
+        """Raises ModelError where nobody will count what an answer takes, and the request does not say how much that
+        may be."""
+        for budget in self.budgets if wanted.unbounded else ():
+            applies = budget.applies is None or any(budget.applies(wanted, backend) for backend in wanted.backends)
+            if applies and any(limit.unit != "requests" for limit in budget.limits):
+                deny(exchange, budget.rule, not_counted(wanted.unbounded, budget.name), budget.mode)
+
     def priced(self, wanted: Wanted, backend: Backend) -> bool:
         """Whether it is known what a backend costs, or what to assume."""
         return self._prices.dearest(*backend, 0, 0, tier=wanted.tier) is not None
@@ -160,7 +172,7 @@ class Budgets:
         if limit.unit == "requests":
             return 1
         amount = self._estimate(self._estimator, budget, limit.unit, wanted, backends, wanted.input_tokens)
-        if amount <= limit.amount:
+        if amount <= limit.amount or wanted.background:
             return amount
         size = wanted.input_bytes
         given = wanted.input_tokens if size is None else max(1, _UNLEARNED.input_tokens(size, "", ""))

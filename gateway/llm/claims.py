@@ -46,6 +46,7 @@ class Wanted:
     asked: str = ""  # the model, as the client named it
     tier: Tier = USUAL  # that it asks for
     background: bool = False  # nobody will count what its answer takes
+    unbounded: str = ""  # of such a one: the member for which it does not say how much that may be
     generates: bool = True  # its answer has output tokens
     choices: int = 1  # answers that it asks for, each as long as the limit
     caller: str = ""  # of whom estimates are learned apart

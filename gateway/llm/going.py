@@ -128,7 +128,7 @@ class Going:
         bill = self.bill.twin(record)
         exchange = copy(self.exchange)
         exchange.model = record
-        meter = Meter(record, self.meter.began, bill)
+        meter = self.meter.twin(record, bill)
         made = Going(
             exchange,
             self.call,

@@ -73,6 +73,10 @@ class Meter:
         self.began = began  # time.perf_counter()
         self._bill = bill
 
+    def twin(self, record: ModelRecord, bill: Bill) -> Meter:
+        """Another one for the same request, of which nothing has come."""
+        return Meter(record, self.began, bill, free=self._free, goes_on=self._goes_on)
+
     def content(self) -> None:
         """The first content of the answer has come."""
         if not self.first:
@@ -82,7 +86,8 @@ class Meter:
     def lost(self, answer: Counted | None) -> None:
         """An attempt has failed that had begun to answer: nothing of it is delivered."""
         if answer is not None or self.sent:
-            self._bill.lost(self._usage(answer))
+            usage = self._usage(answer)
+            self._bill.lost(self._all_of(usage, answer) if self._goes_on else usage)
         self.sent, self.answer = False, None
 
     def over(self) -> None:
@@ -92,8 +97,8 @@ class Meter:
         self._over = True
         record, answer = self.record, self.answer
         usage = self._usage(answer)
-        if self._goes_on and not usage.is_nothing and not (answer is not None and answer.finished):
-            usage = self._bill.in_full(usage)
+        if self._goes_on:
+            usage = self._all_of(usage, answer)
         if self.first:
             record.output_seconds = (self.last or time.perf_counter()) - self.first
         if answer is not None:
@@ -131,6 +136,11 @@ class Meter:
         output = max(said.output, written)
         made = Usage(said.input, output, said.cache_read, said.cache_write, said.reasoning, estimated=True)
         return made if made.input else self._with_input(made)
+
+    def _all_of(self, usage: Usage, answer: Counted | None) -> Usage:
+        """With what an answer may still take that goes on without a connection: only a report of all of it is less."""
+        told = answer is not None and answer.finished and answer.usage is not None
+        return usage if told or usage.is_nothing else self._bill.in_full(usage)
 
     def _with_input(self, said: Usage) -> Usage:
         """Of a report without the tokens of the request, which some servers leave out: these are not free."""

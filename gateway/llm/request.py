@@ -37,12 +37,14 @@ _READ: Final = frozenset(
         "n_predict",
         "generationConfig",
         "generation_config",
+        "background",
+        "deferred",
         "prompt_cache_key",
         "previous_response_id",
     }
 )
 _SERVICE_TIERS: Final = ("service_tier", "serviceTier")  # the latter of Gemini, which takes both
-_ALSO_READ: Final = ("tools", "functions", "temperature", *_SERVICE_TIERS, "speed", "background")
+_ALSO_READ: Final = ("tools", "functions", "temperature", *_SERVICE_TIERS, "speed")
 _FOLDED: Final = {name.casefold(): name for name in (*_READ, *_ALSO_READ)}
 _QUOTED: Final = {name: b'"%b"' % name.encode() for name in _READ}
 
@@ -69,6 +71,9 @@ OF_TOOLS: Final = ("tools", "functions")
 CONFIG_LIMITS: Final = ("maxOutputTokens", "max_output_tokens")
 _WITHOUT_MEANING: Final = PLAIN - _OF_CHOICES - _OF_OUTPUT - _OF_AFFINITY - {"stream", "stream_options"}
 """Members of which nothing is read but `model`."""
+
+_GOES_ON: Final = {"openai.responses": "background", "openai.chat": "deferred"}
+"""The member that has an answer go on without a connection, to be fetched later; `deferred` is one of xAI."""
 
 _ASKS_USAGE: Final = frozenset({"openai.chat", "openai.completions"})
 
@@ -158,8 +163,8 @@ class ModelRequest:
             self.output_limit = _output_limit(self.api.name, document)
         if not names.isdisjoint(OF_TOOLS):
             self.tools = _tools(document)
-        if "background" in names and self.api.name == "openai.responses":
-            self.background = _flag(document, "background")
+        if (goes_on := _GOES_ON.get(self.api.name)) is not None:
+            self.background = _flag(document, goes_on)
         if not names.isdisjoint(_OF_PRICE):
             self.tier = _tier(document)
         if not names.isdisjoint(_OF_AFFINITY):

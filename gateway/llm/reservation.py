@@ -85,7 +85,7 @@ class Hold:
                 if number == len(backends):
                     raise
                 self._exchange.decisions = decided  # another one may answer
-        self._note([claim for part in (*self._fixed, *self._there) for claim in part.claims])
+        self._note(self._claims())
 
     def give_back(self) -> None:
         """Nothing is reserved any more, and nothing was used."""
@@ -168,6 +168,13 @@ class Hold:
                 part.settle(lambda _: 0)
             raise
         self._there, self._backend = parts, backend
+
+    def most(self, unit: Unit) -> int:
+        """The largest reservation in one budget, now that it has come to this backend."""
+        return _largest(self._claims(), unit)
+
+    def _claims(self) -> list[Claim]:
+        return [claim for part in (*self._fixed, *self._there) for claim in part.claims]
 
     def _note(self, claims: Sequence[Claim]) -> None:
         self.tokens = _largest(claims, "tokens")
