@@ -229,7 +229,7 @@ class Reloader:
             waiting = self._callers.copy()  # before looking: what they have written is to be seen
             if waiting:
                 self._large.doubt()
-            seen, written = await self._look()
+            seen, written = await self._look(in_turn=not waiting)
             self.written = written is not None
             settled = self._settling.settled(seen, loop.time(), written=self.written)
             callers = _next_callers(waiting, written=self.written)
@@ -253,9 +253,9 @@ class Reloader:
         self._requested.set()
         return answer
 
-    async def _look(self) -> tuple[watch.Seen, ConfigError | None]:
+    async def _look(self, *, in_turn: bool = False) -> tuple[watch.Seen, ConfigError | None]:
         def look() -> tuple[watch.Seen, ConfigError | None]:
-            named = self._digests.of(self._named)
+            named = self._digests.in_turn(self._named) if in_turn else self._digests.of(self._named)
             contents, written = watch.look(self.directory, self._settling.changed(named), self._large.read)
             return watch.Seen(contents, named), written
 

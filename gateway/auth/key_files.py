@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
+import time
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from gateway.config.named_files import RACY_SECONDS
 from gateway.config.regular_files import read_regular, to_mend
 from gateway.live import Tasks
 from gateway.plurals import counted
@@ -19,6 +22,8 @@ logger = logging.getLogger("gateway.auth")
 POLL_SECONDS = 5.0
 SHORTEST_KEY = 24  # characters; those of `gateway keys new` have 46
 LARGEST_FILE = 16 * 1024**2  # bytes
+
+_State = tuple[int, ...]
 
 _HASH: Final = r"sha256:([0-9a-f]{64})"
 
@@ -38,6 +43,7 @@ class KeyFiles:
         self._paths = tuple(sorted(paths))
         self._poll_seconds = poll_seconds
         self._contents: dict[Path, bytes] = {}
+        self._states: dict[Path, _State] = {}  # of those that were read, and need not be again
         self._failing: dict[Path, KeyFileError] = {}
         self.tasks = Tasks()
         self.found: Mapping[bytes, Path] = {}
@@ -56,11 +62,18 @@ class KeyFiles:
         """Look at all files now, and answer with those that cannot be used. Blocks."""
         contents = dict(self._contents)
         errors = []
+        known, self._states = self._states, {}
         for path in self._paths:
+            state = _state_of(path)
+            if state is not None and known.get(path) == state:
+                self._states[path] = state
+                continue
             try:
                 data = _read(path)
                 digests_of(path, data)
                 contents[path] = data
+                if state is not None:
+                    self._states[path] = state
             except KeyFileError as error:
                 errors.append(error)
         if contents != self._contents:
@@ -83,6 +96,18 @@ class KeyFiles:
                 if error.path not in self._failing:
                     logger.error("%s; the keys that it had still hold", error)
             self._failing = {error.path: error for error in errors}
+
+
+def _state_of(path: Path) -> _State | None:
+    """What is another once something has been written. None: not even that would be certain to show."""
+    now = time.time()
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    if now - max(status.st_mtime, status.st_ctime) <= RACY_SECONDS:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _read(path: Path) -> bytes:
