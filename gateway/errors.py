@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 Origin = Literal["gateway", "upstream"]
 
@@ -161,6 +161,23 @@ class PolicyError(GatewayError):
 def described(error: BaseException) -> str:
     """The failure of a request, for logs: its kind, and the detail."""
     return f"{error.kind.slug}: {error}" if isinstance(error, GatewayError) else repr(error)
+
+
+Kept = TypeVar("Kept", bound=BaseException)
+
+
+def without_frames(error: Kept) -> Kept:
+    """An error that is kept for longer than the `except` in which it was caught, rid of the frames that it and those
+    behind it have passed. They hold the request with its body, and that what keeps the error: such a cycle stays in
+    memory until garbage is collected."""
+    found: list[BaseException] = [error]
+    for each in found:  # which becomes longer
+        each.__traceback__ = None
+        behind = [each.__cause__, each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            behind += each.exceptions
+        found += [other for other in behind if other is not None and not any(other is known for known in found)]
+    return error
 
 
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!#$%&'()*+,./0-9:;=?@A-Z_a-z~\[\]-]+")

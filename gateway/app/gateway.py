@@ -24,7 +24,7 @@ from gateway.app.destination import MOVING, check_destination
 from gateway.app.health import PROBES, health
 from gateway.app.sending import send_stream
 from gateway.custom_code import is_failure, place_of
-from gateway.errors import ErrorKind, GatewayError
+from gateway.errors import ErrorKind, GatewayError, without_frames
 from gateway.http import Exchange, Handler, Outcome, Report, Response, WebSocketSession
 from gateway.http.fields import FRAMING_FIELDS
 from gateway.http.messages import RequestHead
@@ -185,10 +185,13 @@ class Gateway:
     def report(self, exchange: Exchange, outcome: Outcome) -> None:
         """How an exchange ended, reported once to all that registered for it."""
         self.active -= 1
-        if self.cuts_off and isinstance(exchange.error, GatewayError) and exchange.error.kind is ErrorKind.CLIENT_GONE:
-            exchange.error = GatewayError(ErrorKind.GATEWAY_ENDED, _CUT_OFF)
-            if outcome.status == ErrorKind.CLIENT_GONE.status:
-                outcome.status = ErrorKind.GATEWAY_ENDED.status
+        error = exchange.error
+        if error is not None:
+            without_frames(error)
+            if self.cuts_off and isinstance(error, GatewayError) and error.kind is ErrorKind.CLIENT_GONE:
+                exchange.error = GatewayError(ErrorKind.GATEWAY_ENDED, _CUT_OFF)
+                if outcome.status == ErrorKind.CLIENT_GONE.status:
+                    outcome.status = ErrorKind.GATEWAY_ENDED.status
         outcome.seconds = time.perf_counter() - outcome.started
         if exchange.span is not None:
             exchange.span.end(exchange, outcome)
@@ -218,7 +221,10 @@ def problem_of(
     """The problem that a client sees in place of a response; raises what is no failure. A bare status where a policy
     has left nothing to make a problem of. Not `given_up`: what has cancelled the request can only be custom code."""
     if not isinstance(error, GatewayError) and given_up and not is_failure(error):
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # it holds this frame
     exchange.error = error
     _trace(exchange, snapshot)
     if not isinstance(error, GatewayError):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from gateway.custom_code import is_failure
-from gateway.errors import ErrorKind, GatewayError
+from gateway.errors import ErrorKind, GatewayError, without_frames
 from gateway.http import Body, Headers
 
 
@@ -73,7 +73,7 @@ class Recording:
                 self._done(None if self._trailers else b"".join(self._pieces))  # which would not be whole without them
         except BaseException as error:
             self._over = True
-            self._error = error
+            self._error = without_frames(error)
             self._done(None)
             if not is_failure(error):
                 raise

@@ -15,7 +15,7 @@ from typing import Final
 
 from gateway.algorithms.backoff import full_jitter
 from gateway.deadlines import NEVER
-from gateway.errors import ErrorKind, GatewayError
+from gateway.errors import ErrorKind, GatewayError, without_frames
 from gateway.http import Response
 from gateway.http.messages import Deferred
 from gateway.http.model_record import LeftOut, ModelRecord, Switch
@@ -96,7 +96,7 @@ class Failover:
                 try:
                     sent = going.send(provider, key, candidate)
                 except CannotTranslate as error:
-                    unsupported = unsupported or error
+                    unsupported = unsupported or without_frames(error)
                     _note_untranslated(record, candidate, error)
                     continue
                 if before is not None:
@@ -122,7 +122,7 @@ class Failover:
             try:
                 going.translate(self.providers[candidate.provider], candidate)
             except CannotTranslate as error:
-                errors.append(error)
+                errors.append(without_frames(error))
                 _note_untranslated(going.record, candidate, error)
         if errors and len(errors) == len(candidates):
             raise _untranslated(errors[0])

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import orjson
 
-from gateway.errors import ErrorKind, GatewayError
+from gateway.errors import ErrorKind, GatewayError, without_frames
 from gateway.http import Response
 from gateway.http.retry_after import seconds_to_wait
 from gateway.llm.streams.errors import ProviderError, error_in
@@ -79,6 +79,7 @@ def of_response(response: Response, body: bytes) -> Failure:
 def of_error(error: GatewayError) -> Failure | None:
     """Of a try without an answer. None where it is none of the provider's: the request itself is at fault."""
     kind = error.kind
+    without_frames(error)
     if isinstance(kind, ErrorKind) and kind in _OF_THE_GATEWAY:
         return Failure(_OF_THE_GATEWAY[kind], switch=True, error=error)
     if kind.origin != "upstream":
@@ -124,7 +125,7 @@ def _is_page(body: bytes) -> bool:
 def truncated(error: GatewayError) -> Failure:
     """Of an answer that ended before anything of it had come."""
     timeout = error.kind is ErrorKind.UPSTREAM_TIMEOUT
-    return Failure("timeout" if timeout else "truncated", switch=True, error=error)
+    return Failure("timeout" if timeout else "truncated", switch=True, error=without_frames(error))
 
 
 def said_in(body: bytes, status: int) -> ProviderError | None:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import orjson
 
-from gateway.errors import ErrorKind, GatewayError
+from gateway.errors import ErrorKind, GatewayError, without_frames
 from gateway.http import Headers
 from gateway.http.bodies import Body
 from gateway.llm.apis import Api
@@ -203,7 +203,7 @@ class MeteredStream:
 
     def _broken(self, error: GatewayError) -> bytes:
         self.ended = True
-        self.failure = error
+        self.failure = without_frames(error)
         self._meter.last = time.perf_counter()
         if not self._reader.is_cut_off:
             return b"" if self._turning is None else self._turning.end()

@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 
 from gateway.custom_code import is_failure
-from gateway.errors import ErrorKind, GatewayError
+from gateway.errors import ErrorKind, GatewayError, without_frames
 from gateway.http import Exchange, Handler, Response
 from gateway.http.model_record import ModelRecord
 from gateway.http.problems import AnsweredError
@@ -86,14 +86,14 @@ def in_format(handler: Handler, *, full: bool) -> Handler:
         except GatewayError as error:
             if isinstance(error, AnsweredError) and error.response.status < 400:
                 raise
-            exchange.error = error
+            exchange.error = without_frames(error)
             return _refused(exchange, family_of(exchange, path), error, full=full)
         except Exception as error:
             if not is_failure(error):
                 raise
-            exchange.error = error
             method, path = exchange.method, exchange.path
             logger.exception("request %s: %s %s failed", exchange.request_id, method, path)
+            exchange.error = without_frames(error)
             unknown = GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id")
             return _refused(exchange, family_of(exchange, path), unknown, full=full)
         return response if response.status < 400 else _translated(exchange, family_of(exchange, path), response)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from gateway.errors import ErrorKind, GatewayError
+from gateway.errors import ErrorKind, GatewayError, without_frames
 from gateway.http import Exchange, Handler, Headers, Response
 from gateway.http.problems import AnsweredError
 from gateway.mcp.bodies import request_body
@@ -110,12 +110,12 @@ class Speaking:
         except AnsweredError:
             raise
         except GatewayError as error:
-            exchange.error = error
+            exchange.error = without_frames(error)
             requests, batch = await _asked(exchange)
             return failed(error, exchange, requests, batch=batch, full=self._full)
         except Exception as error:
             logger.exception("request %s failed", exchange.request_id)
-            exchange.error = error
+            exchange.error = without_frames(error)
             internal = GatewayError(ErrorKind.INTERNAL, "see the gateway's log under this id")
             return failed(internal, exchange)
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from gateway.deadlines import NEVER
-from gateway.errors import ErrorKind, GatewayError
+from gateway.errors import ErrorKind, GatewayError, without_frames
 from gateway.http import Body, Exchange, Headers, Response
 from gateway.http.bodies import WholeBody
 from gateway.mcp.answers import EVENTS, JSON, accepted, answer, failed, failure_text, refused
@@ -139,7 +139,7 @@ class Passing:
         except SessionLost:
             raise session_lost(id) from None
         except GatewayError as error:
-            exchange.error = error
+            exchange.error = without_frames(error)
             return failed(error, exchange, requests, batch=found.batch, full=self.full)
         response.headers += taken.lines
         self._seal(response, exchange, session)
@@ -199,7 +199,7 @@ class Passing:
             error = GatewayError(ErrorKind.UPSTREAM_BAD_RESPONSE, f"the answer of {self.server.name} cannot be read")
             return failed(error, exchange, requests, full=self.full)
         except GatewayError as error:
-            exchange.error = error
+            exchange.error = without_frames(error)
             for each in requests if error.kind is ErrorKind.UPSTREAM_TIMEOUT else ():
                 self.server.cancel(exchange, session, each.id)
             return failed(error, exchange, requests, full=self.full)
@@ -255,7 +255,7 @@ def failing(server: Server, exchange: Exchange, session: ServerSession | None, *
     a message for that."""
 
     def failure(error: GatewayError, id: str) -> str:
-        exchange.error = error
+        exchange.error = without_frames(error)
         if error.kind is ErrorKind.UPSTREAM_TIMEOUT and not stands_alone(exchange):
             server.cancel(exchange, session, id)
         return failure_text(error, exchange, id, full=full)

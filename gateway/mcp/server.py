@@ -223,3 +223,4 @@ async def _in_time(handler: Handler, late: asyncio.Future[None], exchange: Excha
         raise GatewayError(ErrorKind.UPSTREAM_TIMEOUT, LATE, public_detail=LATE)
     finally:
         answering.cancel()
+        del answering  # it has its error, and that this frame

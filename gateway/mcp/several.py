@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, without_frames
 from gateway.http import Exchange, Headers, Response
 from gateway.mcp.answers import accepted, answer, failed, failure_text, refused
 from gateway.mcp.bodies import AnswerTooLarge, answer_body, check_media_type, request_body
@@ -143,7 +143,7 @@ class Several:
         except NotJson:
             return refused(BadMessage(INVALID_PARAMS, "the message cannot be read", id))
         except GatewayError as error:
-            exchange.error = error
+            exchange.error = without_frames(error)
             return failed(error, exchange, [message] if message.is_request else (), full=self.group.full)
 
     async def _answer(self, asked: Asked) -> Response:

@@ -22,7 +22,7 @@ from gateway.config.models.python_policies import PythonPolicy as PythonPolicyCo
 from gateway.config.problems import Problem
 from gateway.context import Builder, Context, Middleware
 from gateway.custom_code import Event, current_task, hint_of, is_failure, is_library, named, place_of
-from gateway.errors import GatewayError, PolicyError
+from gateway.errors import GatewayError, PolicyError, without_frames
 from gateway.http import Decision, Exchange, Handler, Response, WholeBody
 from gateway.http.decisions import Mode, deny
 from gateway.http.problems import problem_for
@@ -91,6 +91,7 @@ class PythonPolicy:
         """Raise what is to come of an error; nothing in shadow mode, where the exchange goes on without the policy."""
         if error is asked.failure:
             raise error
+        raised = error
         if not isinstance(error, GatewayError) or not _can_be_sent(error, asked.exchange):
             name, request, place = self.name, asked.exchange.request_id, f"{self._place(error)}{hint_of(error)}"
             logger.error("policy %s failed on request %s at %s", name, request, place, exc_info=error)
@@ -100,6 +101,7 @@ class PythonPolicy:
             error.public_detail = None  # its text is meant for the client, whatever its kind
             error.headers = tuple((name.lower(), value) for name, value in error.headers)
         deny(asked.exchange, self.rule, error, self.mode)
+        without_frames(raised)
         if asked.response is None and asked.failure is not None:
             raise asked.failure  # asking once more would send the request twice
 
@@ -167,7 +169,7 @@ class _Asked:
         self.reached = False
         self.failed = False  # with an error, or a response that is one; any of the times that it did
         self.failure: BaseException | None = None
-        self.response: Response | None = None
+        self.response: Response | None = None  # in shadow mode
         self.kept: KeptResponse | None = None  # in shadow mode, that response as it came
         self.came: Event | None = None  # where it is handed on in another task: that anything came of it
 
@@ -196,10 +198,15 @@ class _Asked:
     def answered(self, response: Response) -> None:
         """This came of it."""
         self.failed |= response.status >= 400
-        self.response = response
         if self.room is not None:
             self.let_go()
+            self.response = response
             self.kept = KeptResponse(response, self.room)
+
+    def failed_with(self, error: BaseException) -> None:
+        """This came of it, up to the end of the request."""
+        self.failure, self.failed = error, True
+        self.exchange.defer(partial(without_frames, error))
 
     def let_go(self, passed: Response | None = None) -> None:
         """Keep the response for the case of a refusal no longer."""
@@ -208,8 +215,9 @@ class _Asked:
             self.kept = None
 
     def forget(self) -> None:
-        """The request is over."""
+        """The request is over. Connections to backends, which stay open, have been opened in its context, with this."""
         self.let_go()
+        self.response = self.failure = None
         if self.lent is not None:
             self.lent.let_go()
 
@@ -251,7 +259,7 @@ def _behind(handler: Handler) -> Handler:
             response = await handler(sent)
             asked.answered(response)
         except BaseException as error:
-            asked.failure, asked.failed = error, True
+            asked.failed_with(error)
             raise
         finally:
             if sent is not exchange:

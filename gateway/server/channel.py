@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from gateway.app.channel import Channel
 from gateway.driver import Driver, GivenUp
-from gateway.errors import ErrorKind, GatewayError
+from gateway.errors import ErrorKind, GatewayError, without_frames
 from gateway.http import Headers, Outcome, Response
 from gateway.http.bodies import Expectation
 from gateway.http.messages import RequestHead
@@ -269,3 +269,5 @@ class ServerChannel(Channel):
         if not self.response_complete:
             self._carrier.abandon()
         self.driver = self._serving = None
+        if self._failure is not None:
+            without_frames(self._failure)  # it may have been raised

@@ -66,7 +66,11 @@ class RequestTask:
         context = self._context
         while self._next:
             self._running = self._next.pop()
-            await _Rest(self._running)
+            try:
+                await _Rest(self._running)
+            except asyncio.CancelledError:  # whose frames hold the request, and which a cancelled task keeps
+                self._running = None
+                return
             self._running = None
             try:
                 if len(context.idle) >= MOST_IDLE or self._task.cancelling() or copy_context() != context.variables:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, without_frames
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.usual import BODYLESS
 from gateway.upstream.retry import can_be_sent_again
@@ -32,7 +32,7 @@ class Fallback:
         except GatewayError as error:
             if error.kind.status < 500:
                 raise
-            failure = error
+            failure = without_frames(error)
         response = await self.instead(exchange)
         if response is None:
             raise failure

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.custom_code import is_failure, place_of
 from gateway.deadlines import NEVER, Deadlines
-from gateway.errors import ErrorKind, GatewayError
+from gateway.errors import ErrorKind, GatewayError, without_frames
 from gateway.http import Exchange, Headers, Response
 from gateway.http.bodies import Message
 from gateway.upstream.asgi.messages import AsgiCallable, BadMessage, data_of, headers_of, status_of
@@ -231,6 +231,8 @@ class Answer:
         if self._closed:
             return
         self._closed = True
+        if self._failure is not None:
+            without_frames(self._failure)  # it may have been raised
         told = self._ended or self._listeners > 0
         if not self._ended:
             self._end(None)

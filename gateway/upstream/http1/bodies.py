@@ -262,9 +262,10 @@ class StreamedBody(Flowing):
             return
         self._over = True
         self._attempt.took = time.perf_counter() - self._attempt.started
-        if self._upload is None or self._upload.done():
+        upload, self._upload = self._upload, None  # whose context may have custom code in it that has this
+        if upload is None or upload.done():
             self._line.finish()
         else:
-            self._upload.cancel()
+            upload.cancel()
             self._line.close()
         self._attempt.end()

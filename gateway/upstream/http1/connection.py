@@ -15,7 +15,7 @@ import time
 from typing import Final, cast
 
 from gateway.deadlines import NEVER, Deadlines
-from gateway.errors import ErrorKind, GatewayError
+from gateway.errors import ErrorKind, GatewayError, without_frames
 from gateway.http import Response, WholeBody
 from gateway.http.frames import FrameReader
 from gateway.http.messages import REFUSALS, Attempt
@@ -314,8 +314,10 @@ class Connection(Awaited):
 
     def abort(self, failure: GatewayError | None) -> None:
         """The same; `failure` is what is raised where this connection is waited for."""
-        if failure is not None and self.failure is None:
+        if self.failure is None:
             self.failure = failure
+        elif failure is None:
+            without_frames(self.failure)  # it may have been raised
         self.closed = True
         self.deadline = NEVER
         self.writer.abort()
