@@ -2,7 +2,8 @@
 
 Requests are counted in memory, and written in batches: every `WRITE_SECONDS`, and when this process ends in order. So a
 crash (kill -9, a power cut) loses at most what was counted in the last `WRITE_SECONDS` and the time of one write. The
-first request of each key waits until its count is read, as long as the book's `patience` is.
+first request of each key waits until its count is read, as long as the book's `patience` is. Where keys have to leave
+the table, those near their limit leave last: they would seem to have used nothing where that takes longer.
 
 Several replicas that count in one place learn of each other when they write: what they let through beyond the quota is
 at most what the others count in `WRITE_SECONDS`.
@@ -82,7 +83,7 @@ class Book(Protocol):
 
 
 class _Count:
-    __slots__ = ("added", "forgiven", "forgiven_known", "key", "known", "read", "sent", "span")
+    __slots__ = ("added", "forgiven", "forgiven_known", "key", "known", "near", "read", "sent", "span")
 
     def __init__(self, key: str, span: Span) -> None:
         self.key = key
@@ -93,6 +94,7 @@ class _Count:
         self.sent = 0  # of these, under way to the book
         self.forgiven_known = 0  # what was forgiven of the count, as the book knows it
         self.forgiven = 0  # since
+        self.near = False  # to its limit
 
     @property
     def used(self) -> int:
@@ -122,6 +124,7 @@ class Ledger:
         self._table = self._new_table()
         self._forgotten: Forgotten | None = None  # what keys have used that have left the table, if no book keeps it
         self._unwritten: dict[tuple[int, str], _Count] = {}
+        self._asked: dict[tuple[int, str], _Count] = {}  # of these, those that somebody waits for
         self._unreported: list[_Count] = []  # what is known of them, to a book that may have lost it
         self._unread = asyncio.Event()
         self._waiting: list[asyncio.Future[bool | None]] = []  # for the write that is under way
@@ -197,7 +200,7 @@ class Ledger:
     async def read(self, key: str) -> bool:
         """Have the count of a key read. False: the book does not answer in time."""
         count = self._count(key)
-        self._unwritten[count.span.starts, count.key] = count
+        self._ask(count)
         self._unread.set()
         patience = Patience(self._time, self.book.patience)
         while not count.read and self.book.available and not patience.over:
@@ -221,6 +224,7 @@ class Ledger:
 
     def note_near(self, key: str, used: int, limit: int) -> None:
         """So much of the limit of a key is used that people may want to know."""
+        self.keep(key)
         if key in self._near or len(self._near) < MOST_NEAR:
             self._near[key] = used, limit
 
@@ -249,8 +253,14 @@ class Ledger:
 
     def look(self, key: str) -> None:
         """Have the count of a key read again with the next batch."""
-        count = self._count(key)
-        self._unwritten[count.span.starts, count.key] = count
+        self._ask(self._count(key))
+
+    def keep(self, key: str) -> None:
+        """Have other keys leave the table before this one, which is near its limit: until it is read again, it would
+        seem to have used nothing."""
+        count = self._table.by_key.get(key)
+        if count is not None:
+            count.near = True
 
     async def reset(self, key: str) -> int | None:
         """Forgive what was used of this key, here at once, and for others that count in the same book when they look
@@ -260,6 +270,7 @@ class Ledger:
         count = self._count(key)
         used = count.used
         count.forgiven += used
+        count.near = False
         self._near.pop(key, None)
         self._unwritten[count.span.starts, count.key] = count
         self._unread.set()
@@ -276,8 +287,14 @@ class Ledger:
 
     def _new_table(self) -> Table[_Count]:
         if self.book.keeps:
-            return Table(self._make, _idle, self._most)
+            return Table(self._make, _idle, self._most, last=_is_near)
         return Table(self._make, _idle_here, self._most, self._forget)
+
+    def _ask(self, count: _Count) -> None:
+        place = count.span.starts, count.key
+        self._unwritten[place] = count
+        if not count.read:
+            self._asked[place] = count
 
     def _make(self, key: str, shared: _Count | None) -> _Count:
         count = _Count(key, self._span)
@@ -317,13 +334,15 @@ class Ledger:
                 wrote = True  # as far as is known: it is tried once more before this ends
 
     def _batch(self) -> Sequence[_Count]:
-        """What to write next: reports, and then, while nothing may be added, what is not read yet before all else."""
+        """What to write next: reports, and then what is not read yet, before all else while nothing may be added, and
+        otherwise in half of the batch, so that the others are written, too."""
         if self._unreported:
             return self._unreported[:BATCH]
-        counts = self._unwritten.values()
-        if not self._may_add and (unread := [count for count in counts if not count.read]):
+        if not self._may_add and (unread := [count for count in self._unwritten.values() if not count.read]):
             return unread[:BATCH]
-        return list(islice(counts, BATCH))
+        others = (count for place, count in self._unwritten.items() if place not in self._asked)
+        rest = list(islice(others, BATCH - min(len(self._asked), BATCH // 2)))
+        return [*islice(self._asked.values(), BATCH - len(rest)), *rest]
 
     @property
     def _may_add(self) -> bool:
@@ -351,6 +370,7 @@ class Ledger:
             count.added -= count.sent
             count.forgiven -= credit
             count.read = True
+            self._asked.pop((count.span.starts, count.key), None)
             if not count.added and not count.forgiven:
                 self._unwritten.pop((count.span.starts, count.key), None)
         del self._unreported[:reported]
@@ -360,6 +380,10 @@ class Ledger:
 def _idle(count: _Count, now: int) -> bool:
     """Whether it may be forgotten: the book knows it all, and can be asked again."""
     return count.read and not count.added and not count.forgiven
+
+
+def _is_near(count: _Count) -> bool:
+    return count.near
 
 
 def _idle_here(count: _Count, now: int) -> bool:

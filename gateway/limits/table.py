@@ -14,6 +14,9 @@ LOOKED_AT: Final = 16
 """Slots that a new key looks at in a full table, to remove those that are idle. Not before it is full: as many keys as
 there may be are in use in turn without any that goes and comes again."""
 
+LOOKED_ON: Final = 256
+"""Slots that it passes over then for the sake of those that are to go last."""
+
 
 class Table(Generic[S]):
     """Slots by key, at most `most` of them.
@@ -24,10 +27,22 @@ class Table(Generic[S]):
     them begins with. No request passes uncounted.
 
     `make(key, shared)` makes a slot, which begins with what is owed in `shared`, if there is such a slot. `removed` is
-    told of each slot that is removed.
+    told of each slot that is removed. `last`: idle slots that are removed only where no others are found.
     """
 
-    __slots__ = ("_hand", "_idle", "_make", "_most", "_order", "_overflow", "_removed", "by_key", "era", "overflows")
+    __slots__ = (
+        "_hand",
+        "_idle",
+        "_last",
+        "_make",
+        "_most",
+        "_order",
+        "_overflow",
+        "_removed",
+        "by_key",
+        "era",
+        "overflows",
+    )
 
     def __init__(
         self,
@@ -35,11 +50,13 @@ class Table(Generic[S]):
         idle: Callable[[S, int], bool],
         most: int = MOST_KEYS,
         removed: Callable[[S], None] | None = None,
+        last: Callable[[S], bool] | None = None,
     ) -> None:
         self._make = make
         self._idle = idle
         self._most = most
         self._removed = removed
+        self._last = last
         self.by_key: dict[str, S] = {}
         self.era = object()  # of which there is another once a slot is removed: until then each is that of its key
         self._order: list[str] = []  # the keys, for the hand that goes around them
@@ -56,8 +73,11 @@ class Table(Generic[S]):
         if found is not None:
             return found
         if len(self.by_key) >= self._most:
+            spared = False
             for _ in range(LOOKED_AT):
-                self._look(now)
+                spared = self._look(now, self._last) or spared
+            if spared:
+                self._look_on(now)
         shared = self._overflow
         if len(self.by_key) >= self._most:
             self.overflows += 1
@@ -79,15 +99,24 @@ class Table(Generic[S]):
         """All of them."""
         return [*self.by_key.values(), *([] if self._overflow is None else [self._overflow])]
 
-    def _look(self, now: int) -> None:
-        """Move the hand to the next slot, and remove it if it is idle."""
+    def _look_on(self, now: int) -> None:
+        """Look for one idle slot, and take one of the last where many have been passed over."""
+        for number in range(LOOKED_ON + LOOKED_AT):
+            if len(self.by_key) < self._most:
+                return
+            self._look(now, self._last if number < LOOKED_ON else None)
+
+    def _look(self, now: int, spare: Callable[[S], bool] | None) -> bool:
+        """Move the hand to the next slot, and remove it if it is idle. Whether it was, and is spared for now."""
         order = self._order
         if not order:
-            return
+            return False
         self._hand = self._hand + 1 if self._hand + 1 < len(order) else 0
         key = order[self._hand]
         slot = self.by_key[key]
         if self._idle(slot, now):
+            if spare is not None and spare(slot):
+                return True
             del self.by_key[key]
             if self._removed is not None:
                 self._removed(slot)
@@ -95,3 +124,4 @@ class Table(Generic[S]):
             last = order.pop()
             if last != key:
                 order[self._hand] = last
+        return False

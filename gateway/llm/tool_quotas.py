@@ -100,6 +100,7 @@ def _check(exchange: Exchange, quota: ToolQuota, key: str) -> None:
             return
     used = ledger.assume(key)
     if used >= ledger.limit(key, quota.limit):
+        ledger.keep(key)
         ledger.look(key)  # it may have been reset elsewhere
         after = ledger.seconds_left()
         limit = f"{counted(quota.limit, 'call')} of tools per {quota.window}"

@@ -89,6 +89,34 @@ async def test_what_is_used_stays_used_however_many_others_come() -> None:
     await book.stop()
 
 
+async def test_what_is_used_up_is_known_however_many_others_come(tmp_path: Path) -> None:
+    """It does not have to be read again, which may take longer than a request waits, until it is reset."""
+    file = SqliteBook(tmp_path / "quotas.sqlite")
+    await file.start()
+    book = Ledger("monthly", "month", BERLIN, file, Clock("2036-03-15 12:00"), most=100)
+    await book.start()
+    for key in ("used up", "forgiven"):
+        await count(book, key, 3)
+        book.note_near(key, 3, 3)
+    await book.reset("forgiven")
+    for number in range(500):
+        await count(book, f"other {number}", 0)
+    assert (book.used("used up"), book.peek("forgiven")) == (3, None)
+    await book.stop()
+    await file.stop()
+
+
+async def test_a_count_that_is_waited_for_is_read_before_others_are_written(tmp_path: Path) -> None:
+    """However many there are, which are written all the same."""
+    async with ledger(SqliteBook(tmp_path / "quotas.sqlite")) as book:
+        for number in range(5000):
+            book.add(f"other {number}")
+        while not await book.read("asked"):
+            pass
+        assert book.pending > 2500
+        await eventually(lambda: book.pending == 0)
+
+
 async def test_what_is_counted_is_written_soon(tmp_path: Path) -> None:
     """Without any end in order, all is in the file after the time that is stated."""
     path = tmp_path / "quotas.sqlite"

@@ -57,3 +57,15 @@ def test_newcomers_share_one_entry_when_there_is_no_room() -> None:
     assert own is not shared
     assert own == [90]
     assert keys.slot("e", 100) == [0]
+
+
+def test_some_idle_keys_go_last() -> None:
+    """Only where there are no others, and then they do: newcomers need not share a slot for them."""
+    keys: Table[Slot] = Table(lambda _, shared: [0], lambda slot, now: True, 100, last=lambda slot: slot[0] > 0)
+    kept = [use(keys, f"kept {number}", now=0, until=1) for number in range(50)]
+    for number in range(1000):
+        keys.slot(f"other {number}", 0)
+    assert [keys.slot(f"kept {number}", 0) for number in range(50)] == kept
+    for number in range(1000):
+        use(keys, f"new {number}", now=0, until=1)
+    assert (keys.overflows, len(keys)) == (0, 100)
