@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Any, TypeVar
 
 import click
@@ -25,7 +28,20 @@ def _about(command: F) -> F:
     """The options that say whom an entry is about."""
     for flag, name, text in reversed(_KINDS):
         command = click.option(flag, name, help=text)(command)
-    return command
+    return click.argument("values", nargs=-1, metavar="", expose_value=False, callback=_without_flag)(command)
+
+
+def _without_flag(context: click.Context, _: click.Parameter, values: tuple[str, ...]) -> None:
+    """Refuse a value that does not say what it is, and say how it is written."""
+    for value in values:
+        pattern = "--path" if value.startswith(("/", "*/")) else "--user-agent"
+        flag = pattern if "/" in value or "*" in value else "--consumer"
+        with contextlib.suppress(ValueError):
+            ip_network(value, strict=False)
+            flag = "--network"
+        kinds = ", ".join(each for each, _, _ in _KINDS)
+        meant = f"{context.command_path} {flag} {shlex.quote(value)}"
+        raise click.UsageError(f"say what {value} is, by one of {kinds}: {meant}")
 
 
 @click.group()

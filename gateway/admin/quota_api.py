@@ -103,11 +103,14 @@ async def _states(snapshot: Snapshot, caller: CountedCaller, request: Request) -
 
 
 def _asked(snapshot: Snapshot, request: Request) -> list[Quota]:
+    if not snapshot.quotas:
+        message = "there is no quota; write one in middleware.yaml, such as quotas: {daily: {limit: 1000, window: day}}"
+        raise Refused(404, message)
     only = request.query_params.get("quota")
     found = [quota for quota in snapshot.quotas if only in (None, quota.name)]
     if not found:
         known = ", ".join(quota.name for quota in snapshot.quotas)
-        raise Refused(404, f"unknown quota; the quotas are: {known or 'none'}")
+        raise Refused(404, f"unknown quota; the quotas are: {known}")
     return found
 
 

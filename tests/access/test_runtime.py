@@ -102,6 +102,25 @@ def test_what_cannot_be_done_is_said(gateway: GatewayProcess) -> None:
     assert huge.status_code == 413
 
 
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("127.0.0.1", "--network 127.0.0.1"),
+        ("2001:db8::/32", "--network 2001:db8::/32"),
+        ("acme", "--consumer acme"),
+        ("*sqlmap*", "--user-agent '*sqlmap*'"),
+        ("/admin/*", "--path '/admin/*'"),
+        ("*/.git/*", "--path '*/.git/*'"),
+    ],
+)
+def test_a_value_that_does_not_say_what_it_is(value: str, meant: str) -> None:
+    """It is answered with the option that it probably belongs to."""
+    for command in ("add", "lift"):
+        done = cli("blocklist", command, value)
+        assert done.returncode == 2
+        assert done.stderr.endswith(f": gateway blocklist {command} {meant}\n")
+
+
 def test_every_kind_of_entry_blocks(gateway: GatewayProcess) -> None:
     """Consumers behind the authentication, patterns in front of it."""
     assert _get(gateway, path="/keyed/x", **{"x-api-key": "secret"}) == 200

@@ -122,3 +122,12 @@ def test_the_command_shows_and_resets(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert done.stdout == "reset: daily, of which 1 were used\n"
         until(lambda: "/quotas?consumer=acme" in (running.directory / "audit.jsonl").read_text())
+
+
+async def test_without_quotas_it_is_said_what_to_write(tmp_path: Path) -> None:
+    """As an answer, which the command shows."""
+    async with running(tmp_path, ROUTES) as gateway:
+        for call in (gateway.admin.get, gateway.admin.delete):
+            answer = await call("/quotas", params={"consumer": "acme"})
+            assert answer.status_code == 404
+            assert "such as quotas: {daily: {limit: 1000, window: day}}" in answer.json()["error"]
