@@ -17,6 +17,7 @@ from bench.verdict import NO_PROXY, judged
 
 PAGE = Path("docs/benchmarks.md")
 DATA = Path("docs/benchmarks/results.json")
+QUEUED = 10_000  # microseconds that half of the requests wait for longer only where a proxy cannot follow the rate
 MARGIN = 0.03  # by which two figures must differ to be told apart
 
 INTRODUCTION = """# Benchmarks
@@ -95,7 +96,20 @@ def _compared(run: Run) -> str:
         f"{_table(heads, [row for row in losses if row[1]])}\n\n"
         "#### Where it wins\n\nWhat it needs less of. What is within 3% is in neither table.\n\n"
         f"{_table(heads, [row for row in wins if row[1]])}"
+        f"{_saturated(run)}"
     )
+
+
+def _saturated(run: Run) -> str:
+    """A sentence on those that have a queue at the rate of the latencies, where there are some."""
+    result = run.result("latency-p50")
+    late = [line.name for line in result.lines if line.counts and line.best > QUEUED] if result is not None else []
+    if result is None or not late:
+        return ""
+    names, verb = " and ".join(late), "is" if len(late) == 1 else "are"
+    title = result.title.removesuffix(", p50")
+    waiting = "what is measured is how long requests wait in a queue that grows"
+    return f"\n\n{title}: {names} {verb} saturated there; {waiting}."
 
 
 def _share(result: Result, line: Line) -> float | None:

@@ -95,6 +95,15 @@ def test_the_page_says_losses_as_plainly_as_gains() -> None:
     assert "| Caddy | spoiled: one request / failed |" in text
 
 
+def test_the_page_says_who_is_saturated() -> None:
+    """A latency of many milliseconds is that of a queue; without one, nothing is said."""
+    lines = [Line("Envoy", [300.0]), Line("Caddy", [46_000.0, 90_000.0]), Line("gateway", [200.0])]
+    title = "Latency at 15,000 requests per second"
+    text = pages.page(run(Result("latency-p50", f"{title}, p50", "us", lines)))
+    assert f"\n{title}: Caddy is saturated there; " in text
+    assert "saturated" not in pages.page(run(Result("latency-p50", title, "us", [lines[0], lines[2]])))
+
+
 def test_charts_are_pictures_of_what_counts() -> None:
     """A chart is well-formed, has a bar for each line that counts, and none for others."""
     names = [text.text for text in ElementTree.fromstring(chart(BARE)).iter("{http://www.w3.org/2000/svg}text")]
