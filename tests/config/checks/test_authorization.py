@@ -14,7 +14,7 @@ AUTH = f"""
 schemes:
   keys: {{api_key: {{query: api_key, header: X-API-Key}}}}
   ask: {{forward_auth: {{url: "http://127.0.0.1:9/verify"}}}}
-  login: {{jwt: {{issuers: [{{issuer: i, audiences: [a], algorithms: [HS256], secret: {"s" * 40}}}]}}}}
+  login: {{jwt: {{issuers: [{{issuer: i, audiences: [a], algorithms: [HS256], secret: "${{SECRET:-{"s" * 40}}}"}}]}}}}
 consumers:
 - name: acme
   tenant: acme-corp
