@@ -92,6 +92,8 @@ def _budgets(model: Mapping[str, Any]) -> Iterator[str]:
 def _attempt(attempt: Mapping[str, Any]) -> str:
     ended = attempt.get("error") or f"status {attempt.get('status', '-')}"
     following = f"; then another, because {attempt['why_next']}" if attempt.get("why_next") else ""
+    if attempt.get("why_next") == "hedged":
+        following = "; given up, as another attempt ran beside it (hedge) and its answer was taken"
     if attempt.get("why_not"):
         following += f"; none after it: {attempt['why_not']}"
     if "queued_ms" in attempt:

@@ -131,7 +131,8 @@ def _health(health: Any) -> list[str]:
     wrong = [f"error: {each}" for each in health["errors"]] + [f"failing: {each}" for each in health["failing"]]
     roles = "" if parse_roles(health["roles"]) == ALL else f", roles {health['roles']}"
     loaded = f"configuration {health['digest'] or '(none)'}{state}, {counted(health['reloads'], 'reload')}{roles}"
-    return [*_ready(health), loaded, *_control_plane(health.get("control_plane")), *wrong]
+    maintained = [f"maintenance: {health['maintenance']}"] if health.get("maintenance") else []
+    return [*_ready(health), loaded, *maintained, *_control_plane(health.get("control_plane")), *wrong]
 
 
 def _ready(health: Any) -> list[str]:

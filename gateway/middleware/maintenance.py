@@ -8,12 +8,14 @@ from math import ceil
 from typing import Final
 
 from gateway.algorithms.networks import NetworkMap
-from gateway.config.models import RouteConfig
+from gateway.config.models import Configuration, RouteConfig
+from gateway.config.models.maintenance import Maintenance as Settings
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Response
 from gateway.http.decisions import Mode, deny
 from gateway.middleware.declaration import Declaration
+from gateway.plurals import counted
 
 RULE = "maintenance"
 
@@ -51,11 +53,25 @@ class Maintenance:
 def for_route(context: Context, route: RouteConfig) -> Maintenance | None:
     """None where it is off, or the route is exempt."""
     config = context.configuration.middleware.maintenance
-    exempt = any(fnmatchcase(route.id, glob) for glob in config.exempt_routes)
-    if not config.enabled or exempt or not config.applies_to(route.id):
+    if not _applies(config, route):
         return None
     networks = NetworkMap((network, None) for network in config.exempt_networks)
     return Maintenance(config.message, config.retry_after, networks, config.mode)
+
+
+def maintained(configuration: Configuration) -> str | None:
+    """Which routes are under maintenance, in words; None where none is."""
+    config, routes = configuration.middleware.maintenance, configuration.routes.routes
+    if not config.enabled or config.mode != "enforce":
+        return None
+    number = sum(_applies(config, route) for route in routes)
+    exempt = "; clients of exempt_networks are served" if config.exempt_networks else ""
+    return f"{number} of {counted(len(routes), 'route')} answer 503, as maintenance is on in middleware.yaml{exempt}"
+
+
+def _applies(config: Settings, route: RouteConfig) -> bool:
+    exempt = any(fnmatchcase(route.id, glob) for glob in config.exempt_routes)
+    return config.enabled and not exempt and config.applies_to(route.id)
 
 
 DECLARATION: Final[Declaration] = Declaration("maintenance", for_route, guards_quota=True)

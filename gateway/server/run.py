@@ -33,6 +33,7 @@ from gateway.http import Report
 from gateway.live import Owner, Plan
 from gateway.live.free_memory import keep_large_blocks_apart
 from gateway.managed.gateway import ManagedGateway
+from gateway.middleware.maintenance import maintained
 from gateway.monitor.process_log import ProcessLog
 from gateway.registry.discovery import Discovery
 from gateway.reload import Reloader
@@ -124,6 +125,7 @@ async def serve(options: ServeOptions) -> None:
         "status": lambda: status_of(reloader, draining=gateway.draining),
         "ending": lambda: server.ending,
         "former": lambda: succession.former,
+        "maintenance": lambda: None if reloader.current is None else maintained(reloader.current.configuration),
     }
     try:
         with _signals(server, loop_watch, logs):

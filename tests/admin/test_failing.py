@@ -12,6 +12,7 @@ from gateway.admin.failing_backends import Configured, failing_backends
 from gateway.http import Decision, Exchange, Identity, Outcome
 from gateway.monitor.recent_requests import RecentRequests
 from tests.auth.support import key_hash
+from tests.cli.support import gateway as cli
 from tests.lifecycle.support import backend, get, health, reload
 from tests.support import eventually, free_port, read_head, running_gateway, scripted_backend
 
@@ -37,6 +38,20 @@ def test_a_reload_that_removes_what_failed_ends_that(tmp_path: Path) -> None:
         assert reload(gateway).is_success
         (failing,) = health(gateway)["failing"]
     assert failing.startswith("kept, ")
+
+
+def test_maintenance_is_said_and_is_no_problem(tmp_path: Path) -> None:
+    """In /health and by `gateway status`: of how many routes, and that some clients are served."""
+    routes = "".join(f"- {{path: /{name}, id: {name}, target: 'asgi:tests.lifecycle.apps:one'}}\n" for name in "abc")
+    on = "maintenance: {enabled: true, exempt_routes: [c], exempt_networks: [192.0.2.0/24]}\n"
+    with running_gateway(tmp_path, f"routes:\n{routes}", on) as gateway:
+        said = health(gateway)["maintenance"]
+        status = cli("status", "--admin", f"127.0.0.1:{gateway.admin_port}")
+        assert said.startswith("2 of 3 routes answer 503, as maintenance is on in middleware.yaml; clients of exempt_")
+        assert (f"maintenance: {said}" in status.stdout, status.returncode) == (True, 0)
+        gateway.write(routes=f"routes:\n{routes}", middleware="")
+        assert reload(gateway).is_success
+        assert health(gateway)["maintenance"] is None
 
 
 async def test_a_full_pool_of_connections_is_named(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 
 from gateway.admin.operations import routes_of
 from gateway.admin.recent_api import recent_operations
+from gateway.admin.recent_commands import _attempt
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Outcome
 from gateway.monitor.recent_requests import MOST, MOST_TEXT, RecentRequests
@@ -59,6 +60,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 
 def _last(gateway: GatewayProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
     return cli("last", *arguments, "--admin", f"127.0.0.1:{gateway.admin_port}")
+
+
+def test_a_hedged_attempt_is_not_said_to_be_followed_by_another() -> None:
+    """The two ran side by side."""
+    lost = {"endpoint": "127.0.0.1:1", "ms": 400.9, "why_next": "hedged"}
+    said = "127.0.0.1:1: status - after 400.9 ms; given up, as another attempt ran beside it (hedge) and its answer was"
+    assert _attempt(lost) == f"{said} taken"
 
 
 def _newest(gateway: GatewayProcess) -> Any:
