@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gateway.config.models.auth.authorization import NOT_TRANSLATED
 from gateway.importing.patterns import Pattern, intersection, transferred
 from gateway.importing.report import Place, Report, Variable
 
@@ -108,7 +109,7 @@ class Route:
             self.authorize.append(CLOSED)
 
 
-CLOSED: Settings = {"when": 'method == "NOT-YET-TRANSLATED"'}
+CLOSED: Settings = {"when": NOT_TRANSLATED}
 
 
 @dataclass(frozen=True, slots=True)

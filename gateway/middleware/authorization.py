@@ -12,13 +12,16 @@ from gateway.algorithms.conditions import Calendar, Condition, Facts, compile_co
 from gateway.algorithms.linear_regex import TextTooLong
 from gateway.auth.schemes import schemes_of
 from gateway.config.models import AuthFile, Configuration, RouteConfig
-from gateway.config.models.auth.authorization import Authorize
+from gateway.config.models.auth.authorization import NOT_TRANSLATED, Authorize
 from gateway.context import Context
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Decision, Exchange, Handler, Headers, Identity, Response
 from gateway.http.decisions import Mode, deny
 from gateway.middleware.declaration import Declaration, Read
 
+_LEFT_CLOSED: Final = (
+    "gateway import or gateway init left the route closed; set its access rules in auth and authorize, then remove this"
+)
 _BEARER_KINDS = frozenset({"jwt", "introspection"})
 
 
@@ -54,7 +57,9 @@ class AccessRule:
             holds = self.condition.holds(Facts(exchange, time.time(), calendar))
         except TextTooLong:
             return "its condition is about a text that is too long to be compared"
-        return None if holds else "its condition does not hold"
+        if holds:
+            return None
+        return _LEFT_CLOSED if self.condition.text == NOT_TRANSLATED else "its condition does not hold"
 
     def _missing(self, identity: Identity) -> str | None:
         if not self.scopes <= identity.scopes:

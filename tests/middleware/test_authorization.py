@@ -148,6 +148,14 @@ async def test_a_condition_that_does_not_ask_who_calls_is_a_403_for_everybody() 
     assert not await passes(authorization({"when": 'method == "POST"'}), make_exchange())
 
 
+async def test_a_route_that_an_import_left_closed_says_so() -> None:
+    """To the operator, and not to the client."""
+    error = await refusal(authorization({"when": 'method == "NOT-YET-TRANSLATED"'}), by())
+    assert error.kind is ErrorKind.FORBIDDEN
+    assert "gateway import or gateway init left the route closed; set its access rules" in error.detail
+    assert error.public_detail == "the caller may not do this"
+
+
 async def test_shadow_mode_records_and_lets_pass() -> None:
     """A new rule can be watched before it bites."""
     exchange = by()

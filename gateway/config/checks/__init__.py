@@ -113,6 +113,7 @@ WARNINGS = (
     Check("routes.yaml", health.impossible_bodies),
     Check("routes.yaml", numbers.in_routes),
     Check("routes.yaml", authorization.warnings),
+    Check("routes.yaml", authorization.left_closed),
     Check("routes.yaml", headers.dropped_but_matched),
     Check("routes.yaml", headers.unknown_claims),
     Check("routes.yaml", cache.idle_on_routes),

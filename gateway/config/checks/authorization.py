@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterator, Sequence
 
 from gateway.algorithms.conditions import compile_condition
 from gateway.config.models import Configuration, RouteConfig, SchemeConfig
-from gateway.config.models.auth.authorization import Authorize
+from gateway.config.models.auth.authorization import NOT_TRANSLATED, Authorize
 from gateway.config.models.splits import SplitWhen
 from gateway.config.problems import Fault, Path, suggest
+from gateway.plurals import counted
 
+NAMED = 20  # routes in one message
 WHAT = ("scopes", "groups", "tenants", "consumers")
 
 
@@ -40,6 +42,25 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
         for number, each in enumerate(route.split):
             if each.when is not None:
                 yield from _about_split(each.when, schemes, known, ("routes", index, "split", number, "when"))
+
+
+def left_closed(configuration: Configuration) -> Iterator[Fault]:
+    """All routes that an import has closed, at the first of them."""
+    found = [
+        (("routes", index, "authorize", number, "when"), route.id)
+        for index, route in enumerate(configuration.routes.routes)
+        for number, entry in enumerate(route.authorize)
+        if entry.when == NOT_TRANSLATED and entry.mode == "enforce"
+    ]
+    if found:
+        ids = list(dict.fromkeys(id_ for _, id_ in found))
+        names = ", ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED} more" if len(ids) > NAMED else "")
+        message = (
+            f"{counted(len(ids), 'route')} of gateway import or gateway init without access rules, which refuse every "
+            f"request: {names}; say in auth and authorize who may call, then remove this. import-report.md, where there "
+            "is one, says what the original asks for"
+        )
+        yield Fault(found[0][0], message)
 
 
 def _unsaid(index: int, route: RouteConfig, schemes: list[SchemeConfig]) -> Iterator[Fault]:

@@ -112,3 +112,18 @@ def test_methods_without_an_entry_are_reported(tmp_path: Path, route: str, expec
     problems = [str(problem) for problem in check(tmp_path, {})]
     assert len(problems) == (expected is not None)
     assert expected is None or expected in problems[0]
+
+
+def test_routes_that_an_import_left_closed(tmp_path: Path) -> None:
+    """One warning names all of them, and where it is said what is missing; none of those that only watch."""
+    closed = """authorize: [{when: 'method == "NOT-YET-TRANSLATED"'}]"""
+    routes = f"routes:\n- {{id: first, path: /a, target: 'a:1', auth: [keys], {closed}}}\n"
+    routes += "".join(f"- {{id: r{n}, path: /r{n}, target: 'a:1', auth: [], {closed}}}\n" for n in range(25))
+    watched = closed.replace("'}", "', mode: shadow}")
+    routes += f"- {{id: watched, path: /w, target: 'a:1', auth: [], {watched}}}\n"
+    (line,) = [line for line in warnings(tmp_path, routes) if "refuse every request" in line]
+    assert line.startswith("routes.yaml:2:")
+    assert "26 routes of gateway import or gateway init without access rules, which refuse every request: " in line
+    assert ": first, r0, r1, " in line
+    assert " r18 and 6 more; " in line
+    assert "import-report.md" in line

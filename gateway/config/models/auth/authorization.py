@@ -1,6 +1,6 @@
 """Who of those who are known may do what: the `authorize` of routes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -10,6 +10,10 @@ from gateway.config.models.auth.consumers import Group, Name, Scope
 from gateway.config.models.base import Model
 from gateway.config.values import addresses
 from gateway.config.values.kinds import Kind, SomeOf, Unset, refuse
+
+NOT_TRANSLATED: Final = 'method == "NOT-YET-TRANSLATED"'
+"""The condition of routes that `gateway import` and `gateway init` write, and of which they do not know who may call
+them. Nothing meets it."""
 
 _SHOWN = 70  # characters of a condition, on each side of what is wrong with it
 _CONDITIONS = ("scopes", "groups", "tenants", "consumers", "when")
