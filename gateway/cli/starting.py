@@ -49,6 +49,9 @@ def init(directory: Path, backend: str | None, description: Path | None, *, mode
     routes, key_header = (described.routes, described.key_header) if described else ([], "")
     texts = files(target, routes, prefix, key_header)
     what = f"{counted(len(routes) or 1, 'route')} to {target}{prefix}"
+    if closed := sum(route.needs_credential for route in routes):
+        what += f"; {closed} of them {'refuses' if closed == 1 else 'refuse'} every request, because the description "
+        what += "demands a credential: say who may call them, then remove authorize in routes.yaml"
     _begin(directory, texts, what, described.left_out if described else ())
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from gateway.config.models.auth.authorization import NOT_TRANSLATED
 from gateway.starter.openapi import Described
 
 _PLAIN = re.compile(r"[A-Za-z0-9/][A-Za-z0-9/_.~{}:-]*[A-Za-z0-9/_.~}-]|/")
@@ -158,7 +159,9 @@ def _described(routes: Sequence[Described], target: str, prefix: str) -> Iterato
         if prefix:
             yield f"  rewrite: {_scalar(prefix + re.sub(r':[^{}]*}', '}', route.path))}"
         if route.needs_credential:
-            yield "  #auth: [keys]                        # it wants a credential: see auth.yaml"
+            yield "  #auth: [keys]                        # the description demands a credential: see auth.yaml"
+            yield "  authorize:                           # until then every request is refused: remove this"
+            yield f"  - when: {NOT_TRANSLATED}"
 
 
 def _scalar(text: str) -> str:

@@ -31,7 +31,7 @@ class DescriptionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """One path of the description, as a route."""
+    """One path of the description, as a route: those of its operations that need a credential, or those that do not."""
 
     path: str
     methods: tuple[str, ...]
@@ -76,10 +76,10 @@ def read_description(data: bytes) -> Description:
             reason = error.message() if isinstance(error, PydanticCustomError) else error
             message = f"its server {described.backend} cannot be a target: {reason}; give --backend"
             raise DescriptionError(message) from None
-    base, secured = server.path.rstrip("/"), bool(document.get("security"))
+    base, secured = server.path.rstrip("/"), document.get("security")
     for path, item in document["paths"].items():
         if _text(path).startswith("/"):
-            _add(described, document, base, _text(path), item, secured=secured)
+            _add(described, document, base, _text(path), item, secured)
     return described
 
 
@@ -111,9 +111,7 @@ def _server(document: Mapping[str, Any]) -> str:
     return _PLACEHOLDER.sub(default, _text(_mapping(server).get("url")))
 
 
-def _add(
-    described: Description, document: Mapping[str, Any], base: str, path: str, item: Any, *, secured: bool
-) -> None:
+def _add(described: Description, document: Mapping[str, Any], base: str, path: str, item: Any, secured: Any) -> None:
     item = _resolved(document, item)
     operations = [(method, item[method]) for method in METHODS if isinstance(item.get(method), Mapping)]
     if not operations:
@@ -127,14 +125,21 @@ def _add(
         described.left_out.append(f"{path}: {reason}")
         return
     methods = tuple(method.upper() for method, _ in operations if not (method == "head" and "get" in item))
-    needs = any(bool(operation.get("security", secured)) for _, operation in operations)
+    needing = {method.upper() for method, each in operations if _needs_credential(each.get("security", secured))}
     if any("servers" in each for each in (item, *(operation for _, operation in operations))):
         described.left_out.append(f"{path}: its own servers; its requests go where all others go")
     texts = (item.get("summary"), *(operation.get("summary") for _, operation in operations))
     text = next(filter(None, map(_text, texts)), "")
-    described.routes.append(
-        Described(pattern, methods, "".join(each if each.isprintable() else " " for each in text)[:100].strip(), needs)
-    )
+    summary = "".join(each if each.isprintable() else " " for each in text)[:100].strip()
+    for needs in (False, True):
+        some = tuple(method for method in methods if (method in needing) is needs)
+        if some:
+            described.routes.append(Described(pattern, some, summary, needs))
+
+
+def _needs_credential(security: Any) -> bool:
+    """Whether it demands one: an empty requirement among several makes that optional."""
+    return isinstance(security, list) and bool(security) and all(security)
 
 
 def _named(match: re.Match[str]) -> str:

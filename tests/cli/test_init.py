@@ -102,7 +102,8 @@ def test_a_description_becomes_routes(tmp_path: Path, kind: str) -> None:
     assert ended.returncode == 0, ended.stderr
     routes = load(directory, {}).routes.routes
     assert [(route.path, route.methods) for route in routes] == [
-        ("/api/v3/pets", ("GET", "POST")),
+        ("/api/v3/pets", ("GET",)),
+        ("/api/v3/pets", ("POST",)),
         ("/api/v3/pets/{pet_id}", ("GET", "DELETE")),
         ("/api/v3/pets/{pet_id}/photo.{format}", ("PUT",)),
         ("/api/v3/stores", ("GET",)),
@@ -118,6 +119,29 @@ def test_a_description_becomes_routes(tmp_path: Path, kind: str) -> None:
     assert "X-Pets-Key" in (directory / "auth.yaml").read_text()
     asked = json.loads(gateway("explain", "GET", "/api/v3/pets/7", "--json", config=directory).stdout)
     assert asked["sent"] == "/api/v3/pets/7"
+
+
+def test_what_demands_a_credential_is_closed(tmp_path: Path) -> None:
+    """Until the operator has said who may call it: an open route would be the wrong default. The rest of a path is
+    open, and what asks for a credential without demanding it."""
+    paths = {
+        "/pets": {"get": {"security": []}, "post": {}},
+        "/free": {"get": {"security": [{}, {"key": []}]}},
+        "/all": {"get": {}, "delete": {}},
+    }
+    (tmp_path / "pets.json").write_text(json.dumps(PETS | {"paths": paths}))
+    ended = gateway("init", "--from", str(tmp_path / "pets.json"), config=tmp_path / "new")
+    assert ended.returncode == 0, ended.stderr
+    assert "4 routes to https://eu.pets.test; 2 of them refuse every request, because the description" in ended.stdout
+    closed = [route for route in load(tmp_path / "new", {}).routes.routes if route.authorize]
+    assert [(route.path, route.methods) for route in closed] == [
+        ("/api/v3/pets", ("POST",)),
+        ("/api/v3/all", ("GET", "DELETE")),
+    ]
+    refused = json.loads(gateway("explain", "POST", "/api/v3/pets", "--json", config=tmp_path / "new").stdout)
+    assert "left the route closed" in str(refused)
+    warned = gateway("check", config=tmp_path / "new").stderr
+    assert f"without access rules, which refuse every request: {closed[0].id}, {closed[1].id}; " in warned
 
 
 def test_a_backend_takes_the_place_of_the_server(tmp_path: Path) -> None:
