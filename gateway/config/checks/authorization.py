@@ -57,8 +57,8 @@ def left_closed(configuration: Configuration) -> Iterator[Fault]:
         names = ", ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED} more" if len(ids) > NAMED else "")
         message = (
             f"{counted(len(ids), 'route')} of gateway import or gateway init without access rules, which refuse every "
-            f"request: {names}; say in auth and authorize who may call, then remove this. import-report.md, where there "
-            "is one, says what the original asks for"
+            f"request: {names}; say in auth and authorize who may call, then remove this. import-report.md, where "
+            "there is one, says what the original asks for"
         )
         yield Fault(found[0][0], message)
 
