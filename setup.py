@@ -42,7 +42,7 @@ MODULES = """
     balancing/two_choices balancing/least_request balancing/peak_ewma balancing/weighted_random
     balancing/round_robin balancing/consistent_hash
     auth/scheme auth/credentials auth/api_key auth/model_keys auth/anonymous
-    limits/windows limits/memory limits/table limits/rate_limit limits/keys
+    limits/windows limits/held_bodies algorithms/room limits/memory limits/table limits/rate_limit limits/keys
     access/entries
     middleware/variables
     llm/apis llm/usage llm/splice llm/file_kinds llm/texts llm/request llm/rewriting llm/sse llm/answers

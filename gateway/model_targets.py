@@ -22,6 +22,7 @@ from gateway.config.problems import ConfigError, Path, Problem
 from gateway.context import Context
 from gateway.deadlines import NEVER
 from gateway.http import Handler
+from gateway.limits.held_bodies import held_bodies_of
 from gateway.llm.configured import models_of
 from gateway.llm.guardrails import Guard
 from gateway.llm.handler import Models
@@ -70,7 +71,9 @@ class ModelTargets:
 
     def wording(self, target: Models | Endpoint) -> Callable[[Handler], Handler]:
         """Has errors be in the format of a target's clients."""
-        return partial(in_format, full=self._full) if isinstance(target, Models) else partial(Speaking, full=self._full)
+        if isinstance(target, Models):
+            return partial(in_format, full=self._full)
+        return partial(Speaking, held=held_bodies_of(self._context), full=self._full)
 
     def money(self) -> Money:
         """The counters of requests to models."""

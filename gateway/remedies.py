@@ -113,10 +113,10 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         "`gateway status` or `gateway check` lists them; correct them: they are read at once.",
     ),
     "overloaded": Remedy(
-        "There are more client connections than `limits` allow, more requests than may wait for a connection to the "
-        "service, or no free descriptors.",
-        "Add a replica; raise `limits.connections` together with the number of open files "
-        "(`LimitNOFILE`), or `connections` of the service.",
+        "There are more client connections than `limits` allow, no free descriptors, or bodies of requests to models and "
+        "MCP servers have all of the memory that they may have (`limits.bodies_in_memory`); the log says which.",
+        "Add a replica; raise `limits.connections` together with the number of open files (`LimitNOFILE`), or "
+        "`limits.bodies_in_memory` together with the memory of the container or unit.",
     ),
     "circuit-open": Remedy(
         "The breaker of the route is open, because the service failed again and again.",

@@ -8,8 +8,8 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
 from gateway.algorithms.byte_cache import ByteCache
+from gateway.algorithms.room import Room
 from gateway.cache.flights import Flights
-from gateway.cache.recording import Room
 from gateway.cache.store import Key, Purge, Store, Stored
 
 logger = logging.getLogger("gateway.cache")

@@ -10,28 +10,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from gateway.algorithms.room import Room
 from gateway.custom_code import is_failure
 from gateway.errors import ErrorKind, GatewayError, without_frames
 from gateway.http import Body, Headers
-
-
-class Room:
-    """Bytes of memory for all recordings together."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.used = 0
-
-    def take(self, size: int) -> bool:
-        """Whether there were so many bytes left, which are taken then."""
-        if self.used + size > self.size:
-            return False
-        self.used += size
-        return True
-
-    def give_back(self, size: int) -> None:
-        """Give the bytes back."""
-        self.used -= size
 
 
 class Recording:

@@ -21,6 +21,7 @@ from gateway.context import Context
 from gateway.deadlines import NEVER
 from gateway.http import Exchange, Handler
 from gateway.http.fields import lines_of
+from gateway.limits.held_bodies import held_bodies_of
 from gateway.live import Place
 from gateway.llm.affinity import KEY_FILE, Seal
 from gateway.llm.cache import AnswerCache
@@ -229,6 +230,7 @@ def models_of(context: Context, way: Way, total: float, guards: Mapping[str, Gua
         seal if keys > 1 else None,
         Issuing(seal, made),
         settings,
+        held_bodies_of(context),
         answers,
         origins,
     )

@@ -15,6 +15,7 @@ from gateway.errors import ErrorKind
 from gateway.http import Decision, Exchange, Response
 from gateway.http.media import is_form
 from gateway.http.model_record import ModelRecord
+from gateway.limits.held_bodies import HeldBodies, memory_for
 from gateway.llm.accounting import Bill
 from gateway.llm.affinity import NotOurs, Seal, Sealing
 from gateway.llm.answering import final
@@ -95,10 +96,12 @@ class Models:
         seal: Seal | None,
         issuing: Issuing,
         settings: Settings,
+        bodies: HeldBodies,
         answers: AnswerCache | None = None,
         origins: Origins | None = None,
     ) -> None:
         self._answers = answers  # None: no profile has a cache
+        self._bodies = bodies
         self._issuing = issuing
         self._origins = origins  # None: nothing could come from several
         self.table = table
@@ -119,7 +122,10 @@ class Models:
         if exchange.query or exchange.extra_headers:
             conceal(exchange, call, self.settings.concealed)
         whole = None if call.api.forms else read_at_once(exchange, self.settings.most_body)
-        going = self._begun(exchange, call, began, await self._body(exchange, call) if whole is None else whole)
+        body = await self._body(exchange, call) if whole is None else whole
+        if body:
+            self._bodies.hold(exchange, memory_for(body) if isinstance(body, bytes) else body[1].held)
+        going = self._begun(exchange, call, began, body)
         try:
             if self.money.tools.quotas:
                 await self.money.tools.check(exchange, going.request.document)
@@ -208,10 +214,10 @@ class Models:
     def _body(self, exchange: Exchange, call: Call) -> Awaitable[bytes | tuple[ModelRequest, Upload]]:
         """As much of a body as decides what becomes of the request. What is returned raises GatewayError."""
         if call.api.forms and call.api.stored and exchange.method == "POST":
-            return read_file(exchange, call)
+            return read_file(exchange, call, self._bodies)
         if call.api.forms and is_form(exchange.fields.get(b"content-type", b"")):
-            return read_form(exchange, call, self.settings.most_body)
-        return read_body(exchange, self.settings.most_body)
+            return read_form(exchange, call, self.settings.most_body, self._bodies)
+        return read_body(exchange, self.settings.most_body, self._bodies)
 
     def _begun(self, exchange: Exchange, call: Call, began: float, body: bytes | tuple[ModelRequest, Upload]) -> Going:
         """A request, as far as its body says. Raises GatewayError."""

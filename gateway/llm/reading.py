@@ -8,6 +8,7 @@ from typing import Final
 from gateway.errors import ErrorKind
 from gateway.http import Exchange
 from gateway.http.bodies import AtHand
+from gateway.limits.held_bodies import MOST_TIMES, HeldBodies, decompressed
 from gateway.llm.speaking import ModelError
 
 _INFLATED: Final = {
@@ -28,8 +29,9 @@ def read_at_once(exchange: Exchange, most: int) -> bytes | None:
     return data or None
 
 
-async def read_body(exchange: Exchange, most: int) -> bytes:
-    """All of it, decoded. Raises GatewayError where it is more than `most` bytes, in either form."""
+async def read_body(exchange: Exchange, most: int, held: HeldBodies) -> bytes:
+    """All of it, decoded. Raises GatewayError where it is more than `most` bytes, in either form, or than there is room
+    for."""
     body = exchange.body
     if body is None:
         return b""
@@ -38,12 +40,16 @@ async def read_body(exchange: Exchange, most: int) -> bytes:
         raise _too_large(most)
     pieces: list[bytes] = []
     size = 0
-    while piece := await body.read():  # to its end, behind which policies look at all of it
-        size += len(piece)
-        if size > most:
-            raise _too_large(most)
-        pieces.append(piece)
-    return _decoded(exchange, b"".join(pieces), most)
+    try:
+        while piece := await body.read():  # to its end, behind which policies look at all of it
+            if size + len(piece) > most:
+                raise _too_large(most)
+            held.take(len(piece))
+            size += len(piece)
+            pieces.append(piece)
+        return _decoded(exchange, b"".join(pieces), most)
+    finally:
+        held.room.give_back(size)
 
 
 def _decoded(exchange: Exchange, data: bytes, most: int) -> bytes:
@@ -55,9 +61,12 @@ def _decoded(exchange: Exchange, data: bytes, most: int) -> bytes:
         raise ModelError(ErrorKind.UNSUPPORTED_MEDIA_TYPE, detail, "unsupported_content_encoding")
     inflate = zlib.decompressobj(_INFLATED[coding])
     try:
-        decoded = inflate.decompress(data, most + 1)
+        decoded = decompressed(inflate, data, most)
     except zlib.error:
         raise _broken() from None
+    if decoded is None:
+        detail = f"the body is more than {MOST_TIMES} times larger than it is compressed; send it plain"
+        raise ModelError(ErrorKind.BODY_TOO_LARGE, detail, "request_too_large")
     if len(decoded) > most:
         raise _too_large(most)
     if not inflate.eof or inflate.unused_data:

@@ -7,6 +7,7 @@ from typing import Final
 from gateway.errors import ErrorKind
 from gateway.http import Exchange, Headers, WholeBody
 from gateway.http.bodies import Body
+from gateway.limits.held_bodies import HeldBodies
 from gateway.llm.apis import Call
 from gateway.llm.form import FormReader, boundary_of
 from gateway.llm.request import BadBody, ModelRequest
@@ -24,6 +25,11 @@ class Upload:
         self._rest = rest  # None: all of it is held
         self._size = size
         self._reader = reader
+
+    @property
+    def held(self) -> int:
+        """Bytes that are held."""
+        return len(self._held)
 
     @property
     def is_whole(self) -> bool:
@@ -76,15 +82,15 @@ class Following:
         self._rest.close()
 
 
-async def read_file(exchange: Exchange, call: Call) -> tuple[ModelRequest, Upload]:
+async def read_file(exchange: Exchange, call: Call, bodies: HeldBodies) -> tuple[ModelRequest, Upload]:
     """Read what can be held of a file that is uploaded, so that a small one can be sent again. Raises GatewayError."""
+    held: list[bytes] = []
+    size = 0
     try:
         boundary, body = boundary_of(exchange.fields.get(b"content-type", b"")), exchange.body
         if boundary is None or body is None:
             raise BadBody(NO_FORM)
         reader = FormReader(boundary, names=())
-        held: list[bytes] = []
-        size = 0
         while size < MOST_HELD:
             piece = await body.read()
             reader.feed(piece)
@@ -92,6 +98,7 @@ async def read_file(exchange: Exchange, call: Call) -> tuple[ModelRequest, Uploa
                 raise BadBody(NO_FORM)
             if not piece:
                 return reader.request(call), Upload(b"".join(held), None, size, reader)
+            bodies.take(len(piece))
             size += len(piece)
             held.append(piece)
         announced = exchange.fields.get(b"content-length", b"")
@@ -99,28 +106,31 @@ async def read_file(exchange: Exchange, call: Call) -> tuple[ModelRequest, Uploa
         return reader.request(call), Upload(b"".join(held), body, whole, reader)
     except BadBody as error:
         raise bad_body(error) from None
+    finally:
+        bodies.room.give_back(size)
 
 
-async def read_form(exchange: Exchange, call: Call, most: int) -> tuple[ModelRequest, Upload]:
+async def read_form(exchange: Exchange, call: Call, most: int, bodies: HeldBodies) -> tuple[ModelRequest, Upload]:
     """Read on until the model is known: SDKs that write the file before it have all of it read, up to `most` bytes.
 
     Raises GatewayError.
     """
+    held: list[bytes] = []
+    size = 0
     try:
         boundary, body = boundary_of(exchange.fields.get(b"content-type", b"")), exchange.body
         if boundary is None or body is None:
             raise BadBody("the form has no boundary in its Content-Type")
         reader = FormReader(boundary)
-        held: list[bytes] = []
-        size = 0
         while reader.text("model") is None:
             piece = await body.read()
             if not piece:
                 return reader.request(call), Upload(b"".join(held), None, size, reader)
-            size += len(piece)
-            if size > most:
+            if size + len(piece) > most:
                 detail = f"the form has no `model` in its first {most} bytes; write it before the file"
                 raise ModelError(ErrorKind.BODY_TOO_LARGE, detail, "request_too_large")
+            bodies.take(len(piece))
+            size += len(piece)
             reader.feed(piece)
             held.append(piece)
         announced = exchange.fields.get(b"content-length", b"")
@@ -128,3 +138,5 @@ async def read_form(exchange: Exchange, call: Call, most: int) -> tuple[ModelReq
         return reader.request(call), Upload(b"".join(held), None if whole == size else body, whole, reader)
     except BadBody as error:
         raise bad_body(error) from None
+    finally:
+        bodies.room.give_back(size)

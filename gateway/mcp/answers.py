@@ -10,6 +10,7 @@ from typing import Final
 from gateway.errors import ErrorKind, GatewayError, without_frames
 from gateway.http import Exchange, Handler, Headers, Response
 from gateway.http.problems import AnsweredError
+from gateway.limits.held_bodies import HeldBodies
 from gateway.mcp.bodies import request_body
 from gateway.mcp.json_text import joined
 from gateway.mcp.messages import (
@@ -98,10 +99,11 @@ class Speaking:
     `full`: also with what names hosts, files, services and settings.
     """
 
-    __slots__ = ("_full", "_handler")
+    __slots__ = ("_full", "_handler", "_held")
 
-    def __init__(self, handler: Handler, *, full: bool) -> None:
+    def __init__(self, handler: Handler, held: HeldBodies, *, full: bool) -> None:
         self._handler = handler
+        self._held = held
         self._full = full
 
     async def __call__(self, exchange: Exchange) -> Response:
@@ -111,7 +113,7 @@ class Speaking:
             raise
         except GatewayError as error:
             exchange.error = without_frames(error)
-            requests, batch = await _asked(exchange)
+            requests, batch = await _asked(exchange, self._held)
             return failed(error, exchange, requests, batch=batch, full=self._full)
         except Exception as error:
             logger.exception("request %s failed", exchange.request_id)
@@ -120,14 +122,14 @@ class Speaking:
             return failed(internal, exchange)
 
 
-async def _asked(exchange: Exchange) -> tuple[Sequence[Message], bool]:
+async def _asked(exchange: Exchange, held: HeldBodies) -> tuple[Sequence[Message], bool]:
     """The requests of a body that was refused before it was read, as far as they can be seen soon."""
     length = exchange.fields.get(b"content-length", b"")
     if exchange.body is None or not length.isdigit() or int(length) > _LARGEST_LOOKED_INTO:
         return (), False
     try:
         async with asyncio.timeout(_PATIENCE):
-            found = read(await request_body(exchange, _LARGEST_LOOKED_INTO))
+            found = read(await request_body(exchange, _LARGEST_LOOKED_INTO, held))
     except (BadMessage, GatewayError, TimeoutError):
         return (), False
     return [each for each in found.several if each.is_request], found.batch

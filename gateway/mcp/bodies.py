@@ -8,6 +8,7 @@ from typing import Final
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Exchange, WrappedBody
 from gateway.http.fields import values
+from gateway.limits.held_bodies import MOST_TIMES, HeldBodies, decompressed, memory_for
 
 _CODINGS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 """How zlib calls what clients call so."""
@@ -20,19 +21,27 @@ class AnswerTooLarge(Exception):
     """A server's answer is larger than may be kept."""
 
 
-async def request_body(exchange: Exchange, largest: int) -> bytes:
-    """The body of a request, decoded. Raises GatewayError where it is too large, or encoded otherwise."""
+async def request_body(exchange: Exchange, largest: int, held: HeldBodies) -> bytes:
+    """The body of a request, decoded, which is held until that ends. Raises GatewayError where it is too large, or
+    encoded otherwise."""
     body = exchange.body
     if body is None:
         return b""
     if int(exchange.fields.get(b"content-length", b"0")) > largest:
         raise _too_large(largest)
-    data = bytearray()
-    while piece := await body.read():
-        data += piece
-        if len(data) > largest:
-            raise _too_large(largest)
-    return _decoded(bytes(data), exchange.fields.get(b"content-encoding", b"").strip().lower(), largest)
+    data, size = bytearray(), 0
+    try:
+        while piece := await body.read():
+            if size + len(piece) > largest:
+                raise _too_large(largest)
+            held.take(len(piece))
+            size += len(piece)
+            data += piece
+        plain = _decoded(bytes(data), exchange.fields.get(b"content-encoding", b"").strip().lower(), largest)
+    finally:
+        held.room.give_back(size)
+    held.hold(exchange, memory_for(plain))
+    return plain
 
 
 def check_media_type(exchange: Exchange) -> None:
@@ -55,9 +64,12 @@ def _decoded(data: bytes, coding: bytes, largest: int) -> bytes:
         raise GatewayError(ErrorKind.UNSUPPORTED_MEDIA_TYPE, detail, headers=((b"accept-encoding", b"gzip, deflate"),))
     reader = zlib.decompressobj(_CODINGS[coding])
     try:
-        plain = reader.decompress(data, largest + 1)
+        plain = decompressed(reader, data, largest)
     except zlib.error:
         raise GatewayError(ErrorKind.BAD_REQUEST, "the body is not compressed as it says") from None
+    if plain is None:
+        detail = f"the body is more than {MOST_TIMES} times larger than it is compressed; send it plain"
+        raise GatewayError(ErrorKind.BODY_TOO_LARGE, detail)
     if len(plain) > largest:
         raise _too_large(largest)
     if not reader.eof or reader.unused_data:

@@ -14,6 +14,7 @@ from gateway.context import Context
 from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Exchange, Handler, Response
+from gateway.limits.held_bodies import held_bodies_of
 from gateway.limits.rate_limit import exact_store, rate_limit_of
 from gateway.live import Place
 from gateway.mcp.group import Group
@@ -78,7 +79,7 @@ def mcp_endpoint(context: Context, target: str, name: str, config: McpEndpoint, 
     path = None if secret else context.base / context.configuration.middleware.state_directory / KEY_FILE
     key = context.plan.need(("mcp key", secret, path), partial(CookieKey, secret, path, "sessions of MCP"), place)
     full = context.configuration.middleware.errors.detail == "full"
-    limits = Limits(config.max_body, config.max_answer)
+    limits = Limits(config.max_body, config.max_answer, held_bodies_of(context))
     seal = Seal(name, key)
     if len(servers) == 1:
         return Endpoint(target, servers, Passing(servers[0], seal, limits, full), _Metadata(servers))

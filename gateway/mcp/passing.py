@@ -15,6 +15,7 @@ from gateway.deadlines import NEVER
 from gateway.errors import ErrorKind, GatewayError, without_frames
 from gateway.http import Body, Exchange, Headers, Response
 from gateway.http.bodies import WholeBody
+from gateway.limits.held_bodies import HeldBodies
 from gateway.mcp.answers import EVENTS, JSON, accepted, answer, failed, failure_text, refused
 from gateway.mcp.bodies import AnswerTooLarge, answer_body, begun, check_media_type, request_body
 from gateway.mcp.json_text import NotJson, elements, replaced, skip
@@ -73,6 +74,7 @@ class Limits:
 
     body: int  # of what clients send
     answer: int  # of one message of a server, where it is read as a whole
+    held: HeldBodies
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class Passing:
 
     async def _post(self, exchange: Exchange) -> Response:
         check_media_type(exchange)
-        body = await request_body(exchange, self.limits.body)
+        body = await request_body(exchange, self.limits.body, self.limits.held)
         found = read(body)
         requests = [each for each in found.several if each.is_request]
         id = requests[0].id if requests and not found.batch else "null"

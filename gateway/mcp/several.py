@@ -99,7 +99,7 @@ class Several:
 
     async def _post(self, exchange: Exchange) -> Response:
         check_media_type(exchange)
-        found = read(await request_body(exchange, self.group.limits.body))
+        found = read(await request_body(exchange, self.group.limits.body, self.group.limits.held))
         check_headers(exchange, found.several)
         first, alone = found.several[0], stands_alone(exchange)
         id = (not found.batch and first.id) or "null"

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from typing import Final, NoReturn
 
+from gateway.algorithms.room import Room
 from gateway.errors import ErrorKind, GatewayError
 from gateway.http import Body, Headers, Response, WrappedBody
 
@@ -21,15 +22,6 @@ PIECE: Final = 64
 """Bytes that a piece of one takes beside its own."""
 
 
-class Room:
-    """For bodies that are kept."""
-
-    __slots__ = ("taken",)
-
-    def __init__(self) -> None:
-        self.taken = 0  # bytes
-
-
 class LentBody:
     """A Body that knows whether something was taken of it. One that there is `room` for stays open, with all that was
     read of it, until it is let go."""
@@ -42,7 +34,7 @@ class LentBody:
         self._size = 0  # of what was to be kept
         self._taken = 0  # of the room
         self._kept: deque[bytes] | None = None if room is None else deque()
-        self._room = room or Room()
+        self._room = room or Room(0)
         self._lost = ""  # why it could not be kept
         self._closed = False
 
@@ -69,19 +61,18 @@ class LentBody:
         needed = len(piece) + PIECE
         if self._size > MOST_KEPT:
             self._lost = f"more than {MOST_KEPT >> 20} MiB of a body, which is gone"
-        elif self._room.taken + needed > MOST_KEPT_TOGETHER:
-            self._lost = f"a body, which is gone: {MOST_KEPT_TOGETHER >> 20} MiB are kept for such policies already"
+        elif not self._room.take(needed):
+            self._lost = f"a body, which is gone: {self._room.size >> 20} MiB are kept for such policies already"
         if self._lost:
             kept.clear()
             self._leave_room(self._taken)
         else:
             kept.append(piece)
             self._taken += needed
-            self._room.taken += needed
 
     def _leave_room(self, size: int) -> None:
         size = min(size, self._taken)  # nothing is taken once it is let go
-        self._room.taken -= size
+        self._room.give_back(size)
         self._taken -= size
 
     def close(self) -> None:

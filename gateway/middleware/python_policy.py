@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from gateway.algorithms.room import Room
 from gateway.config.models import RouteConfig
 from gateway.config.models.python_policies import PythonPolicy as PythonPolicyConfig
 from gateway.config.problems import Problem
@@ -28,7 +29,7 @@ from gateway.http.decisions import Mode, deny
 from gateway.http.problems import problem_for
 from gateway.http.validity import check_exchange, check_request, check_response, put_back, repair
 from gateway.middleware.declaration import Declaration, Rules
-from gateway.middleware.lent import KeptResponse, LentBody, Room
+from gateway.middleware.lent import MOST_KEPT_TOGETHER, KeptResponse, LentBody
 
 logger = logging.getLogger("gateway.policy")
 
@@ -341,7 +342,11 @@ def _for_route(
 ) -> PythonPolicy | None:
     if not config.applies_to(route.id):
         return None
-    room = context.plan.need(("policies.room",), Room, PLACE) if config.mode == "shadow" else None
+    room = (
+        context.plan.need(("policies.room",), partial(Room, MOST_KEPT_TOGETHER), PLACE)
+        if config.mode == "shadow"
+        else None
+    )
     return PythonPolicy(name, policy, config.mode, room)
 
 

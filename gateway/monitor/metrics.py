@@ -46,6 +46,10 @@ HELP: Final = {
     "gateway_memory_limit_bytes": "What the control group of the gateway may have; absent without a limit.",
     "gateway_memory_used_bytes": "What it has, without what the kernel can take back. Near the limit, raise that: "
     "docs/sizing.md.",
+    "gateway_held_bodies_bytes": "What bodies of requests to models and MCP servers take that are held in memory.",
+    "gateway_held_bodies_limit_bytes": "What they may take: limits.bodies_in_memory.",
+    "gateway_held_bodies_refused_total": "Requests that found no room among them. Where it grows, raise that, together "
+    "with the memory of the gateway.",
     "gateway_redis_up": "1 while Redis answers. At 0, limits go on as their on_failure says; /health has the reason.",
     "gateway_redis_calls_total": "Calls of Redis.",
     "gateway_redis_failures_total": "Calls of Redis that failed. Where it grows, compare redis.timeout with Redis's "

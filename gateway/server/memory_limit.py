@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from gateway.live.machine_memory import OWN, ROOT, groups, limit_of, number_in
 
 logger = logging.getLogger("gateway.memory")
 
@@ -16,14 +18,13 @@ SERVICE: Final = ("memory_limit",)
 LOOK_SECONDS: Final = 5.0
 TROUBLE: Final = 0.9  # of the limit
 WELL: Final = 0.85  # below which it is over
-_UNLIMITED: Final = 2**60  # version 1 has a number near 2**63 for "none"
 _MIB: Final = 2**20
 
 
 class MemoryLimit:
     """Looks from time to time. `root` is where control groups are mounted, `own` what says which is this process's."""
 
-    def __init__(self, root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> None:
+    def __init__(self, root: Path = ROOT, own: Path = OWN) -> None:
         self._root = root
         self._own = own
         self._used = self._limit = 0  # bytes; no limit: 0
@@ -37,8 +38,8 @@ class MemoryLimit:
 
     def look(self) -> None:
         """Read the numbers; what changes is logged."""
-        groups = _groups(self._root, self._own)
-        limits = [(_working_set(group), limit) for group in groups if (limit := _limit(group)) is not None]
+        own = groups(self._root, self._own)
+        limits = [(_working_set(group), limit) for group in own if (limit := limit_of(group)) is not None]
         self._used, self._limit = max(limits, key=lambda pair: pair[0] / pair[1], default=(0, 0))
         share = self._used / self._limit if self._limit else 0.0
         was, self._near = self._near, share >= (WELL if self._near else TROUBLE)
@@ -66,37 +67,10 @@ class MemoryLimit:
         )
 
 
-def _groups(root: Path, own: Path) -> Iterator[Path]:
-    """The directories of the control group of this process, and of those that it is in, which have limits, too."""
-    with suppress(OSError, ValueError):
-        for line in own.read_text().splitlines():
-            _, controllers, name = line.split(":", 2)
-            if controllers in ("", "memory"):
-                mounted = root / controllers
-                group = mounted / name.lstrip("/")
-                # In a container, the group is mounted where all of them are, under whatever name it has outside.
-                yield from (each for each in (group, *group.parents) if each == mounted or mounted in each.parents)
-
-
-def _limit(group: Path) -> int | None:
-    """In bytes; None where there is none."""
-    for name in ("memory.max", "memory.limit_in_bytes"):
-        number = _number(group / name)
-        if number is not None:
-            return number if 0 < number < _UNLIMITED else None
-    return None
-
-
 def _working_set(group: Path) -> int:
     """Bytes that the kernel cannot take back at once, as Kubernetes counts them: not what it has read of files."""
-    used = _number(group / "memory.current") or _number(group / "memory.usage_in_bytes") or 0
+    used = number_in(group / "memory.current") or number_in(group / "memory.usage_in_bytes") or 0
     with suppress(OSError, ValueError):
         numbers = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         used -= int(numbers.get("total_inactive_file", numbers.get("inactive_file", 0)))
     return max(0, used)
-
-
-def _number(file: Path) -> int | None:
-    with suppress(OSError, ValueError):
-        return int(file.read_text())
-    return None

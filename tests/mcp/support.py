@@ -23,6 +23,7 @@ from gateway.deadlines import Deadlines
 from gateway.demo_models.serving import LoopbackServer
 from gateway.http import Exchange, Handler, Identity, Response
 from gateway.http.testing import make_exchange
+from gateway.limits.held_bodies import held_bodies_of
 from gateway.live import Owner
 from gateway.mcp.answers import Speaking
 from gateway.mcp.configured import mcp_endpoint
@@ -270,6 +271,7 @@ def door(models: str, *, endpoints: Mapping[str, Sequence[int]] | None = None) -
     routes = {"routes": [{"path": "/mcp", "target": "mcp", "auth": []}], "services": services}
     files = {"routes.yaml": json.dumps(routes), "models.yaml": f"mcp:\n  {models}\n"}
     configuration = parse({name: text.encode() for name, text in files.items()}, {}, base=Path("/nowhere"))
+    context = Context(configuration, Owner().plan())
     connector = Connector(Deadlines(asyncio.get_running_loop()), Resolver({}))
 
     def ways(server: McpServer, path: Place) -> tuple[Cluster, Callable[[Handler], Handler]]:
@@ -282,6 +284,6 @@ def door(models: str, *, endpoints: Mapping[str, Sequence[int]] | None = None) -
 
     assert configuration.models is not None
     ((name, config),) = configuration.models.mcp.items()
-    made = mcp_endpoint(Context(configuration, Owner().plan()), "mcp", name, config, ways)
+    made = mcp_endpoint(context, "mcp", name, config, ways)
     assert made is not None
-    return Door(Speaking(made, full=False))
+    return Door(Speaking(made, held_bodies_of(context), full=False))

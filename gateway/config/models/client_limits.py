@@ -24,6 +24,12 @@ class ClientLimits(Section):
     url: Size = Field(8 * 1024, description="The request line's target; more is a 414.")
     headers: int = Field(100, ge=1, le=10_000, description="Headers of a request; more is a 431.")
     body: Size = Field(4 * 1024**3, description="Body of a request; more is a 413.")
+    bodies_in_memory: Size | None = Field(
+        None,
+        description="Bodies that are read whole before they are sent, as those of requests to models and MCP servers "
+        "are: what all of them may take together, decompressed and parsed, about three times their size, until their "
+        "responses have ended; more is a 503. Unset: half of the memory that the gateway may have.",
+    )
     underscore_headers: Literal["drop", "pass"] = Field(
         "drop",
         description="Headers of requests with an underscore in their names, which backends in the manner of CGI take "
