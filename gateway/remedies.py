@@ -113,8 +113,8 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         "`gateway status` or `gateway check` lists them; correct them: they are read at once.",
     ),
     "overloaded": Remedy(
-        "There are more client connections than `limits` allow, no free descriptors, or bodies of requests to models and "
-        "MCP servers have all of the memory that they may have (`limits.bodies_in_memory`); the log says which.",
+        "There are more client connections than `limits` allow, no free descriptors, or bodies of requests to models "
+        "and MCP servers have all of the memory that they may have (`limits.bodies_in_memory`); the log says which.",
         "Add a replica; raise `limits.connections` together with the number of open files (`LimitNOFILE`), or "
         "`limits.bodies_in_memory` together with the memory of the container or unit.",
     ),
