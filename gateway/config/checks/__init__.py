@@ -102,6 +102,7 @@ WARNINGS = (
     Check("routes.yaml", methods.misspelt),
     Check("routes.yaml", prefixes.never_stripped),
     Check("routes.yaml", balancing.warnings),
+    Check("routes.yaml", balancing.twice),
     Check("routes.yaml", outliers.warnings),
     Check("routes.yaml", paths_in_conditions.unmet),
     Check("routes.yaml", resilience.warnings),

@@ -29,3 +29,18 @@ def warnings(configuration: Configuration) -> Iterator[Fault]:
         if service.endpoints and not any(each.weight for each in service.endpoints):
             message = "all have weight 0, so that new requests are refused (503); give one of them a weight"
             yield Fault(("services", name, "endpoints"), message)
+
+
+def twice(configuration: Configuration) -> Iterator[Fault]:
+    """Addresses that stand more than once among the endpoints of a service, each where it does so first."""
+    for name, service in configuration.routes.services.items():
+        weights: dict[str, list[int]] = {}
+        for index, each in enumerate(service.endpoints):
+            before = weights.setdefault(each.address, [])
+            before.append(each.weight)
+            if len(before) == 2:
+                message = (
+                    f"{each.address} stands here more than once: it is one endpoint, whose weights are added up "
+                    f"({' + '.join(map(str, before))}); remove one of them, or write the sum as its weight"
+                )
+                yield Fault(("services", name, "endpoints", index), message)

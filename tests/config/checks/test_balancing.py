@@ -15,6 +15,7 @@ def warnings(services: str, middleware: str = "") -> list[str]:
 
 OTHER = "b: {endpoints: ['127.0.0.1:2']}"
 STICKY = "{balance: {sticky: {cookie: gw}}, endpoints: ['127.0.0.1:1']}"
+TWICE = "{endpoints: ['127.0.0.1:1', '127.0.0.1:2', '127.0.0.1:1']}"
 ZONED = "{endpoints: [{address: '127.0.0.1:1', zone: x}]}"
 DRAINED = "{endpoints: [{address: '127.0.0.1:1', weight: 0}]}"
 HASHED = "balance: {consistent_hash: {client: true}}, endpoints: [{address: '127.0.0.1:1', zone: x}]"
@@ -25,6 +26,11 @@ HASHED = "balance: {consistent_hash: {client: true}}, endpoints: [{address: '127
     [
         (f"a: {STICKY}, b: {STICKY}", "", ["a has this cookie, too"]),
         (f"a: {STICKY}, {OTHER}", "", []),
+        (
+            f"a: {{endpoints: ['127.0.0.1:1', '127.0.0.1:2', '127.0.0.1:1']}}, {OTHER}",
+            "",
+            ["one endpoint, whose weights"],
+        ),
         (f"a: {ZONED}, {OTHER}", "", ["without zones.own in middleware.yaml; add that"]),
         (f"a: {ZONED}, {OTHER}", "zones: {own: x}", []),
         (f"a: {DRAINED}, {OTHER}", "", ["all have weight 0"]),
