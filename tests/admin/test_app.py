@@ -81,6 +81,7 @@ def test_the_configuration_report_is_shown(gateway: GatewayProcess) -> None:
         "status": "ok",
         "ending": None,
         "former": None,
+        "maintenance": None,
     }
     assert page == get(gateway, "/health").json()["config"] | own
 
