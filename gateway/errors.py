@@ -33,6 +33,7 @@ PUBLIC_DETAILS: Final[Mapping[str, str]] = {
     "load-shed": f"there are too many requests at the moment; {_LATER}",
     "auth-unavailable": f"what verifies callers does not answer at the moment; {_LATER}",
     "audit-unavailable": f"requests cannot be recorded at the moment, and without that none is served; {_LATER}",
+    "gateway-ended": f"the gateway ended before the response did; {_LATER}",
     "store-unavailable": f"what counts requests does not answer at the moment; {_LATER}",
     "upstream-unresolved": f"the address of {_BEHIND} is not known at the moment; try again later",
     "upstream-refused": f"{_BEHIND} takes no connections at the moment; try again later",

@@ -67,6 +67,8 @@ class Application:
             try:
                 response = await handler_of(exchange, snapshot)(exchange)
             except BaseException as error:
+                if not is_failure(error):
+                    raise
                 response = problem_of(error, exchange, snapshot)
             outcome.status = response.status
             if response.session is None:

@@ -87,7 +87,9 @@ class Gateway:
                 try:
                     response = await handler_of(exchange, snapshot)(exchange)
                 except BaseException as error:  # a policy or an application may raise anything
-                    response = problem_of(error, exchange, snapshot, given_up=channel.given_up)
+                    if channel.given_up and not is_failure(error):
+                        raise  # here, as whoever else raises it would hold it
+                    response = problem_of(error, exchange, snapshot)
                     channel.refused = response.status < 500
                 outcome.status = response.status
                 body = response.body
@@ -100,10 +102,8 @@ class Gateway:
                     over = self._carry(channel, exchange, response, outcome)
                     del response, body  # a WebSocket may be open for days, and there may be many
                     await over
-            except GatewayError as error:
-                exchange.error = error  # too late for another status: the connection is cut off
             except BaseException as error:
-                if not is_failure(error) and channel.given_up:
+                if channel.given_up and not is_failure(error):
                     exchange.error = GatewayError(ErrorKind.CLIENT_GONE, "the client went away")
                     outcome.status = outcome.status or ErrorKind.CLIENT_GONE.status
                     raise
@@ -210,21 +210,16 @@ class Gateway:
 
 
 def _cannot_be_sent(exchange: Exchange, error: BaseException) -> None:
+    """It is too late for another status: the connection is cut off."""
     exchange.error = error
-    if not isinstance(error, OSError):  # which some servers raise when the client is no longer there
+    # An OSError is what some servers raise when the client is no longer there.
+    if not isinstance(error, GatewayError | OSError):
         logger.exception("request %s: the response cannot be sent", exchange.request_id, exc_info=error)
 
 
-def problem_of(
-    error: BaseException, exchange: Exchange, snapshot: Snapshot | None, *, given_up: bool = True
-) -> Response:
-    """The problem that a client sees in place of a response; raises what is no failure. A bare status where a policy
-    has left nothing to make a problem of. Not `given_up`: what has cancelled the request can only be custom code."""
-    if not isinstance(error, GatewayError) and given_up and not is_failure(error):
-        try:
-            raise error
-        finally:
-            del error  # it holds this frame
+def problem_of(error: BaseException, exchange: Exchange, snapshot: Snapshot | None) -> Response:
+    """The problem that a client sees in place of a response. A bare status where a policy has left nothing to make a
+    problem of."""
     exchange.error = error
     _trace(exchange, snapshot)
     if not isinstance(error, GatewayError):

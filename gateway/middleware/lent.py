@@ -22,6 +22,11 @@ PIECE: Final = 64
 """Bytes that a piece of one takes beside its own."""
 
 
+def room_for_all() -> Room:
+    """That of all bodies of the process."""
+    return Room(MOST_KEPT_TOGETHER)
+
+
 class LentBody:
     """A Body that knows whether something was taken of it. One that there is `room` for stays open, with all that was
     read of it, until it is let go."""

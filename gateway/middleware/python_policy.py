@@ -29,7 +29,7 @@ from gateway.http.decisions import Mode, deny
 from gateway.http.problems import problem_for
 from gateway.http.validity import check_exchange, check_request, check_response, put_back, repair
 from gateway.middleware.declaration import Declaration, Rules
-from gateway.middleware.lent import MOST_KEPT_TOGETHER, KeptResponse, LentBody
+from gateway.middleware.lent import KeptResponse, LentBody, room_for_all
 
 logger = logging.getLogger("gateway.policy")
 
@@ -342,11 +342,7 @@ def _for_route(
 ) -> PythonPolicy | None:
     if not config.applies_to(route.id):
         return None
-    room = (
-        context.plan.need(("policies.room",), partial(Room, MOST_KEPT_TOGETHER), PLACE)
-        if config.mode == "shadow"
-        else None
-    )
+    room = context.plan.need(("policies.room",), room_for_all, PLACE) if config.mode == "shadow" else None
     return PythonPolicy(name, policy, config.mode, room)
 
 

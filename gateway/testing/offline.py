@@ -18,6 +18,7 @@ from gateway.auth.replays import ReplayMemory
 from gateway.build import build, table_of
 from gateway.config.models import Configuration
 from gateway.config.models.audit import AuditLog
+from gateway.custom_code import is_failure
 from gateway.deadlines import Deadlines
 from gateway.errors import GatewayError
 from gateway.http import Exchange, Handler, Response, WholeBody
@@ -141,6 +142,8 @@ class Offline:
         try:
             response = await handler_of(exchange, self._snapshot)(exchange)
         except BaseException as error:  # a policy may raise anything
+            if not is_failure(error):
+                raise
             response = problem_of(error, exchange, self._snapshot)
         finally:
             exchange.close()
