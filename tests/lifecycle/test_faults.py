@@ -81,7 +81,8 @@ def test_a_backend_that_never_answers(tmp_path: Path) -> None:
         routes = f"routes:\n- path: /x\n  target: {target}\n  timeout: {{response_header: 200ms}}\n"
         with running_gateway(tmp_path, routes) as process:
             assert get(process, "/x").status_code == 504
-            assert_reported(process, target, "upstream-timeout", "raise `timeout`", logged="upstream-timeout")
+            words = "within 0.2 s (timeout.response_header)", "raise the limit"
+            assert_reported(process, target, "upstream-timeout", *words, logged="upstream-timeout")
 
 
 def test_a_backend_is_no_http_server(tmp_path: Path) -> None:

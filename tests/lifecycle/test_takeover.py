@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -264,14 +265,19 @@ async def test_a_port_that_is_taken_takes_nothing_over(tmp_path: Path) -> None:
 async def test_another_state_directory_takes_nothing_over(tmp_path: Path) -> None:
     """There is no gateway to be found there: the error says that, and advises nothing that was done already."""
     async with running(tmp_path) as (first, _):
-        text = (first.directory / "middleware.yaml").read_text()
-        (first.directory / "middleware.yaml").write_text(text + "state_directory: other\n")
-        with successor(first) as second:
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        for file in first.directory.glob("*.yaml"):
+            shutil.copy(file, elsewhere)
+        second = GatewayProcess(elsewhere, first.port, first.admin_port, {}, ("--takeover",))
+        try:
             with pytest.raises(AssertionError, match="ended with 1"):
                 await started(second)
-            assert f"no gateway waits at {first.directory / 'other' / FILE}" in second.log
+            assert f"no gateway waits at {elsewhere / 'state' / FILE}" in second.log
             assert "--takeover needs the same state_directory" in second.log
             assert "start with --takeover" not in second.log
+        finally:
+            second.stop()
         assert (await answer(first)).text == "ok"
 
 
