@@ -20,7 +20,7 @@ from gateway.admin.alerts_api import alerts_operations
 from gateway.admin.answers import Refused, json_answer, loaded
 from gateway.admin.blocklist_api import blocklist_operations
 from gateway.admin.cache_api import cache_operations
-from gateway.admin.failing_backends import Configured, failing_backends
+from gateway.admin.failing_backends import failing_now
 from gateway.admin.history import history_operations
 from gateway.admin.listening import Listening
 from gateway.admin.live import Live
@@ -176,8 +176,7 @@ class _Admin:
 
     async def health(self, request: Request) -> Response:
         report = self._reloader.report()
-        configured = Configured(self._reloader.owner.all(Upstream), report["loaded_at"] or 0.0)
-        report["failing"] += map(self._reloader.hidden, failing_backends(self._recent, configured))
+        report["failing"] += failing_now(self._reloader, self._recent, report["loaded_at"])
         return json_answer(report)
 
     async def metrics(self, request: Request) -> Response:

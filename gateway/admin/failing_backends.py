@@ -10,6 +10,7 @@ from gateway.errors import ErrorKind
 from gateway.monitor.recent_requests import RecentRequest, RecentRequests
 from gateway.monitor.traffic import upstream_name
 from gateway.plurals import counted
+from gateway.reload import Reloader
 from gateway.remedies import REMEDIES
 from gateway.upstream.service import Upstream
 
@@ -18,6 +19,12 @@ _OF_ROUTES = (ErrorKind.CIRCUIT_OPEN.slug, ErrorKind.INTERNAL.slug)
 _LIMITS = (ErrorKind.OVERLOADED.slug, ErrorKind.CONCURRENCY_LIMIT.slug, ErrorKind.LOAD_SHED.slug)
 _BAD = ErrorKind.UPSTREAM_BAD_RESPONSE.slug
 _OUT_OF_TIME = ("has expired", "does not hold yet")  # a credential
+
+
+def failing_now(reloader: Reloader, recent: RecentRequests, loaded_at: float | None) -> Iterator[str]:
+    """The same as `failing_backends` of what is configured now, without secrets. `loaded_at`: Unix time."""
+    configured = Configured(reloader.owner.all(Upstream), loaded_at or 0.0)
+    return map(reloader.hidden, failing_backends(recent, configured))
 
 
 def failing_backends(recent: RecentRequests, configured: Configured) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.admin.failing_backends import Configured, failing_backends
+from gateway.admin.failing_backends import failing_now
 from gateway.admin.figures import last_minute
 from gateway.admin.service_states import STATES, ServiceStates, State
 from gateway.admin.top_consumers import TopConsumers
@@ -20,7 +20,6 @@ from gateway.monitor.recent_requests import RecentRequests
 from gateway.monitor.watch import Monitor
 from gateway.reload import Reloader
 from gateway.upstream.breaker import Breaker
-from gateway.upstream.service import Upstream
 
 PROBLEMS: Final = 50  # that are shown
 SECONDS: Final = 5  # that each update covers: a client that reconnects misses none
@@ -107,8 +106,7 @@ class Overview:
                 text = f"the breaker of {breaker.route} for {breaker.target} is {does.replace('_', ' ')}"
                 text += f": {breaking.reason}" if breaking.waiting else ""
                 yield Problem("down" if does in _REFUSING else "degraded", "map", breaker.route, text)
-        configured = Configured(self.reloader.owner.all(Upstream), report["loaded_at"] or 0.0)
-        for text in (*report["failing"], *map(self.reloader.hidden, failing_backends(self.recent, configured))):
+        for text in (*report["failing"], *failing_now(self.reloader, self.recent, report["loaded_at"])):
             if ": circuit-open:" not in text:  # which is said above
                 yield Problem("degraded", "map", "", text)
 
